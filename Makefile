@@ -1,0 +1,35 @@
+# Each target sets up .venv by itself. `make demo` and `make test` are the two to know.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+C_FILES := $(wildcard src/keymiss/server/module/*.[ch])
+
+.PHONY: demo serve test lint bench clean
+
+demo: $(READY)
+	$(VENV)/bin/keymiss demo
+
+serve: $(READY)
+	exec $(VENV)/bin/keymiss serve --demo
+
+test: $(READY)
+	$(PYTHON) -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check src tests bench
+	$(VENV)/bin/ruff format --check src tests bench
+	$(VENV)/bin/mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
+
+bench: $(READY)
+	$(PYTHON) bench/answers.py
+
+clean:
+	rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# Editable: Python changes need no reinstall, changes of the C files rebuild the module.
+$(READY): pyproject.toml CMakeLists.txt $(C_FILES)
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

@@ -1,0 +1,1 @@
+"""The application: a question, the sentences worth reading, the answers that stand in them."""

@@ -1,0 +1,29 @@
+"""The functions that a worker of the application serves: search and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keymiss.answers.functions import answer_functions
+from keymiss.errors import SetupError
+from keymiss.functions import Function
+from keymiss.reader import BUNDLED_MODEL, ModelError, Reader
+from keymiss.search.functions import search_functions
+
+NAMES = ("find", "qa", "bertqa")
+"""The functions that must be attached before a question can be asked."""
+
+
+def application(model: str | Path = BUNDLED_MODEL) -> list[Function]:
+    """Loads the model and returns all functions of the application.
+
+    Raises:
+        SetupError: the model cannot be loaded.
+    """
+    try:
+        reader = Reader.from_pretrained(model)
+    except ModelError as error:
+        raise SetupError(f"the model cannot be loaded: {error}") from None
+    # The first inference compiles kernels; it should not be somebody's first question.
+    reader.read("Is the reader ready?", ["The reader is ready."])
+    return [*search_functions(), *answer_functions(reader)]

@@ -1,0 +1,67 @@
+"""How good the answers are: exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RIGHT_F1 = 0.6
+"""An answer counts as right from here on: most of its words are those of the expected one."""
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+def normalise_answer(text: str) -> str:
+    """Lower case, without punctuation, articles and surplus white space."""
+    letters = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(_ARTICLES.sub(" ", letters).split())
+
+
+def exact(answer: str, expected: str) -> bool:
+    """Whether both are the same once normalised."""
+    return normalise_answer(answer) == normalise_answer(expected)
+
+
+def f1(answer: str, expected: str) -> float:
+    """The harmonic mean of precision and recall over words, between 0 and 1."""
+    given, wanted = normalise_answer(answer).split(), normalise_answer(expected).split()
+    shared = sum((Counter(given) & Counter(wanted)).values())
+    if not shared:
+        return float(given == wanted)
+    precision, recall = shared / len(given), shared / len(wanted)
+    return 2 * precision * recall / (precision + recall)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Over all questions: how many found the right span first, how many among five."""
+
+    questions: int
+    first: int
+    first_five: int
+    exact: float
+    """Percentage of first answers that match exactly."""
+    f1: float
+    """Mean F1 of the first answers, in percent."""
+
+
+def score(results: Sequence[tuple[Sequence[str], str]]) -> Scores:
+    """Scores ranked answers against the expected one of each question."""
+
+    def right(answer: str, expected: str) -> bool:
+        return exact(answer, expected) or f1(answer, expected) >= RIGHT_F1
+
+    firsts = [(answers[0] if answers else "", expected) for answers, expected in results]
+    count = max(1, len(results))
+    return Scores(
+        questions=len(results),
+        first=sum(right(*pair) for pair in firsts),
+        first_five=sum(
+            any(right(answer, expected) for answer in answers[:5]) for answers, expected in results
+        ),
+        exact=round(100 * sum(exact(*pair) for pair in firsts) / count, 1),
+        f1=round(100 * sum(f1(*pair) for pair in firsts) / count, 1),
+    )

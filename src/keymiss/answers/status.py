@@ -1,0 +1,33 @@
+"""Whether the application's functions are served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import valkey.asyncio
+from valkey.exceptions import ResponseError
+
+from keymiss.errors import Unavailable
+
+
+def parse_list(reply: list[list[Any]]) -> dict[str, dict[str, Any]]:
+    """The reply of KEYMISS.LIST as one dictionary a function, by name."""
+    functions = {}
+    for fields in reply:
+        names = [name.decode() for name in fields[::2]]
+        functions[fields[1].decode()] = dict(zip(names, fields[1::2], strict=True))
+    return functions
+
+
+async def missing_functions(client: valkey.asyncio.Valkey, names: Iterable[str]) -> list[str]:
+    """Those of the functions that no worker serves.
+
+    Raises:
+        Unavailable: the server has no module.
+    """
+    try:
+        functions = parse_list(await client.execute_command("KEYMISS.LIST"))
+    except ResponseError as error:
+        raise Unavailable(f"the server has not loaded keymiss.so: {error}") from None
+    return [name for name in names if not functions.get(name, {}).get("workers")]

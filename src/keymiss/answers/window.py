@@ -1,0 +1,57 @@
+"""What is read for a sentence: itself and its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NEIGHBOURS = 1
+"""Sentences on either side. Measured on the demo questions; see docs/decisions/0004-window.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive sentences of a document, joined for reading."""
+
+    first: int
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What the reader reads."""
+        return " ".join(self.sentences)
+
+    def locate(self, start: int, end: int) -> tuple[int, int, int]:
+        """The sentence in which a span of the joined text begins, and its offsets there.
+
+        A span that runs on into the next sentence ends with the one in which it begins.
+        """
+        offset = 0
+        for index, sentence in enumerate(self.sentences):
+            if start <= offset + len(sentence):
+                inside = start - offset
+                return self.first + index, inside, min(end - offset, len(sentence))
+            offset += len(sentence) + 1
+        raise ValueError(f"the span {start}:{end} is outside of the window")
+
+
+def window_numbers(sentence: int) -> range:
+    """The numbers of the sentences that are read for this one, some of which may not exist."""
+    return range(max(0, sentence - NEIGHBOURS), sentence + NEIGHBOURS + 1)
+
+
+def make_window(sentence: int, texts: list[str | None]) -> Window | None:
+    """The window from the texts of `window_numbers`, None when the sentence itself is missing."""
+    found = {
+        number: text
+        for number, text in zip(window_numbers(sentence), texts, strict=True)
+        if text is not None
+    }
+    if sentence not in found:
+        return None
+    # Neighbours count as long as they are consecutive: a hole separates them.
+    first = last = sentence
+    while first - 1 in found:
+        first -= 1
+    while last + 1 in found:
+        last += 1
+    return Window(first, tuple(found[number] for number in range(first, last + 1)))

@@ -1,0 +1,26 @@
+"""The demo corpus that comes with the package: twenty articles and sixty questions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "demo"
+ARTICLES = FOLDER / "articles"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with the answer that stands in the articles."""
+
+    text: str
+    answer: str
+    document: str
+
+
+def load_questions() -> list[Question]:
+    """The questions over the demo articles."""
+    lines = (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    return [Question(r["question"], r["answer"], r["document"]) for r in records]

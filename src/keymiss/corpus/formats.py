@@ -1,0 +1,228 @@
+"""Reads documents from files: CORD-19 JSON, JSON lines, Markdown, plain text.
+
+A file may hold many documents, and some of them may be broken: readers yield each document or the
+error that stands in its place, and go on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.front_matter import front_matter_plugin
+
+from keymiss.corpus.document import Document
+from keymiss.errors import BadInput, TooLarge
+
+MAX_FILE_BYTES = 64 << 20
+MAX_LINE_BYTES = 16 << 20
+"""A JSON lines file may be of any size, each of its lines may not."""
+
+Read = Document | BadInput
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The files to ingest, each with the id that it has when its content names none.
+
+    Folders are searched for all known endings; a file's id is its path below the folder.
+    """
+    for path in paths:
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.suffix.lower() in READERS and file.is_file():
+                    yield file, file.relative_to(path).with_suffix("").as_posix()
+        else:
+            yield path, path.stem
+
+
+def read_file(path: Path, default_id: str) -> Iterator[Read]:
+    """Yields the documents of a file, or what is wrong with them."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        yield BadInput(f"{path}: the ending is none of {', '.join(sorted(READERS))}")
+        return
+    try:
+        yield from reader(path, default_id)
+    except BadInput as error:
+        yield type(error)(f"{path}: {error}")
+    except (OSError, UnicodeDecodeError) as error:
+        yield BadInput(f"{path}: cannot be read: {error}")
+
+
+def _read_text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise TooLarge(f"the file has {size} bytes; the limit is {MAX_FILE_BYTES}")
+    # newline="": what stands in the source is kept, carriage returns included.
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return file.read()
+
+
+def _load_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"a JSON object is needed, not {type(value).__name__}")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    """A field that must be text; JSON can smuggle in lone surrogates, which no file can hold."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise BadInput(f"the field {name!r} is {type(value).__name__}; text is needed")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadInput(f"the field {name!r} holds half a surrogate pair") from None
+    return value
+
+
+def _document(id: str, title: str, paragraphs: list[str], year: str, source: str) -> Document:
+    kept = tuple(paragraph for paragraph in paragraphs if paragraph.strip())
+    if not kept:
+        raise BadInput(f"the document {id!r} has no text")
+    return Document(id, title.strip() or id, kept, year, source)
+
+
+_BLANK_LINES = re.compile(r"(?:\r?\n[ \t]*){2,}")
+
+
+def _split_paragraphs(text: str) -> list[str]:
+    return _BLANK_LINES.split(text)
+
+
+# ---- CORD-19 JSON ----
+
+
+def _read_cord19(path: Path, default_id: str) -> Iterator[Read]:
+    """The CORD-19 format: paper_id, metadata.title, abstract and body_text as lists of {text}."""
+    article = _load_object(_read_text(path))
+    metadata = article.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise BadInput("the field 'metadata' is no object")
+    paragraphs = [
+        *_section(article, "abstract", required=False),
+        *_section(article, "body_text", required=True),
+    ]
+    id = _text(article.get("paper_id"), "paper_id") or default_id
+    title = _text(metadata.get("title"), "title")
+    yield _document(id, title, paragraphs, _text(metadata.get("year"), "year"), "")
+
+
+def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
+    section = article.get(name)
+    if section is None and not required:
+        return []
+    if not isinstance(section, list) or not all(isinstance(part, dict) for part in section):
+        raise BadInput(f"the field {name!r} is no list of objects; is this CORD-19 JSON?")
+    return [_text(part.get("text"), f"{name}.text") for part in section]
+
+
+# ---- JSON lines ----
+
+
+def _read_jsonl(path: Path, default_id: str) -> Iterator[Read]:
+    """One object a line: id, title, text; year and source if there are any."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            try:
+                if len(line) > MAX_LINE_BYTES:
+                    _skip_line(file.readline)
+                    raise TooLarge(f"has more than {MAX_LINE_BYTES} bytes")
+                if line.strip():
+                    yield _jsonl_document(line, f"{default_id}-{number}")
+            except BadInput as error:
+                yield type(error)(f"{path}: line {number}: {error}")
+
+
+def _skip_line(readline: Callable[[int], bytes]) -> None:
+    while (part := readline(1 << 20)) and not part.endswith(b"\n"):
+        pass
+
+
+def _jsonl_document(line: bytes, default_id: str) -> Document:
+    try:
+        record = _load_object(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is no UTF-8: {error}") from None
+    fields = {name: _text(record.get(name), name) for name in ("title", "text", "year", "source")}
+    paragraphs = _split_paragraphs(fields["text"])
+    id = _text(record.get("id"), "id") or default_id
+    return _document(id, fields["title"], paragraphs, fields["year"], fields["source"])
+
+
+# ---- Markdown and plain text ----
+
+
+def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
+    """CommonMark with front matter (title, year, source). Text is what a page would show."""
+    parser = MarkdownIt("commonmark").enable("table").use(front_matter_plugin)
+    tokens = parser.parse(_read_text(path))
+    fields = _front_matter(tokens)
+    heading, paragraphs = _markdown_text(tokens)
+    title = _text(fields.get("title"), "title") or heading
+    year, source = _text(fields.get("year"), "year"), _text(fields.get("source"), "source")
+    yield _document(default_id, title, paragraphs, year, source)
+
+
+def _front_matter(tokens: list[Token]) -> dict[str, Any]:
+    if not tokens or tokens[0].type != "front_matter":
+        return {}
+    try:
+        fields = yaml.safe_load(tokens[0].content)
+    except yaml.YAMLError as error:
+        raise BadInput(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise BadInput("the front matter is no list of fields")
+    return fields
+
+
+def _markdown_text(tokens: list[Token]) -> tuple[str, list[str]]:
+    """The first heading, and the text of all paragraphs, list items and table cells."""
+    title = ""
+    paragraphs = []
+    for before, token in itertools.pairwise(tokens):
+        if token.type != "inline":
+            continue
+        text = "".join(_inline_text(child) for child in token.children or [])
+        if before.type != "heading_open":
+            paragraphs.append(text)
+        elif not title:
+            title = text
+    return title, paragraphs
+
+
+def _inline_text(token: Token) -> str:
+    if token.type in ("softbreak", "hardbreak"):
+        return " "
+    return token.content if token.type in ("text", "code_inline", "image") else ""
+
+
+def _read_plain(path: Path, default_id: str) -> Iterator[Read]:
+    """Paragraphs stand between blank lines; the first line is the title."""
+    text = _read_text(path)
+    title = text.strip().split("\n", 1)[0].strip()[:200]
+    yield _document(default_id, title, _split_paragraphs(text), "", "")
+
+
+READERS: dict[str, Callable[[Path, str], Iterator[Read]]] = {
+    ".json": _read_cord19,
+    ".jsonl": _read_jsonl,
+    ".md": _read_markdown,
+    ".txt": _read_plain,
+}

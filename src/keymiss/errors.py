@@ -1,0 +1,41 @@
+"""What can go wrong, in classes that know how to tell it to a person, a browser or a client."""
+
+
+class KeymissError(Exception):
+    """Something that keymiss can explain. `status` is the HTTP status that fits."""
+
+    status = 500
+
+
+class BadInput(KeymissError):
+    """What was sent cannot be used: the message says why and what would do."""
+
+    status = 422
+
+
+class TooLarge(BadInput):
+    """What was sent is longer than the limit."""
+
+    status = 413
+
+
+class NotFound(KeymissError):
+    """The document or sentence is not in the corpus."""
+
+    status = 404
+
+
+class Unavailable(KeymissError):
+    """Nobody is there to answer: no server, no worker, no corpus."""
+
+    status = 503
+
+
+class TooSlow(KeymissError):
+    """The answer did not come in time."""
+
+    status = 504
+
+
+class SetupError(KeymissError):
+    """This installation or its settings cannot work: a port in use, a folder or file missing."""

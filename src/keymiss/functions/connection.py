@@ -1,0 +1,113 @@
+"""The worker's side of the module's commands, on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import valkey
+import valkey.asyncio
+from valkey.exceptions import ResponseError
+
+from keymiss.errors import KeymissError, SetupError
+from keymiss.functions.function import Function, Result
+
+BLOCK_MS = 1000
+"""How long a TAKE waits. Stopping waits for it, too: what it brings is still computed."""
+
+REPLY_SECONDS = 5.0
+"""A server that is silent for this long after a TAKE should have returned is gone."""
+
+MAX_MESSAGE = 400
+
+
+class Superseded(KeymissError):
+    """Workers of another version serve the function: this one has nothing left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A key that TAKE handed out. `id` is empty when nothing is to be acknowledged."""
+
+    event: str
+    id: bytes
+    key: bytes
+
+
+class FunctionConnection:
+    """A connection that serves one function.
+
+    Answers travel in the same packet as the TAKE that follows them: one round trip a batch.
+    """
+
+    def __init__(self, url: str, function: Function) -> None:
+        self._function = function
+        pool = valkey.asyncio.ConnectionPool.from_url(url, socket_connect_timeout=REPLY_SECONDS)
+        self._connection = pool.make_connection()
+        self._take = ("KEYMISS.TAKE", "COUNT", function.batch, "BLOCK", BLOCK_MS, function.name)
+
+    async def attach(self) -> str | None:
+        """Registers the function and this connection as its worker.
+
+        Returns the version that was served before, None when the function is registered first.
+
+        Raises:
+            SetupError: the server refuses the function, or has no module.
+            ConnectionError, TimeoutError, OSError: the server cannot be reached.
+        """
+        await self._connection.connect()
+        await self._connection.send_command("KEYMISS.SERVE", *self._function.serve_arguments())
+        try:
+            before: bytes | None = await self._read()
+        except ResponseError as error:
+            name = self._function.name
+            if "unknown command" in str(error):
+                raise SetupError("the server has not loaded the module keymiss.so") from None
+            if str(error).startswith("KEYMISS syntax"):
+                raise SetupError(f"the server refuses the function {name!r}: {error}") from None
+            raise
+        return None if before is None else before.decode()
+
+    async def exchange(
+        self, results: Sequence[tuple[Item, Result]], take: bool = True
+    ) -> list[Item]:
+        """Sends the results of the last batch and, unless told otherwise, takes the next one.
+
+        Raises:
+            Superseded: another version is served.
+            ConnectionError, TimeoutError, OSError, ResponseError: attach again.
+        """
+        commands: list[tuple[Any, ...]] = [_settle(*pair) for pair in results if pair[0].id]
+        settled = len(commands)
+        if take:
+            commands.append(self._take)
+        await self._connection.send_packed_command(self._connection.pack_commands(commands))
+        for _ in range(settled):
+            await self._read()
+        if not take:
+            return []
+        try:
+            reply = await self._read()
+        except ResponseError as error:
+            if str(error).startswith("KEYMISS superseded"):
+                raise Superseded(f"{self._function.name}: {error}") from None
+            raise
+        return [Item(event.decode(), id, key) for _, event, id, key in reply]
+
+    async def close(self) -> None:
+        """Closes the connection; the server gives what it held to another worker."""
+        await self._connection.disconnect(nowait=True)
+
+    async def _read(self) -> Any:
+        return await self._connection.read_response(timeout=BLOCK_MS / 1000 + REPLY_SECONDS)
+
+
+def _settle(item: Item, result: Result) -> tuple[Any, ...]:
+    if isinstance(result, Exception):
+        message = f"{type(result).__name__}: {result}"[:MAX_MESSAGE]
+        return ("KEYMISS.FAIL", item.id, message.encode("utf-8", "replace"))
+    if result is None:
+        return ("KEYMISS.ANSWER", item.id)
+    value = result.encode("utf-8", "surrogateescape") if isinstance(result, str) else result
+    return ("KEYMISS.ANSWER", item.id, value)

@@ -1,0 +1,9 @@
+"""Extractive question answering as a library: a span of the passage that answers a question.
+
+It knows nothing of Valkey and imports no other package of keymiss.
+"""
+
+from keymiss.reader.errors import ModelError
+from keymiss.reader.reader import BUNDLED_MODEL, Answer, Reader
+
+__all__ = ["BUNDLED_MODEL", "Answer", "ModelError", "Reader"]

@@ -1,0 +1,44 @@
+"""From logits to spans of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens first to last, both included, and the sum of their start and end logits."""
+
+    first: int
+    last: int
+    score: float
+
+
+def best_spans(start: Logits, end: Logits, count: int, longest: int) -> list[Span]:
+    """The highest scored spans that do not overlap, best first.
+
+    Args:
+        start: start logits of the passage's tokens, shape (length,).
+        end: end logits, shape (length,).
+        count: how many spans at most.
+        longest: how many tokens a span has at most.
+    """
+    length = len(start)
+    scores = start[:, None] + end[None, :]
+    allowed = np.tri(length, length, longest - 1, dtype=bool) & ~np.tri(length, length, -1, bool)
+    scores = np.where(allowed, scores, -np.inf)
+    spans: list[Span] = []
+    while len(spans) < count and scores.size:
+        first, last = divmod(int(scores.argmax()), length)
+        score = float(scores[first, last])
+        if score == -np.inf:
+            break
+        spans.append(Span(first, last, score))
+        # Spans that start at or before `last` and end at or after `first` touch this one.
+        scores[: last + 1, first:] = -np.inf
+    return spans

@@ -1,0 +1,106 @@
+"""The functions `find` and `index`: searching a shard, and keeping its index current."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from keymiss.errors import BadInput
+from keymiss.functions import Event, Function, Shard, on_miss, on_write
+from keymiss.functions.function import Result
+from keymiss.search.index import Candidate, Candidates, SentenceIndex
+from keymiss.server.keys import (
+    ARTICLES,
+    FIND,
+    DocumentKeys,
+    decode,
+    parse_document_key,
+    parse_find_key,
+)
+
+FORMAT = 1
+CANDIDATES = 30
+"""Three for each sentence that is read: what is best over all shards is among them."""
+
+
+def search_functions() -> list[Function]:
+    """The functions that keep an index of each shard and search it."""
+    indexes: dict[Shard, SentenceIndex] = {}
+
+    def index_of(shard: Shard) -> SentenceIndex:
+        return indexes.setdefault(shard, SentenceIndex())
+
+    def known(shard: Shard) -> list[str]:
+        return [keys.article for keys in index_of(shard).known()]
+
+    # An article's hash is written last, in the transaction that writes its sentences.
+    @on_write(ARTICLES, name="index", each=True, known=known)
+    async def index(events: Sequence[Event]) -> None:
+        for shard in {event.shard for event in events}:
+            keys = [event.key for event in events if event.shard == shard]
+            await update_index(index_of(shard), shard, keys)
+
+    @on_miss(FIND, name="find", cache="off", batch=64)
+    def find(events: Sequence[Event]) -> list[Result]:
+        return [_find(index_of(event.shard), event.key) for event in events]
+
+    return [index, find]
+
+
+def _find(index: SentenceIndex, key: str) -> Result:
+    try:
+        return candidates_to_json(index.find(parse_find_key(key), CANDIDATES))
+    except BadInput as error:
+        return error
+
+
+async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
+    """Makes the index agree with what the shard holds of these documents."""
+    documents = [parsed for key in keys if (parsed := parse_document_key(key))]
+    pipeline = shard.client.pipeline(transaction=False)
+    for document in documents:
+        pipeline.hget(document.article, "hash")
+    hashes = await pipeline.execute(raise_on_error=False)
+    changed = False
+    for document, content_hash in zip(documents, hashes, strict=True):
+        if isinstance(content_hash, bytes):
+            if index.content_hash(document) == decode(content_hash):
+                continue
+            await _index_document(index, shard, document)
+        else:
+            index.remove(document)
+        changed = True
+    if changed:
+        index.commit()
+
+
+async def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys) -> None:
+    # One transaction: the hash belongs to these sentences and no others.
+    pipeline = shard.client.pipeline(transaction=True)
+    pipeline.hget(keys.article, "hash")
+    pipeline.hgetall(keys.sentences)
+    content_hash, sentences = await pipeline.execute()
+    if content_hash is None:
+        index.remove(keys)
+        return
+    texts = {int(number): decode(text) for number, text in sentences.items()}
+    index.put(keys, decode(content_hash), dict(sorted(texts.items())))
+
+
+def candidates_to_json(candidates: Candidates) -> str:
+    """The value of a `find` key."""
+    return json.dumps({"v": FORMAT, **asdict(candidates)})
+
+
+def candidates_from_json(value: bytes) -> Candidates:
+    """Reads the value of a `find` key.
+
+    Raises:
+        ValueError: it is of another format.
+    """
+    record = json.loads(value)
+    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
+        raise ValueError(f"no find value of format {FORMAT}: {value[:80]!r}")
+    found = tuple(Candidate(**candidate) for candidate in record.pop("candidates"))
+    return Candidates(**record, candidates=found)

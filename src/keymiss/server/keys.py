@@ -1,0 +1,191 @@
+"""Every key name that keymiss uses, built and parsed here and nowhere else.
+
+`TAG` is a short base-62 string whose only meaning is the hash slot that it hashes to: it keeps a
+document's keys together in a cluster. See docs/keys.md for what each key holds.
+"""
+
+from __future__ import annotations
+
+import binascii
+import functools
+import itertools
+import re
+import string
+from dataclasses import dataclass
+
+from keymiss.errors import BadInput
+
+SLOTS = 16384
+"""Hash slots of a cluster (Valkey cluster specification)."""
+
+CORPUS = "corpus"
+SENTENCES = "sentence:"
+ARTICLES = "article_id:"
+FIND = "find{"
+QA = "qa{"
+BERTQA = "bertqa{"
+"""Prefixes: what a function is registered for."""
+
+MAX_DOCUMENT_BYTES = 512
+MAX_SENTENCE_DIGITS = 9
+
+_BASE62 = string.digits + string.ascii_letters
+_RESERVED = re.compile(r"[{}:%\x00-\x1f\x7f]")
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+_ANSWER = re.compile(
+    r"(?P<function>bertqa|qa)\{(?P<tag>[^{}:]+)\}"
+    r"_(?P<document>[^{}:]+):\{(?P=tag)\}:(?P<sentence>[0-9]{1,9})_(?P<question>.*)",
+    re.DOTALL,
+)
+_FIND = re.compile(r"find\{(?P<tag>[^{}:]+)\}_(?P<question>.*)", re.DOTALL)
+_OF_DOCUMENT = re.compile(r"[a-z_]+:(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}")
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/XMODEM, the cluster's hash (Valkey cluster specification)."""
+    return binascii.crc_hqx(data, 0)
+
+
+@functools.cache
+def _tags() -> list[str]:
+    """For each slot the shortest base-62 string that hashes to it."""
+    tags: dict[int, str] = {}
+    for length in itertools.count(1):
+        for letters in itertools.product(_BASE62, repeat=length):
+            tag = "".join(letters)
+            tags.setdefault(crc16(tag.encode()) % SLOTS, tag)
+        if len(tags) == SLOTS:
+            return [tags[slot] for slot in range(SLOTS)]
+    raise AssertionError("unreachable")
+
+
+def bucket_tag(bucket: int, buckets: int) -> str:
+    """The tag of a bucket: it hashes to the lowest slot of the bucket's range."""
+    return _tags()[-(-bucket * SLOTS // buckets)]
+
+
+def escape(document: str) -> str:
+    """A document's id as it stands in keys: `{ } : %` and control characters become `%XX`.
+
+    Raises:
+        BadInput: the id is empty or longer than 512 bytes.
+    """
+    escaped = _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", document)
+    size = len(encode(escaped))
+    if not 0 < size <= MAX_DOCUMENT_BYTES:
+        raise BadInput(f"a document's id has 1 to {MAX_DOCUMENT_BYTES} bytes; this has {size}")
+    return escaped
+
+
+def unescape(escaped: str) -> str:
+    """The document's id from its form in keys."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), escaped)
+
+
+def encode(text: str) -> bytes:
+    """A key or a question as bytes; with `decode` every byte string survives the round trip."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """The text of a key, bytes that are no UTF-8 included."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentKeys:
+    """The keys of one document. `document` is escaped."""
+
+    document: str
+    tag: str
+
+    @property
+    def article(self) -> str:
+        """Hash: title, year, source, sentence count, content hash (written last)."""
+        return f"{ARTICLES}{self.document}:{{{self.tag}}}"
+
+    @property
+    def sentences(self) -> str:
+        """Hash: sentence number -> text."""
+        return f"{SENTENCES}{self.document}:{{{self.tag}}}"
+
+    @property
+    def answers(self) -> str:
+        """Sorted set: computed keys that depend on the document, by expiry."""
+        return f"answers:{self.document}:{{{self.tag}}}"
+
+    @property
+    def bucket(self) -> str:
+        """Set: the documents of the bucket."""
+        return f"documents:{{{self.tag}}}"
+
+    def sentence(self, number: int) -> str:
+        """The name of a sentence, as in the article: `DOC:{TAG}:N`."""
+        return f"{self.document}:{{{self.tag}}}:{number}"
+
+
+def document_keys(document: str, buckets: int) -> DocumentKeys:
+    """The keys of a document with this id in a corpus of so many buckets."""
+    escaped = escape(document)
+    bucket = crc16(encode(escaped)) % buckets
+    return DocumentKeys(escaped, bucket_tag(bucket, buckets))
+
+
+def parse_document_key(key: str) -> DocumentKeys | None:
+    """The document that an `article_id:` or `sentence:` key belongs to, None for other keys."""
+    match = _OF_DOCUMENT.fullmatch(key)
+    return DocumentKeys(match["document"], match["tag"]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """A parsed `qa` or `bertqa` key."""
+
+    keys: DocumentKeys
+    sentence: int
+    question: str
+
+
+def qa_key(sentence: str, question: str) -> str:
+    """`qa{TAG}_DOC:{TAG}:N_QUESTION`; `sentence` is the name `DOC:{TAG}:N`."""
+    return _answer_key(QA, sentence, question)
+
+
+def bertqa_key(sentence: str, question: str) -> str:
+    """`bertqa{TAG}_DOC:{TAG}:N_QUESTION`, the article's own key."""
+    return _answer_key(BERTQA, sentence, question)
+
+
+def _answer_key(prefix: str, sentence: str, question: str) -> str:
+    tag = sentence[sentence.index("{") + 1 : sentence.index("}")]
+    return f"{prefix}{tag}}}_{sentence}_{question}"
+
+
+def parse_answer_key(key: str) -> AnswerKey:
+    """Parses a `qa` or `bertqa` key.
+
+    Raises:
+        BadInput: the key does not have the form.
+    """
+    match = _ANSWER.fullmatch(key)
+    if not match:
+        raise BadInput("the key is not of the form qa{TAG}_DOC:{TAG}:N_QUESTION, both tags alike")
+    keys = DocumentKeys(match["document"], match["tag"])
+    return AnswerKey(keys, int(match["sentence"]), match["question"])
+
+
+def find_key(tag: str, question: str) -> str:
+    """`find{TAG}_QUESTION`: the candidates of the shard that owns the tag's slot."""
+    return f"{FIND}{tag}}}_{question}"
+
+
+def parse_find_key(key: str) -> str:
+    """The question of a `find` key.
+
+    Raises:
+        BadInput: the key does not have the form.
+    """
+    match = _FIND.fullmatch(key)
+    if not match:
+        raise BadInput("the key is not of the form find{TAG}_QUESTION")
+    return match["question"]

@@ -1,0 +1,166 @@
+/* api.h: the server functions that the module uses, declared here and looked up by name at load.
+ *
+ * Valkey and Redis hand every module one function, GetApi, and serve the rest by name. Declaring
+ * the few that we use keeps the module free of either project's header: one binary loads into
+ * both. Signatures and constants follow the documented module API
+ * (valkey.io/topics/modules-api-ref, redis.io/docs/latest/develop/reference/modules). REQUIRED
+ * functions exist since Redis 7.0; OPTIONAL ones may be NULL and are checked where they are used.
+ */
+#ifndef KEYMISS_API_H
+#define KEYMISS_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct RedisModuleCtx RedisModuleCtx;
+typedef struct RedisModuleString RedisModuleString;
+typedef struct RedisModuleKey RedisModuleKey;
+typedef struct RedisModuleCommand RedisModuleCommand;
+typedef struct RedisModuleCallReply RedisModuleCallReply;
+typedef struct RedisModuleBlockedClient RedisModuleBlockedClient;
+typedef struct RedisModuleCommandFilter RedisModuleCommandFilter;
+typedef struct RedisModuleCommandFilterCtx RedisModuleCommandFilterCtx;
+typedef struct RedisModuleInfoCtx RedisModuleInfoCtx;
+typedef uint64_t RedisModuleTimerID;
+
+typedef int (*CommandFn)(RedisModuleCtx *, RedisModuleString **argv, int argc);
+typedef void (*FreeFn)(RedisModuleCtx *, void *);
+typedef void (*DisconnectFn)(RedisModuleCtx *, RedisModuleBlockedClient *);
+typedef void (*TimerFn)(RedisModuleCtx *, void *);
+typedef void (*FilterFn)(RedisModuleCommandFilterCtx *);
+typedef void (*InfoFn)(RedisModuleInfoCtx *, int for_crash_report);
+typedef int (*NotificationFn)(RedisModuleCtx *, int type, const char *event, RedisModuleString *);
+
+typedef struct RedisModuleEvent {
+    uint64_t id;      /* one of the EVENT_ constants */
+    uint64_t dataver; /* version of the structure passed as data */
+} RedisModuleEvent;
+typedef void (*EventFn)(RedisModuleCtx *, RedisModuleEvent, uint64_t subevent, void *data);
+
+typedef struct RedisModuleClientInfo {
+    uint64_t version;
+    uint64_t flags;
+    uint64_t id;
+    char addr[46];
+    uint16_t port;
+    uint16_t db;
+} RedisModuleClientInfo;
+
+typedef struct RedisModuleFlushInfo {
+    uint64_t version;
+    int32_t sync;
+    int32_t dbnum; /* -1: all databases */
+} RedisModuleFlushInfo;
+
+#define REDISMODULE_OK 0
+#define REDISMODULE_ERR 1
+#define REDISMODULE_APIVER_1 1
+#define REDISMODULE_POSTPONED_LEN (-1)
+
+#define REDISMODULE_READ (1 << 0)
+#define REDISMODULE_OPEN_KEY_NOTOUCH (1 << 16)  /* leave LRU and LFU alone */
+#define REDISMODULE_OPEN_KEY_NONOTIFY (1 << 17) /* no keymiss event */
+#define REDISMODULE_OPEN_KEY_NOSTATS (1 << 18)  /* no keyspace hit or miss counted */
+#define REDISMODULE_OPEN_KEY_NOEXPIRE (1 << 19) /* do not delete an expired key */
+
+#define REDISMODULE_CTX_FLAGS_LUA (1 << 0)
+#define REDISMODULE_CTX_FLAGS_MULTI (1 << 1)
+#define REDISMODULE_CTX_FLAGS_REPLICA (1 << 3)
+#define REDISMODULE_CTX_FLAGS_OOM (1 << 10)
+#define REDISMODULE_CTX_FLAGS_REPLICATED (1 << 12)
+#define REDISMODULE_CTX_FLAGS_LOADING (1 << 13)
+#define REDISMODULE_CTX_FLAGS_DENY_BLOCKING (1 << 21)
+
+#define REDISMODULE_NOTIFY_GENERIC (1 << 2)
+#define REDISMODULE_NOTIFY_STRING (1 << 3)
+#define REDISMODULE_NOTIFY_LIST (1 << 4)
+#define REDISMODULE_NOTIFY_SET (1 << 5)
+#define REDISMODULE_NOTIFY_HASH (1 << 6)
+#define REDISMODULE_NOTIFY_ZSET (1 << 7)
+#define REDISMODULE_NOTIFY_EXPIRED (1 << 8)
+#define REDISMODULE_NOTIFY_EVICTED (1 << 9)
+#define REDISMODULE_NOTIFY_STREAM (1 << 10)
+#define REDISMODULE_NOTIFY_MODULE (1 << 13)
+
+#define REDISMODULE_CMDFILTER_NOSELF (1 << 0)
+
+#define EVENT_FLUSHDB 2
+#define EVENT_CLIENT_CHANGE 4
+#define EVENT_CRON_LOOP 8
+#define EVENT_SWAPDB 11
+#define SUBEVENT_CLIENT_DISCONNECTED 1
+#define SUBEVENT_FLUSHDB_END 1
+
+/* X(return type, name, parameters) */
+#define REQUIRED_API(X)                                                                            \
+    X(void *, Alloc, (size_t))                                                                     \
+    X(void, Free, (void *))                                                                        \
+    X(int, SetModuleAttribs, (RedisModuleCtx *, const char *name, int version, int apiver))        \
+    X(int, CreateCommand,                                                                          \
+      (RedisModuleCtx *, const char *name, CommandFn, const char *flags, int first, int last,      \
+       int step))                                                                                  \
+    X(void, Log, (RedisModuleCtx *, const char *level, const char *format, ...))                   \
+    X(int, WrongArity, (RedisModuleCtx *))                                                         \
+    X(int, ReplyWithError, (RedisModuleCtx *, const char *))                                       \
+    X(int, ReplyWithSimpleString, (RedisModuleCtx *, const char *))                                \
+    X(int, ReplyWithLongLong, (RedisModuleCtx *, long long))                                       \
+    X(int, ReplyWithNull, (RedisModuleCtx *))                                                      \
+    X(int, ReplyWithArray, (RedisModuleCtx *, long))                                               \
+    X(int, ReplyWithStringBuffer, (RedisModuleCtx *, const char *, size_t))                        \
+    X(int, ReplyWithCString, (RedisModuleCtx *, const char *))                                     \
+    X(int, ReplyWithString, (RedisModuleCtx *, RedisModuleString *))                               \
+    X(int, ReplyWithCallReply, (RedisModuleCtx *, RedisModuleCallReply *))                         \
+    X(void, ReplySetArrayLength, (RedisModuleCtx *, long))                                         \
+    X(int, GetContextFlags, (RedisModuleCtx *))                                                    \
+    X(int, AvoidReplicaTraffic, (void))                                                            \
+    X(int, GetSelectedDb, (RedisModuleCtx *))                                                      \
+    X(int, SelectDb, (RedisModuleCtx *, int))                                                      \
+    X(unsigned long long, GetClientId, (RedisModuleCtx *))                                         \
+    X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
+    X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \
+    X(void, CloseKey, (RedisModuleKey *))                                                          \
+    X(RedisModuleCallReply *, Call, (RedisModuleCtx *, const char *, const char *format, ...))     \
+    X(void, FreeCallReply, (RedisModuleCallReply *))                                               \
+    X(long long, CallReplyInteger, (RedisModuleCallReply *))                                       \
+    X(int, ReplicateVerbatim, (RedisModuleCtx *))                                                  \
+    X(RedisModuleString *, CreateString, (RedisModuleCtx *, const char *, size_t))                 \
+    X(void, FreeString, (RedisModuleCtx *, RedisModuleString *))                                   \
+    X(void, RetainString, (RedisModuleCtx *, RedisModuleString *))                                 \
+    X(const char *, StringPtrLen, (const RedisModuleString *, size_t *))                           \
+    X(int, StringToLongLong, (const RedisModuleString *, long long *))                             \
+    X(void, GetRandomHexChars, (char *, size_t))                                                   \
+    X(RedisModuleCtx *, GetDetachedThreadSafeContext, (RedisModuleCtx *))                          \
+    X(void, FreeThreadSafeContext, (RedisModuleCtx *))                                             \
+    X(RedisModuleBlockedClient *, BlockClient,                                                     \
+      (RedisModuleCtx *, CommandFn reply, CommandFn timeout, FreeFn, long long timeout_ms))        \
+    X(RedisModuleBlockedClient *, BlockClientOnKeys,                                               \
+      (RedisModuleCtx *, CommandFn reply, CommandFn timeout, FreeFn, long long timeout_ms,         \
+       RedisModuleString **keys, int numkeys, void *privdata))                                     \
+    X(void, SetDisconnectCallback, (RedisModuleBlockedClient *, DisconnectFn))                     \
+    X(int, UnblockClient, (RedisModuleBlockedClient *, void *))                                    \
+    X(void *, GetBlockedClientPrivateData, (RedisModuleCtx *))                                     \
+    X(void, SignalKeyAsReady, (RedisModuleCtx *, RedisModuleString *))                             \
+    X(RedisModuleTimerID, CreateTimer, (RedisModuleCtx *, long long ms, TimerFn, void *))          \
+    X(int, SubscribeToKeyspaceEvents, (RedisModuleCtx *, int types, NotificationFn))               \
+    X(int, SubscribeToServerEvent, (RedisModuleCtx *, RedisModuleEvent, EventFn))                  \
+    X(RedisModuleCommandFilter *, RegisterCommandFilter, (RedisModuleCtx *, FilterFn, int flags))  \
+    X(int, CommandFilterArgsCount, (RedisModuleCommandFilterCtx *))                                \
+    X(RedisModuleString *, CommandFilterArgGet, (RedisModuleCommandFilterCtx *, int))              \
+    X(int, CommandFilterArgReplace, (RedisModuleCommandFilterCtx *, int, RedisModuleString *))     \
+    X(int, RegisterInfoFunc, (RedisModuleCtx *, InfoFn))                                           \
+    X(int, InfoAddSection, (RedisModuleInfoCtx *, const char *))                                   \
+    X(int, InfoAddFieldLongLong, (RedisModuleInfoCtx *, const char *, long long))
+
+#define OPTIONAL_API(X)                                                                            \
+    X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
+    X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))
+
+#define DECLARE(type, name, parameters) extern type(*RM_##name) parameters;
+REQUIRED_API(DECLARE)
+OPTIONAL_API(DECLARE)
+#undef DECLARE
+
+/* Looks every function up. Returns NULL, or the name of a required one that the server lacks. */
+const char *api_load(RedisModuleCtx *ctx);
+
+#endif

@@ -1,0 +1,527 @@
+/* engine.c: see engine.h for who owns what and for the life of an item. */
+#include "engine.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct User {
+    Node node;
+    size_t length;
+    char name[];
+} User;
+
+/* ---- lists ---- */
+
+void list_init(List *list) { list->previous = list->next = list; }
+
+int list_empty(const List *list) { return list->next == list; }
+
+static void link_between(Node *node, Node *previous, Node *next) {
+    node->previous = previous;
+    node->next = next;
+    previous->next = node;
+    next->previous = node;
+}
+
+void list_append(List *list, Node *node) { link_between(node, list->previous, list); }
+
+void list_prepend(List *list, Node *node) { link_between(node, list, list->next); }
+
+void list_remove(Node *node) {
+    node->previous->next = node->next;
+    node->next->previous = node->previous;
+    list_init(node);
+}
+
+#define FOR_EACH(list, variable, type, field)                                                      \
+    for (type *variable = NODE_OWNER((list)->next, type, field); &variable->field != (list);       \
+         variable = NODE_OWNER(variable->field.next, type, field))
+
+/* ---- trees ---- */
+
+/* What is looked up has the shape of an item's identity, not a whole item. */
+typedef struct Probe {
+    const Queue *queue;
+    const char *key;
+    size_t length;
+} Probe;
+
+static int compare_identity(const Probe *a, const Probe *b) {
+    if (a->queue != b->queue) return (uintptr_t)a->queue < (uintptr_t)b->queue ? -1 : 1;
+    if (a->length != b->length) return a->length < b->length ? -1 : 1;
+    return a->length ? memcmp(a->key, b->key, a->length) : 0;
+}
+
+static Probe identity(const Item *item) {
+    return (Probe){item->queue, item->key, item->key_length};
+}
+
+static int compare_items(const void *a, const void *b) {
+    Probe left = identity(a), right = identity(b);
+    return compare_identity(&left, &right);
+}
+
+static int compare_probe(const void *probe, const void *item) {
+    Probe right = identity(item);
+    return compare_identity(probe, &right);
+}
+
+static int compare_ids(const void *a, const void *b) {
+    return memcmp(((const Item *)a)->id, ((const Item *)b)->id, RANDOM_ID_BYTES);
+}
+
+static int compare_id(const void *id, const void *item) {
+    return memcmp(id, ((const Item *)item)->id, RANDOM_ID_BYTES);
+}
+
+/* ---- engine, users ---- */
+
+void engine_init(Engine *engine) {
+    list_init(&engine->workers);
+    list_init(&engine->users);
+    list_init(&engine->answered);
+}
+
+void engine_clear(Engine *engine) {
+    List lost;
+    list_init(&lost);
+    while (!list_empty(&engine->workers))
+        engine_worker_lost(engine, NODE_OWNER(engine->workers.next, Worker, node), 0, &lost);
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine->functions[slot];
+        if (!function) continue;
+        engine_forget(engine, function, &lost);
+        while (!list_empty(&lost)) engine_discard(engine, NODE_OWNER(lost.next, Item, node));
+        engine_free_function(engine, function);
+    }
+    while (!list_empty(&engine->users)) {
+        User *user = NODE_OWNER(engine->users.next, User, node);
+        list_remove(&user->node);
+        engine->release(user);
+    }
+}
+
+const char *engine_user(Engine *engine, const char *name, size_t length) {
+    FOR_EACH(&engine->users, user, User, node) {
+        if (user->length == length && memcmp(user->name, name, length) == 0) return user->name;
+    }
+    User *user = engine->allocate(sizeof *user + length + 1);
+    user->length = length;
+    memcpy(user->name, name, length);
+    user->name[length] = '\0';
+    list_append(&engine->users, &user->node);
+    return user->name;
+}
+
+/* ---- functions ---- */
+
+static void queue_init(Queue *queue, Function *function) {
+    queue->function = function;
+    list_init(&queue->ready);
+    list_init(&queue->taken);
+    queue->pending = 0;
+}
+
+Function *engine_named(const Engine *engine, const char *name, size_t length) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine->functions[slot];
+        if (function && strlen(function->name) == length && !memcmp(function->name, name, length))
+            return function;
+    }
+    return NULL;
+}
+
+Function *engine_match(const Engine *engine, const char *key, size_t length) {
+    for (int slot = 0, seen = 0; seen < engine->function_count; slot++) {
+        Function *function = engine->functions[slot];
+        if (!function) continue;
+        seen++;
+        if (length >= function->prefix_length && key[0] == function->prefix[0] &&
+            memcmp(key, function->prefix, function->prefix_length) == 0)
+            return function;
+    }
+    return NULL;
+}
+
+static int overlap(const Function *function, const char *prefix, size_t length) {
+    size_t shorter = length < function->prefix_length ? length : function->prefix_length;
+    return memcmp(function->prefix, prefix, shorter) == 0;
+}
+
+static Function *new_function(Engine *engine, const char *name, const char *prefix,
+                              size_t prefix_length, int db, long long now) {
+    int slot = 0;
+    while (engine->functions[slot]) slot++;
+    Function *function = engine->allocate(sizeof *function);
+    memset(function, 0, sizeof *function);
+    memcpy(function->name, name, strlen(name));
+    memcpy(function->prefix, prefix, prefix_length);
+    function->prefix_length = prefix_length;
+    function->slot = slot;
+    function->db = db;
+    function->alone_since = now;
+    queue_init(&function->queue, function);
+    list_init(&function->attachments);
+    engine->functions[slot] = function;
+    engine->function_count++;
+    return function;
+}
+
+int engine_is_current(const Attachment *attachment) {
+    return strcmp(attachment->version, attachment->function->options.version) == 0;
+}
+
+static void count_workers(Function *function, long long now) {
+    int before = function->workers;
+    function->workers = 0;
+    FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
+        function->workers += engine_is_current(attachment);
+    }
+    if (before && !function->workers) function->alone_since = now;
+}
+
+/* Back to the head of the queue, where it came from. */
+static void queue_again(Item *item) {
+    item->state = READY;
+    item->worker = NULL;
+    list_remove(&item->node);
+    list_prepend(&item->queue->ready, &item->node);
+    item->queue->function->counters.requeued++;
+}
+
+/* What workers of the superseded version hold goes to those of the next one. */
+static void take_back_all(Function *function) {
+    while (!list_empty(&function->queue.taken)) {
+        Item *item = NODE_OWNER(function->queue.taken.previous, Item, node);
+        item->oldest = (unsigned short)(item->attempt + 1);
+        queue_again(item);
+    }
+}
+
+const char *engine_serve(Engine *engine, const char *name, const char *prefix, size_t prefix_length,
+                         int db, const Options *options, long long now, Function **served) {
+    Function *function = engine_named(engine, name, strlen(name));
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *other = engine->functions[slot];
+        if (other && other != function && overlap(other, prefix, prefix_length))
+            return "prefix overlaps that of another function; see KEYMISS.LIST";
+    }
+    if (!function) {
+        if (engine->function_count == MAX_FUNCTIONS)
+            return "64 functions are registered, the limit; KEYMISS.FORGET one first";
+        function = new_function(engine, name, prefix, prefix_length, db, now);
+    } else if (function->prefix_length != prefix_length ||
+               memcmp(function->prefix, prefix, prefix_length) != 0 || function->db != db ||
+               function->options.kind != options->kind || function->options.each != options->each) {
+        return "function is registered with another prefix, kind or database; "
+               "KEYMISS.FORGET it first";
+    }
+    if (strcmp(function->options.version, options->version) != 0) take_back_all(function);
+    function->options = *options;
+    count_workers(function, now);
+    *served = function;
+    return NULL;
+}
+
+static void lose(Item *item, List *lost) {
+    item->state = LOST;
+    item->worker = NULL;
+    list_remove(&item->node);
+    list_append(lost, &item->node);
+}
+
+static void drain(List *from, List *lost) {
+    while (!list_empty(from)) lose(NODE_OWNER(from->next, Item, node), lost);
+}
+
+static void detach(Engine *engine, Attachment *attachment, long long now) {
+    Function *function = attachment->function;
+    while (!list_empty(&attachment->events.ready))
+        engine_discard(engine, NODE_OWNER(attachment->events.ready.next, Item, node));
+    list_remove(&attachment->of_function);
+    list_remove(&attachment->of_worker);
+    engine->release(attachment);
+    count_workers(function, now);
+}
+
+void engine_forget(Engine *engine, Function *function, List *lost) {
+    while (!list_empty(&function->attachments))
+        detach(engine, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
+    drain(&function->queue.ready, lost);
+    drain(&function->queue.taken, lost);
+    for (Node *node = engine->answered.next, *next; node != &engine->answered; node = next) {
+        Item *item = NODE_OWNER(node, Item, node);
+        next = node->next;
+        if (item->queue == &function->queue) lose(item, lost);
+    }
+    engine->functions[function->slot] = NULL;
+    engine->function_count--;
+    FOR_EACH(&engine->workers, worker, Worker, node) {
+        worker->wanted &= ~(UINT64_C(1) << function->slot);
+    }
+}
+
+void engine_free_function(Engine *engine, Function *function) { engine->release(function); }
+
+/* ---- workers ---- */
+
+Worker *engine_worker(const Engine *engine, uint64_t client) {
+    FOR_EACH(&engine->workers, worker, Worker, node) {
+        if (worker->client == client) return worker;
+    }
+    return NULL;
+}
+
+Worker *engine_add_worker(Engine *engine, uint64_t client, const char *user) {
+    Worker *worker = engine->allocate(sizeof *worker);
+    memset(worker, 0, sizeof *worker);
+    worker->client = client;
+    worker->user = user;
+    list_init(&worker->attachments);
+    list_append(&engine->workers, &worker->node);
+    return worker;
+}
+
+Attachment *engine_attachment(const Function *function, const Worker *worker) {
+    FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
+        if (attachment->function == function) return attachment;
+    }
+    return NULL;
+}
+
+void engine_attach(Engine *engine, Function *function, Worker *worker) {
+    Attachment *attachment = engine_attachment(function, worker);
+    if (!attachment) {
+        attachment = engine->allocate(sizeof *attachment);
+        attachment->function = function;
+        attachment->worker = worker;
+        queue_init(&attachment->events, function);
+        list_append(&function->attachments, &attachment->of_function);
+        list_append(&worker->attachments, &attachment->of_worker);
+    }
+    memcpy(attachment->version, function->options.version, sizeof attachment->version);
+    count_workers(function, 0);
+}
+
+/* A worker is gone or too slow. */
+static int give_back(Engine *engine, Item *item, List *lost) {
+    Function *function = item->queue->function;
+    if (function->options.kind == ON_WRITE) item->oldest = (unsigned short)(item->attempt + 1);
+    item->deaths++;
+    if (item->deaths >= MAX_DEATHS) {
+        lose(item, lost);
+        return 0;
+    }
+    if (function->options.kind == ON_MISS && list_empty(&item->waiters)) {
+        engine_discard(engine, item);
+        return 0;
+    }
+    queue_again(item);
+    return 1;
+}
+
+void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *lost) {
+    while (!list_empty(&worker->attachments)) {
+        Attachment *attachment = NODE_OWNER(worker->attachments.next, Attachment, of_worker);
+        List *taken = &attachment->function->queue.taken;
+        for (Node *node = taken->previous, *before; node != taken; node = before) {
+            Item *item = NODE_OWNER(node, Item, node);
+            before = node->previous;
+            if (item->worker == worker) give_back(engine, item, lost);
+        }
+        detach(engine, attachment, now);
+    }
+    list_remove(&worker->node);
+    engine->release(worker);
+}
+
+size_t engine_expire_leases(Engine *engine, long long now, List *lost) {
+    size_t ready = 0;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        if (!engine->functions[slot]) continue;
+        List *taken = &engine->functions[slot]->queue.taken;
+        while (!list_empty(taken)) {
+            Item *item = NODE_OWNER(taken->next, Item, node);
+            if (item->lease_ends > now) break;
+            ready += (size_t)give_back(engine, item, lost);
+        }
+    }
+    return ready;
+}
+
+static int can_take(const Queue *queue, const Attachment *attachment) {
+    const Worker *worker = attachment->worker;
+    const Function *function = attachment->function;
+    return worker->parked && worker->wanted >> function->slot & 1 &&
+           engine_is_current(attachment) &&
+           (queue == &function->queue || queue == &attachment->events);
+}
+
+Worker *engine_sleeper(const Queue *queue) {
+    FOR_EACH(&queue->function->attachments, attachment, Attachment, of_function) {
+        if (can_take(queue, attachment)) return attachment->worker;
+    }
+    return NULL;
+}
+
+/* ---- items ---- */
+
+Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length) {
+    Probe probe = {queue, key, length};
+    Item **found = tfind(&probe, (void *const *)&engine->by_key, compare_probe);
+    return found ? *found : NULL;
+}
+
+Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
+    if (length != ID_BYTES) return NULL;
+    Item **found = tfind(id, (void *const *)&engine->by_id, compare_id);
+    if (!found) return NULL;
+    char digits[ID_BYTES - RANDOM_ID_BYTES + 1] = {0};
+    memcpy(digits, id + RANDOM_ID_BYTES, sizeof digits - 1);
+    int behind = (int)strtol(digits, NULL, 16) - (*found)->oldest;
+    return (int16_t)behind < 0 ? NULL : *found;
+}
+
+Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
+    /* The mark that events were lost has no key and always finds room: there is one a queue. */
+    int full = queue->pending >= queue->function->options.limit ||
+               engine->bytes + length > MAX_PENDING_BYTES;
+    if (length && full) return NULL;
+    Item *item = engine->allocate(sizeof *item + length);
+    memset(item, 0, sizeof *item);
+    list_init(&item->waiters);
+    item->queue = queue;
+    item->state = READY;
+    engine->random_id(item->id, RANDOM_ID_BYTES);
+    item->key_length = length;
+    if (length) memcpy(item->key, key, length);
+    if (!tsearch(item, &engine->by_key, compare_items)) goto out_of_memory;
+    if (!tsearch(item, &engine->by_id, compare_ids)) {
+        tdelete(item, &engine->by_key, compare_items);
+        goto out_of_memory;
+    }
+    list_append(&queue->ready, &item->node);
+    queue->pending++;
+    engine->items++;
+    engine->bytes += sizeof *item + length;
+    return item;
+out_of_memory:
+    engine->release(item);
+    return NULL;
+}
+
+void engine_discard(Engine *engine, Item *item) {
+    tdelete(item, &engine->by_key, compare_items);
+    tdelete(item, &engine->by_id, compare_ids);
+    list_remove(&item->node);
+    item->queue->pending--;
+    engine->items--;
+    engine->bytes -= sizeof *item + item->key_length + item->value_bytes;
+    engine->release(item);
+}
+
+void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
+    item->state = ANSWERED;
+    item->worker = NULL;
+    item->value = value;
+    item->value_bytes = bytes;
+    engine->bytes += bytes;
+    list_remove(&item->node);
+    list_append(&engine->answered, &item->node);
+}
+
+Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length) {
+    Item *item = engine_find(engine, queue, key, length);
+    if (item) {
+        if (item->state == TAKEN) item->written = 1;
+        return NULL;
+    }
+    item = engine_enqueue(engine, queue, key, length);
+    if (item || !length) return item;
+    queue->function->counters.dropped++;
+    return engine_written(engine, queue, "", 0);
+}
+
+static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out, size_t room) {
+    size_t taken = 0;
+    int each = queue != &queue->function->queue;
+    while (taken < room && !list_empty(&queue->ready)) {
+        Item *item = NODE_OWNER(queue->ready.next, Item, node);
+        if (item->deaths && (taken || room < (size_t)worker->count)) break;
+        list_remove(&item->node);
+        list_append(&queue->taken, &item->node);
+        out[taken++] = item;
+        queue->function->counters.taken++;
+        if (each) continue;
+        item->state = TAKEN;
+        item->worker = worker;
+        item->user = worker->user;
+        item->lease_ends = now + queue->function->options.lease;
+        item->attempt++;
+        snprintf(item->id + RANDOM_ID_BYTES, sizeof item->id - RANDOM_ID_BYTES, "%04x",
+                 item->attempt);
+        if (item->deaths) break;
+    }
+    return taken;
+}
+
+size_t engine_take(Engine *engine, Worker *worker, long long now, Item **out) {
+    size_t taken = 0, room = (size_t)worker->count;
+    (void)engine;
+    for (int kind = ON_MISS; kind <= ON_WRITE; kind++) {
+        FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
+            Function *function = attachment->function;
+            if ((int)function->options.kind != kind || !engine_is_current(attachment)) continue;
+            if (!(worker->wanted >> function->slot & 1)) continue;
+            Queue *queue = function->options.each ? &attachment->events : &function->queue;
+            taken += take_from(queue, worker, now, out + taken, room - taken);
+            if (taken && out[taken - 1]->deaths) return taken;
+        }
+    }
+    return taken;
+}
+
+Item *engine_acknowledge(Engine *engine, Item *item) {
+    if (!item->written) {
+        engine_discard(engine, item);
+        return NULL;
+    }
+    item->written = 0;
+    item->deaths = 0;
+    item->oldest = (unsigned short)(item->attempt + 1);
+    item->state = READY;
+    item->worker = NULL;
+    list_remove(&item->node);
+    list_append(&item->queue->ready, &item->node);
+    return item;
+}
+
+/* ---- waiters ---- */
+
+void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
+    waiter->item = item;
+    list_append(&item->waiters, &waiter->node);
+    engine->waiters++;
+}
+
+static void unlink_waiter(Engine *engine, Waiter *waiter) {
+    waiter->item = NULL;
+    list_remove(&waiter->node);
+    engine->waiters--;
+}
+
+void engine_leave(Engine *engine, Waiter *waiter) {
+    Item *item = waiter->item;
+    if (!item) return;
+    unlink_waiter(engine, waiter);
+    if (item->state == READY && list_empty(&item->waiters)) engine_discard(engine, item);
+}
+
+Waiter *engine_next_waiter(Engine *engine, Item *item) {
+    if (list_empty(&item->waiters)) return NULL;
+    Waiter *waiter = NODE_OWNER(item->waiters.next, Waiter, node);
+    unlink_waiter(engine, waiter);
+    return waiter;
+}

@@ -1,0 +1,213 @@
+/* engine.h: functions, queues, items, waiters and workers. Knows nothing of the server.
+ *
+ * Who owns what
+ *   Engine    owns the functions and the workers.
+ *   Function  a registered prefix. Owns one Queue, lives until engine_forget.
+ *   Attachment  a worker serving a function. Owns a Queue of its own when the function is EACH.
+ *   Queue     owns its items: `ready` in the order in which they are handed out, `taken` in the
+ *             order in which they were.
+ *   Item      one key to compute, or one key that was written. There is at most one item for a key
+ *             in a queue: that is the single flight, and it is what folds ten writes into one
+ * event. Waiter    a client parked on an item. Embedded in a structure of the caller's, who frees
+ * it.
+ *
+ * The life of an item
+ *   READY -> TAKEN -> (discarded, or ANSWERED while its value waits to be stored)
+ *   TAKEN -> READY again, when its worker is lost or its lease ends, or when the key of a write
+ * event is written once more. An item that has cost MAX_DEATHS workers becomes LOST: the engine
+ * hands it back to the caller, who owes its waiters an error and then discards it. An item that
+ * nobody waits for and nobody has taken is discarded at once.
+ *
+ * An item keeps its id for life; the id that a worker gets ends in the number of the attempt. A
+ * worker whose lease ended may still answer a miss while the next one computes: the first answer
+ * wins, the other finds no item. Attempts older than `oldest` are refused: those of a superseded
+ * version, and for write events every attempt but the latest, since an early worker has not seen
+ * the last write.
+ *
+ * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
+ * nobody can degrade by choosing keys. Times are milliseconds of one monotonic clock. */
+#ifndef KEYMISS_ENGINE_H
+#define KEYMISS_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MAX_FUNCTIONS = 64, /* one bit each in Worker.wanted */
+    MAX_NAME_BYTES = 64,
+    MIN_PREFIX_BYTES = 3,
+    MAX_PREFIX_BYTES = 256,
+    MAX_DEATHS = 3,
+    RANDOM_ID_BYTES = 32, /* 128 random bits in hexadecimal */
+    ID_BYTES = 36,        /* and four digits that count the attempts */
+};
+#define MAX_KEY_BYTES ((size_t)65536)
+#define MAX_PENDING_BYTES ((size_t)256 << 20) /* keys and values of all items together */
+
+/* Intrusive, circular, doubly linked: a list is a node that points to itself when empty. */
+typedef struct Node {
+    struct Node *previous, *next;
+} Node;
+typedef Node List;
+
+void list_init(List *list);
+int list_empty(const List *list);
+void list_append(List *list, Node *node);
+void list_prepend(List *list, Node *node);
+void list_remove(Node *node); /* and makes the node an empty list, so that it may be repeated */
+#define NODE_OWNER(node, type, field) ((type *)(void *)((char *)(node)-offsetof(type, field)))
+
+typedef enum { ON_MISS, ON_WRITE } Kind;
+typedef enum { READY, TAKEN, ANSWERED, LOST } State;
+
+typedef struct Queue {
+    struct Function *function;
+    List ready;
+    List taken;
+    long long pending; /* items in both lists */
+} Queue;
+
+typedef struct Options {
+    Kind kind;
+    int each;
+    long long timeout; /* how long a client waits */
+    long long cache;   /* time to live of a computed value; CACHE_OFF, CACHE_FOREVER */
+    long long lease;   /* how long a worker may hold an item */
+    long long limit;   /* items in a queue */
+    char version[MAX_NAME_BYTES + 1];
+} Options;
+enum { CACHE_OFF = 0, CACHE_FOREVER = -1 };
+
+/* X(name): what is counted for each function, in the order in which it is shown. */
+#define COUNTERS(X)                                                                                \
+    X(hits)                                                                                        \
+    X(misses) X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped)
+
+#define COUNTER(name) long long name;
+typedef struct Counters {
+    COUNTERS(COUNTER)
+} Counters;
+#undef COUNTER
+
+typedef struct Function {
+    char name[MAX_NAME_BYTES + 1];
+    char prefix[MAX_PREFIX_BYTES];
+    size_t prefix_length;
+    int slot; /* its bit in Worker.wanted */
+    int db;
+    Options options;
+    Queue queue;
+    List attachments;
+    int workers;           /* attachments that serve the current version */
+    long long alone_since; /* when the last worker left, or registration without one */
+    Counters counters;
+} Function;
+
+typedef struct Item {
+    Node node; /* in its queue's ready or taken */
+    List waiters;
+    Queue *queue;
+    struct Worker *worker; /* who holds it, NULL when not TAKEN */
+    const char *user;      /* whose connections may answer it, NULL when never taken */
+    void *value;           /* the caller's, while ANSWERED */
+    size_t value_bytes;
+    long long lease_ends;
+    State state;
+    int deaths;  /* workers lost with this item in hand */
+    int written; /* a write event's key was written while TAKEN: queue it once more */
+    int dropped; /* what it was computed from has changed: reply, but do not store */
+    unsigned short attempt, oldest;
+    char id[ID_BYTES + 1];
+    size_t key_length; /* 0 in a write queue: events were lost, walk the keys */
+    char key[];
+} Item;
+
+typedef struct Waiter {
+    Node node;
+    Item *item; /* NULL once answered */
+} Waiter;
+
+typedef struct Attachment {
+    Node of_function, of_worker;
+    Function *function;
+    struct Worker *worker;
+    char version[MAX_NAME_BYTES + 1];
+    Queue events; /* used when the function is EACH */
+} Attachment;
+
+typedef struct Worker {
+    Node node;
+    uint64_t client; /* id of its connection */
+    const char *user;
+    List attachments;
+    void *parked;    /* the caller's handle of a waiting TAKE, or NULL */
+    uint64_t wanted; /* the functions of that TAKE, a bit a slot */
+    long long count; /* and how many items it wants */
+} Worker;
+
+typedef struct Engine {
+    Function *functions[MAX_FUNCTIONS];
+    int function_count;
+    List workers;
+    List users;    /* names seen, kept for life: Item.user points here */
+    List answered; /* items whose value waits to be stored */
+    void *by_key, *by_id;
+    size_t bytes;
+    long long items, waiters;
+    void (*random_id)(char *hex, size_t length);
+    void *(*allocate)(size_t);
+    void (*release)(void *);
+} Engine;
+
+void engine_init(Engine *engine);
+void engine_clear(Engine *engine); /* frees all; no waiter may be left */
+
+/* Registers or updates a function. Returns NULL and sets *function, or says what is wrong. */
+const char *engine_serve(Engine *engine, const char *name, const char *prefix, size_t prefix_length,
+                         int db, const Options *options, long long now, Function **function);
+/* Takes the function out, with its attachments; its items go to `lost`. Follow with engine_free. */
+void engine_forget(Engine *engine, Function *function, List *lost);
+void engine_free_function(Engine *engine, Function *function);
+Function *engine_named(const Engine *engine, const char *name, size_t length);
+/* The function whose prefix the key has. */
+Function *engine_match(const Engine *engine, const char *key, size_t length);
+
+Worker *engine_worker(const Engine *engine, uint64_t client);
+Worker *engine_add_worker(Engine *engine, uint64_t client, const char *user);
+/* The stored copy of a user's name, so that equal users are equal pointers. */
+const char *engine_user(Engine *engine, const char *user, size_t length);
+void engine_attach(Engine *engine, Function *function, Worker *worker);
+Attachment *engine_attachment(const Function *function, const Worker *worker);
+/* Whether the attachment serves the function's current version. */
+int engine_is_current(const Attachment *attachment);
+/* Frees the worker; what it held is queued again, or moved to `lost`. */
+void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *lost);
+/* A parked TAKE that a new item of this queue should wake, or NULL. */
+Worker *engine_sleeper(const Queue *queue);
+
+Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length);
+/* The item that this attempt may still answer. */
+Item *engine_find_id(const Engine *engine, const char *id, size_t length);
+/* A READY item at the end of the queue; NULL when the queue or the memory is full. */
+Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
+void engine_discard(Engine *engine, Item *item);
+/* Notes that a key was written. Returns the item when a worker should be woken for it. */
+Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length);
+/* Moves up to Worker.count items of the wanted functions into out, misses first. An item that has
+ * cost a worker travels alone. Items of EACH queues are READY still: the caller discards them. */
+size_t engine_take(Engine *engine, Worker *worker, long long now, Item **out);
+/* A worker has dealt with a write event: discards it, or queues it again. Returns it if queued. */
+Item *engine_acknowledge(Engine *engine, Item *item);
+/* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
+void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
+/* Queues again what was held too long; LOST ones go to `lost`. Returns how many were READY again.
+ */
+size_t engine_expire_leases(Engine *engine, long long now, List *lost);
+
+void engine_wait(Engine *engine, Item *item, Waiter *waiter);
+/* The client has left. Discards the item when nobody else waits and no worker has it. */
+void engine_leave(Engine *engine, Waiter *waiter);
+/* Takes the first waiter off the item, NULL when there is none. */
+Waiter *engine_next_waiter(Engine *engine, Item *item);
+
+#endif

@@ -1,0 +1,174 @@
+"""The three processes of `keymiss serve`: a Valkey server, a worker, and the web server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import valkey
+import valkey.asyncio
+
+from keymiss.answers.app import NAMES
+from keymiss.answers.status import missing_functions
+from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.ingest import ingest
+from keymiss.errors import SetupError
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+WATCH_SECONDS = 0.2
+FIRST_RESTART_SECONDS = 0.1
+LONGEST_RESTART_SECONDS = 5.0
+
+
+class Process:
+    """`keymiss COMMAND` as a child that is started again when it ends by itself."""
+
+    def __init__(self, command: str, *arguments: str) -> None:
+        self.command = command
+        self._arguments = (sys.executable, "-m", "keymiss", command, *arguments)
+        self._pause = FIRST_RESTART_SECONDS
+        self._start()
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        # A session of its own, so that Ctrl-C reaches our process only, which stops the children
+        # in their order.
+        self._process = subprocess.Popen(self._arguments, start_new_session=True)
+
+    def watch(self) -> None:
+        """Starts the process again if it has ended, the later the sooner it ended.
+
+        Raises:
+            SetupError: it ended because it cannot work: it has said why.
+        """
+        code = self._process.poll()
+        if code is None:
+            return
+        if code == EXIT_SETUP:
+            raise SetupError(f"keymiss {self.command} cannot work; its message stands above")
+        ran = time.monotonic() - self._started
+        self._pause = (
+            min(2 * self._pause, LONGEST_RESTART_SECONDS)
+            if ran < LONGEST_RESTART_SECONDS
+            else FIRST_RESTART_SECONDS
+        )
+        print(f"keymiss {self.command} ended with {code}; starting it again", file=sys.stderr)
+        time.sleep(self._pause)
+        self._start()
+
+    def stop(self) -> None:
+        """Lets the process finish what it has in hand; kills it when that takes too long."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+EXIT_SETUP = 2
+"""The exit status of a command that cannot work as it was called, or as it is installed."""
+
+
+@contextmanager
+def running_stack(
+    data: Path | None,
+    port: int,
+    http_port: int | None,
+    model: str,
+    demo: bool,
+) -> Iterator[list[Process]]:
+    """Starts everything and yields the processes once questions can be answered.
+
+    Args:
+        data: the folder of the server's append-only file; a temporary one when None.
+        port: the Valkey server's.
+        http_port: the web server's; None starts none.
+        model: the reader's model.
+        demo: whether to ingest the demo articles.
+
+    Raises:
+        SetupError: a port is in use, or a part cannot start.
+    """
+    if http_port is not None:
+        check_port(http_port)
+    with ExitStack() as stack:
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keymiss-")))
+        server = stack.enter_context(EmbeddedServer(data, port))
+        if demo:
+            with valkey.Valkey(LOOPBACK, port) as client:
+                ingest(client, [ARTICLES])
+        processes = []
+        worker = Process("worker", "--url", server.url, "--model", model)
+        stack.callback(worker.stop)
+        processes.append(worker)
+        if http_port is not None:
+            web = Process("web", "--url", server.url, "--port", str(http_port))
+            stack.callback(web.stop)
+            processes.append(web)
+        _wait_until_served(server.url, processes)
+        yield processes
+
+
+def _wait_until_served(url: str, processes: Sequence[Process]) -> None:
+    async def missing() -> list[str]:
+        async with valkey.asyncio.Valkey.from_url(url) as client:
+            return await missing_functions(client, NAMES)
+
+    deadline = time.monotonic() + READY_SECONDS
+    while asyncio.run(missing()):
+        if time.monotonic() > deadline:
+            raise SetupError(f"the worker was not ready within {READY_SECONDS:.0f} s")
+        for process in processes:
+            process.watch()
+        time.sleep(WATCH_SECONDS / 4)
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM has arrived."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into Interrupted, raised once: stopping is not interrupted."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted
+
+    previous = [signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), previous, strict=True):
+            signal.signal(each, handler)
+
+
+def watch_forever(processes: Sequence[Process], url: str) -> None:
+    """Keeps the processes running until a signal arrives.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM.
+        SetupError: the Valkey server has gone, or a process cannot work any more.
+    """
+    with valkey.Valkey.from_url(url, socket_timeout=STOP_SECONDS) as client:
+        while True:
+            for process in processes:
+                process.watch()
+            try:
+                client.ping()
+            except valkey.ConnectionError as error:
+                raise SetupError(f"the Valkey server has gone: {error}") from None
+            time.sleep(WATCH_SECONDS)

@@ -1,0 +1,42 @@
+"""A limit on the size of what a stranger may send."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keymiss.errors import TooLarge
+from keymiss.web.problems import problem_response
+
+MAX_BODY_BYTES = 16 * 1024
+"""A question has at most 2 kB; JSON may write each of its bytes as six."""
+
+
+class BodyLimit:
+    """Refuses requests with a larger body, also when their length is not announced."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reads the body ahead of the application, which then gets it in one piece."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MAX_BODY_BYTES:
+                error = TooLarge(f"the body has more than {MAX_BODY_BYTES} bytes")
+                await problem_response(error)(scope, receive, send)
+                return
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self._app(scope, replay, send)
