@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import valkey.asyncio
+from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.found import Found, found_from_json
@@ -32,8 +32,6 @@ ANSWERS = 5
 """Answers that a question gets, at most."""
 
 DEADLINE_SECONDS = 10.0
-
-Client = valkey.asyncio.Valkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Answers:
     complete: bool
 
 
-async def ask(client: Client, text: str) -> Answers:
+async def ask(client: Valkey, text: str) -> Answers:
     """Answers a question from the corpus.
 
     Raises:
@@ -80,7 +78,7 @@ async def ask(client: Client, text: str) -> Answers:
         raise Unavailable(f"the server cannot be reached: {error}") from error
 
 
-async def find(client: Client, question: str) -> list[Ranked]:
+async def find(client: Valkey, question: str) -> list[Ranked]:
     """All candidates for a normalised question, best first."""
     # Any tag of the shard would do: it only routes the key.
     tag = bucket_tag(0, 1)
@@ -93,7 +91,7 @@ async def find(client: Client, question: str) -> list[Ranked]:
     return rank([candidates])
 
 
-async def compute(client: Client, key: str) -> bytes | None:
+async def compute(client: Valkey, key: str) -> bytes | None:
     """GETs a key that may have to be computed.
 
     Raises:
@@ -127,7 +125,7 @@ def explain(message: str) -> KeymissError:
     return _ERRORS.get(code, KeymissError)(f"{code}: {words}")
 
 
-async def _read(client: Client, question: str, ranked: Sequence[Ranked]) -> Answers:
+async def _read(client: Valkey, question: str, ranked: Sequence[Ranked]) -> Answers:
     keys = [qa_key(one.sentence, question) for one in ranked]
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
@@ -161,7 +159,7 @@ def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKey
     return list(kept.values())[:ANSWERS]
 
 
-async def _with_texts(client: Client, best: Sequence[tuple[DocumentKeys, Found]]) -> list[Answer]:
+async def _with_texts(client: Valkey, best: Sequence[tuple[DocumentKeys, Found]]) -> list[Answer]:
     pipeline = client.pipeline(transaction=False)
     for keys, found in best:
         pipeline.hget(keys.sentences, str(found.sentence))

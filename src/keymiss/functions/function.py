@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import valkey.asyncio
+from valkey.asyncio import Valkey
 
 from keymiss.errors import SetupError
 
 Value = str | bytes | None
 Result = Value | Exception
-Client = valkey.asyncio.Valkey
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
@@ -24,7 +23,7 @@ class Shard:
     """One server whose keys a worker serves, and a client for reading there."""
 
     url: str
-    client: Client
+    client: Valkey
 
 
 @dataclass(frozen=True, slots=True)

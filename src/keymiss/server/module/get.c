@@ -13,9 +13,12 @@
  *     through forget_parked, whatever ended the wait. The engine only links the Waiter inside it.
  *   - UnblockClient runs on_unblock at once, inside tell_waiters. `outcome` says that it was us; an
  *     on_unblock without it is the server's own timeout.
- *   - A computed value is stored one turn of the event loop after the replies, with NX. Storing it
- *     inside ANSWER would send a tracking client its invalidation before its value, and leave it
- *     with a stale copy. Until then the item stays, ANSWERED, and serves the value to all who ask.
+ *   - A computed value is stored after the replies have left, with NX. Stored any sooner, it would
+ *     send a tracking client its invalidation before its value, and leave it with a stale copy. The
+ *     server hands the replies over at the end of the loop's turn, and frees the Parked structures
+ *     there: a timer set by forget_parked runs behind them, one set inside ANSWER would run ahead
+ *     of them. Until then the item stays, ANSWERED, and serves the value to all who ask. A value
+ *     that nobody waits for is stored at once.
  *
  * The race that remains: between the filter's look and the command's run nothing else can happen in
  * one thread, but in MULTI the command runs later. KEYMISS.GET therefore looks again.
@@ -34,12 +37,12 @@ typedef struct Parked {
     const Outcome *outcome;
 } Parked;
 
-static RedisModuleCtx *lookup; /* a context of no client, for the filter */
-static int storing;            /* a timer is set that will store what is ANSWERED */
+static RedisModuleCtx *own_context; /* of no client: may select any database */
+static int storing;                 /* a timer is set that will store what is ANSWERED */
 
-void get_start(RedisModuleCtx *ctx) { lookup = RM_GetDetachedThreadSafeContext(ctx); }
+void get_start(RedisModuleCtx *ctx) { own_context = RM_GetDetachedThreadSafeContext(ctx); }
 
-void get_stop(void) { RM_FreeThreadSafeContext(lookup); }
+void get_stop(void) { RM_FreeThreadSafeContext(own_context); }
 
 static int key_exists(RedisModuleCtx *ctx, RedisModuleString *name, int mode) {
     RedisModuleKey *key = RM_OpenKey(ctx, name, REDISMODULE_READ | mode);
@@ -59,8 +62,8 @@ void get_filter(RedisModuleCommandFilterCtx *filter) {
     if (!function || function->options.kind != ON_MISS) return;
     /* The look-up happens in the function's database. A client of another one gets a native GET
      * either way: from here when the key exists there, from KEYMISS.GET when it does not. */
-    RM_SelectDb(lookup, function->db);
-    if (key_exists(lookup, name,
+    RM_SelectDb(own_context, function->db);
+    if (key_exists(own_context, name,
                    REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
                        REDISMODULE_OPEN_KEY_NOSTATS | REDISMODULE_OPEN_KEY_NOEXPIRE)) {
         function->counters.hits++;
@@ -93,6 +96,52 @@ static int reply_refusal(RedisModuleCtx *ctx, const Function *function, const ch
     return RM_ReplyWithError(ctx, error);
 }
 
+/* ---- storing ---- */
+
+static void store(const Item *item, RedisModuleString *value) {
+    const Function *function = item->queue->function;
+    int flags = RM_GetContextFlags(own_context);
+    if (item->dropped || RM_AvoidReplicaTraffic() ||
+        flags & (REDISMODULE_CTX_FLAGS_REPLICA | REDISMODULE_CTX_FLAGS_OOM))
+        return;
+    RM_SelectDb(own_context, function->db);
+    long long cache = function->options.cache;
+    RedisModuleCallReply *reply =
+        cache == CACHE_FOREVER
+            ? RM_Call(own_context, "SET", "!bsc", item->key, item->key_length, value, "NX")
+            : RM_Call(own_context, "SET", "!bsccl", item->key, item->key_length, value, "NX", "PX",
+                      cache);
+    if (reply) RM_FreeCallReply(reply);
+}
+
+static void store_answered(RedisModuleCtx *ctx, void *data) {
+    (void)ctx, (void)data;
+    storing = 0;
+    while (!list_empty(&engine.answered)) {
+        Item *item = NODE_OWNER(engine.answered.next, Item, node);
+        RedisModuleString *value = item->value;
+        store(item, value);
+        engine_discard(&engine, item);
+        RM_FreeString(NULL, value);
+    }
+}
+
+void settle_miss(Item *item, RedisModuleString *value) {
+    int waited = !list_empty(&item->waiters);
+    Outcome outcome = {value, NULL};
+    tell_waiters(item, &outcome);
+    int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
+    if (stores && waited) {
+        size_t bytes;
+        RM_StringPtrLen(value, &bytes);
+        RM_RetainString(NULL, value);
+        engine_hold(&engine, item, value, bytes);
+        return;
+    }
+    if (stores) store(item, value);
+    engine_discard(&engine, item);
+}
+
 /* ---- parked clients ---- */
 
 /* The key was written by somebody: its value is the answer. */
@@ -114,10 +163,13 @@ static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 }
 
 static void forget_parked(RedisModuleCtx *ctx, void *data) {
-    (void)ctx;
     Parked *parked = data;
     engine_leave(&engine, &parked->waiter);
     RM_Free(parked);
+    if (!storing && !list_empty(&engine.answered)) {
+        RM_CreateTimer(ctx, 0, store_answered, NULL);
+        storing = 1;
+    }
 }
 
 static void park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
@@ -146,45 +198,6 @@ void fail_items(List *items, const char *error) {
         if (item->value) RM_FreeString(NULL, item->value);
         engine_discard(&engine, item);
     }
-}
-
-/* ---- storing ---- */
-
-static void store(RedisModuleCtx *ctx, Item *item) {
-    const Function *function = item->queue->function;
-    int flags = RM_GetContextFlags(ctx);
-    if (item->dropped || RM_AvoidReplicaTraffic() ||
-        flags & (REDISMODULE_CTX_FLAGS_REPLICA | REDISMODULE_CTX_FLAGS_OOM))
-        return;
-    RM_SelectDb(ctx, function->db);
-    RedisModuleCallReply *reply;
-    if (function->options.cache == CACHE_FOREVER)
-        reply = RM_Call(ctx, "SET", "!bsc", item->key, item->key_length, item->value, "NX");
-    else
-        reply = RM_Call(ctx, "SET", "!bsccl", item->key, item->key_length, item->value, "NX", "PX",
-                        function->options.cache);
-    if (reply) RM_FreeCallReply(reply);
-}
-
-static void store_answered(RedisModuleCtx *ctx, void *data) {
-    (void)data;
-    storing = 0;
-    while (!list_empty(&engine.answered)) {
-        Item *item = NODE_OWNER(engine.answered.next, Item, node);
-        RedisModuleString *value = item->value;
-        store(ctx, item);
-        engine_discard(&engine, item);
-        RM_FreeString(NULL, value);
-    }
-}
-
-void store_later(RedisModuleCtx *ctx, Item *item, RedisModuleString *value) {
-    size_t bytes;
-    RM_StringPtrLen(value, &bytes);
-    RM_RetainString(NULL, value);
-    engine_hold(&engine, item, value, bytes);
-    if (!storing) RM_CreateTimer(ctx, 0, store_answered, NULL);
-    storing = 1;
 }
 
 /* ---- the command ---- */

@@ -26,8 +26,8 @@ void get_stop(void);
 void tell_waiters(Item *item, const Outcome *outcome);
 /* Replies the same error to the waiters of all these items and frees the items. */
 void fail_items(List *items, const char *error);
-/* Stores the value under the item's key one turn of the event loop later. */
-void store_later(RedisModuleCtx *ctx, Item *item, RedisModuleString *value);
+/* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
+void settle_miss(Item *item, RedisModuleString *value);
 
 /* work.c: what workers and administrators say. */
 int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

@@ -270,11 +270,7 @@ int answer_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         acknowledge(item);
         return RM_ReplyWithLongLong(ctx, 1);
     }
-    Outcome outcome = {argc == 3 ? argv[2] : NULL, NULL};
-    tell_waiters(item, &outcome);
-    if (outcome.value && function->options.cache != CACHE_OFF && !item->dropped)
-        store_later(ctx, item, outcome.value);
-    else engine_discard(&engine, item);
+    settle_miss(item, argc == 3 ? argv[2] : NULL);
     return RM_ReplyWithLongLong(ctx, 1);
 }
 

@@ -1,0 +1,40 @@
+"""Many clients that ask for the same missing key cost one computation."""
+
+import valkey
+
+
+def test_fifty_clients_share_one_computation(client, server, worker, background, counters, eventually):
+    clients = [valkey.Valkey(port=server.port) for _ in range(50)]
+    replies = [background(each.get, "echo:same") for each in clients]
+    eventually(lambda: counters()["waiting"] == 50)
+    item = worker.take_one()
+    worker.answer(item, "shared")
+    assert {reply.result(3) for reply in replies} == {b"shared"}
+    seen = counters()
+    assert (seen["taken"], seen["joined"], seen["misses"]) == (1, 49, 50)
+    assert (seen["pending"], seen["waiting"]) == (0, 0)
+
+
+def test_a_get_between_the_answer_and_its_storing_is_not_computed_again(client, worker, server):
+    # One packet: the server runs GET right behind ANSWER, before it stores the value.
+    with valkey.Valkey(port=server.port, single_connection_client=True) as asker:
+        connection = asker.connection
+        connection.send_command("GET", "echo:1")
+        item = worker.take_one()
+        link = worker.client.connection
+        packed = link.pack_commands([("KEYMISS.ANSWER", item.id, "one"), ("GET", "echo:1")])
+        link.send_packed_command(packed)
+        assert [link.read_response(), link.read_response()] == [1, "one"]
+        assert connection.read_response() == b"one"
+    assert worker.take(block=0) == []
+
+
+def test_different_keys_travel_in_one_batch(client, server, worker, background, counters, eventually):
+    clients = [valkey.Valkey(port=server.port) for _ in range(20)]
+    replies = [background(each.get, f"echo:{i}") for i, each in enumerate(clients)]
+    eventually(lambda: counters()["pending"] == 20)
+    items = worker.take()
+    assert len(items) == 20
+    for item in items:
+        worker.answer(item, item.key)
+    assert {reply.result(3) for reply in replies} == {f"echo:{i}".encode() for i in range(20)}

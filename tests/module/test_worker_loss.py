@@ -1,0 +1,107 @@
+"""Workers die and hang; their items find another worker, and a deadly item ends as an error."""
+
+import time
+
+import pytest
+import valkey
+
+
+def test_the_items_of_a_dead_worker_go_to_the_next_one(client, worker, new_worker, background):
+    reply = background(client.get, "echo:1")
+    worker.take_one()
+    second = new_worker()
+    second.serve()
+    started = time.monotonic()
+    worker.die()
+    second.answer(second.take_one(), "saved")
+    assert reply.result(3) == "saved"
+    assert time.monotonic() - started < 1
+
+
+def test_items_that_cost_a_worker_are_handed_out_one_at_a_time(
+    server, worker, new_worker, background, counters, eventually
+):
+    replies = [background(valkey.Valkey(port=server.port).get, f"echo:{i}") for i in range(3)]
+    eventually(lambda: counters()["pending"] == 3)
+    assert len(worker.take()) == 3
+    worker.die()
+    second = new_worker()
+    second.serve()
+    for _ in range(3):
+        second.answer(second.take_one(), "saved")
+    assert {reply.result(3) for reply in replies} == {b"saved"}
+
+
+def test_an_item_that_has_cost_three_workers_is_an_error(client, worker, new_worker, background):
+    reply = background(client.get, "echo:1")
+    worker.take_one()
+    worker.die()
+    for _ in range(2):
+        successor = new_worker()
+        successor.serve()
+        successor.take_one()
+        successor.die()
+    with pytest.raises(valkey.ResponseError, match="KEYMISS failed WorkerLost: three workers"):
+        reply.result(3)
+
+
+def test_a_hanging_worker_loses_its_item_when_its_lease_ends(client, new_worker, background):
+    hanging = new_worker()
+    hanging.serve("echo", "echo:", "LEASE", 100)
+    reply = background(client.get, "echo:1")
+    late = hanging.take_one()
+    second = new_worker()
+    second.serve("echo", "echo:", "LEASE", 100)
+    item = second.take_one()
+    assert item.key == "echo:1"
+    second.answer(item, "second")
+    assert reply.result(3) == "second"
+    assert hanging.answer(late, "first") == 0
+
+
+def test_a_late_answer_before_the_second_one_is_welcome(client, new_worker, background):
+    hanging = new_worker()
+    hanging.serve("echo", "echo:", "LEASE", 100)
+    reply = background(client.get, "echo:1")
+    late = hanging.take_one()
+    second = new_worker()
+    second.serve("echo", "echo:", "LEASE", 100)
+    item = second.take_one()
+    assert hanging.answer(late, "first") == 1
+    assert reply.result(3) == "first"
+    assert second.answer(item, "second") == 0
+
+
+def test_a_parked_worker_that_dies_is_forgotten(worker, server, counters, eventually):
+    link = worker.client.connection
+    link.send_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 60000, "echo")
+    eventually(lambda: counters()["workers"] == 1)
+    link.disconnect()
+    eventually(lambda: counters()["workers"] == 0)
+
+
+def test_a_worker_whose_take_is_unblocked_can_take_again(
+    client, server, worker, background, eventually
+):
+    id = worker.client.client_id()
+    reply = background(worker.take, block=60000)
+    eventually(lambda: client.client_unblock(id))
+    assert reply.result(3) == []
+    asked = background(client.get, "echo:1")
+    worker.answer(worker.take_one(), "one")
+    assert asked.result(3) == "one"
+
+
+def test_a_worker_of_a_version_that_was_superseded_gets_nothing(
+    client, new_worker, background, counters, eventually
+):
+    old, new = new_worker(), new_worker()
+    assert old.serve("echo", "echo:", "VERSION", "1") is None
+    reply = background(client.get, "echo:1")
+    item = old.take_one()
+    assert new.serve("echo", "echo:", "VERSION", "2") == "1"
+    assert old.answer(item, "old") == 0
+    with pytest.raises(valkey.ResponseError, match="KEYMISS superseded"):
+        old.take()
+    new.answer(new.take_one(), "new")
+    assert reply.result(3) == "new"
