@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -53,3 +54,25 @@ def background() -> Iterator[Background]:
     """Runs a call in a thread of its own; `.result(seconds)` raises what it raised."""
     with ThreadPoolExecutor(128) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+def counters(client: valkey.Valkey) -> Callable[[], dict[str, int]]:
+    def read() -> dict[str, int]:
+        info = client.info("keymiss")
+        return {name.removeprefix("keymiss_"): value for name, value in info.items()}
+
+    return read
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Any]], None]:
+    """Waits until a condition holds; fails after three seconds."""
+
+    def wait(condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 3
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen within three seconds"
+            time.sleep(0.005)
+
+    return wait

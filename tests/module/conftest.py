@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -73,25 +72,3 @@ def worker(new_worker: Callable[..., RawWorker]) -> RawWorker:
     made = new_worker()
     made.serve()
     return made
-
-
-@pytest.fixture
-def counters(client: valkey.Valkey) -> Callable[[], dict[str, int]]:
-    def read() -> dict[str, int]:
-        info = client.info("keymiss")
-        return {name.removeprefix("keymiss_"): value for name, value in info.items()}
-
-    return read
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], Any]], None]:
-    """Waits until a condition holds; fails after three seconds."""
-
-    def wait(condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 3
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen within three seconds"
-            time.sleep(0.005)
-
-    return wait

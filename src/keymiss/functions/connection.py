@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import valkey
-import valkey.asyncio
+from valkey.asyncio import ConnectionPool, Valkey
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import KeymissError, SetupError
 from keymiss.functions.function import Function, Result
 
 BLOCK_MS = 1000
-"""How long a TAKE waits. Stopping waits for it, too: what it brings is still computed."""
+"""How long a TAKE waits at most."""
 
 REPLY_SECONDS = 5.0
 """A server that is silent for this long after a TAKE should have returned is gone."""
@@ -43,7 +42,7 @@ class FunctionConnection:
 
     def __init__(self, url: str, function: Function) -> None:
         self._function = function
-        pool = valkey.asyncio.ConnectionPool.from_url(url, socket_connect_timeout=REPLY_SECONDS)
+        pool = ConnectionPool.from_url(url, socket_connect_timeout=REPLY_SECONDS)
         self._connection = pool.make_connection()
         self._take = ("KEYMISS.TAKE", "COUNT", function.batch, "BLOCK", BLOCK_MS, function.name)
 
@@ -57,6 +56,8 @@ class FunctionConnection:
             ConnectionError, TimeoutError, OSError: the server cannot be reached.
         """
         await self._connection.connect()
+        await self._connection.send_command("CLIENT", "ID")
+        self._client_id: int = await self._read()
         await self._connection.send_command("KEYMISS.SERVE", *self._function.serve_arguments())
         try:
             before: bytes | None = await self._read()
@@ -94,6 +95,10 @@ class FunctionConnection:
                 raise Superseded(f"{self._function.name}: {error}") from None
             raise
         return [Item(event.decode(), id, key) for _, event, id, key in reply]
+
+    async def end_take(self, client: Valkey) -> None:
+        """Makes a TAKE that waits on this connection return at once, through another one."""
+        await client.client_unblock(self._client_id)
 
     async def close(self) -> None:
         """Closes the connection; the server gives what it held to another worker."""

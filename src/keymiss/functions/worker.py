@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import random
@@ -84,7 +85,11 @@ async def _serve_function(
             await _attach(function, shard, connection)
             ready.set()
             retry = FIRST_RETRY_SECONDS
-            await _take_and_answer(function, shard, connection, stop)
+            waking = asyncio.create_task(_end_take_at(stop, shard, connection))
+            try:
+                await _take_and_answer(function, shard, connection, stop)
+            finally:
+                waking.cancel()
         except (TimeoutError, ValkeyError, OSError) as error:
             if stop.is_set():
                 break
@@ -96,6 +101,13 @@ async def _serve_function(
         finally:
             await connection.close()
     ready.set()
+
+
+async def _end_take_at(stop: asyncio.Event, shard: Shard, connection: FunctionConnection) -> None:
+    """Closing the connection instead could lose an item that is on its way."""
+    await stop.wait()
+    with contextlib.suppress(ValkeyError, OSError):
+        await connection.end_take(shard.client)
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

