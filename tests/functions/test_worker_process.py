@@ -99,9 +99,7 @@ def test_fifty_clients_survive_the_kill_of_a_worker_with_their_misses_in_hand(
 def test_a_second_worker_takes_over_within_a_second(
     client, start_worker, background, counters, eventually
 ):
-    hanging = "import time\n" + GREETING.replace(
-        "return [", "time.sleep(60)\n    return [", 1
-    )
+    hanging = "import time\n" + GREETING.replace("return [", "time.sleep(60)\n    return [", 1)
     first = start_worker(hanging, "greeting")
     reply = background(client.get, "greeting:you")
     eventually(lambda: counters()["taken"] == 1)

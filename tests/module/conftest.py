@@ -26,9 +26,7 @@ class RawWorker:
 
     def serve(self, name: str = "echo", prefix: str = "echo:", *options: Any) -> Any:
         kind = () if "ON" in options else ("ON", "MISS")
-        return self.client.execute_command(
-            "KEYMISS.SERVE", name, *kind, "PREFIX", prefix, *options
-        )
+        return self.client.execute_command("KEYMISS.SERVE", name, *kind, "PREFIX", prefix, *options)
 
     def take(self, *names: str, count: int = 100, block: int = 3000) -> list[Taken]:
         reply = self.client.execute_command(

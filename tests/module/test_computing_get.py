@@ -38,9 +38,7 @@ def test_keys_and_values_are_binary_safe(server, worker, background):
     taker = valkey.Valkey(port=server.port, single_connection_client=True)
     taker.execute_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
     worker.die()
-    ((_, _, id, taken),) = taker.execute_command(
-        "KEYMISS.TAKE", "COUNT", 1, "BLOCK", 3000, "echo"
-    )
+    ((_, _, id, taken),) = taker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 3000, "echo")
     assert taken == key
     taker.execute_command("KEYMISS.ANSWER", id, b"\x00\r\n\xff")
     assert reply.result(3) == b"\x00\r\n\xff"

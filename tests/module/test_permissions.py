@@ -60,9 +60,7 @@ def test_another_connection_of_the_same_user_may_answer(client, worker, new_work
 
 
 def test_a_user_without_get_does_not_read_through_the_rewrite(server, client, worker):
-    client.execute_command(
-        "ACL", "SETUSER", "noget", "on", ">n", "~*", "+@all", "-get"
-    )
+    client.execute_command("ACL", "SETUSER", "noget", "on", ">n", "~*", "+@all", "-get")
     client.set("echo:there", "secret")
     try:
         with valkey.Valkey(port=server.port, username="noget", password="n") as noget:

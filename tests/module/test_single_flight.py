@@ -3,7 +3,9 @@
 import valkey
 
 
-def test_fifty_clients_share_one_computation(client, server, worker, background, counters, eventually):
+def test_fifty_clients_share_one_computation(
+    client, server, worker, background, counters, eventually
+):
     clients = [valkey.Valkey(port=server.port) for _ in range(50)]
     replies = [background(each.get, "echo:same") for each in clients]
     eventually(lambda: counters()["waiting"] == 50)
@@ -29,7 +31,9 @@ def test_a_get_between_the_answer_and_its_storing_is_not_computed_again(client, 
     assert worker.take(block=0) == []
 
 
-def test_different_keys_travel_in_one_batch(client, server, worker, background, counters, eventually):
+def test_different_keys_travel_in_one_batch(
+    client, server, worker, background, counters, eventually
+):
     clients = [valkey.Valkey(port=server.port) for _ in range(20)]
     replies = [background(each.get, f"echo:{i}") for i, each in enumerate(clients)]
     eventually(lambda: counters()["pending"] == 20)

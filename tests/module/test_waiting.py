@@ -108,7 +108,9 @@ def test_client_unblock_ends_the_wait(server, client, worker, counters, eventual
     eventually(lambda: counters()["waiting"] == 0)
 
 
-def test_forgetting_a_function_tells_those_who_wait(client, server, worker, background, counters, eventually):
+def test_forgetting_a_function_tells_those_who_wait(
+    client, server, worker, background, counters, eventually
+):
     reply = background(client.get, "echo:1")
     eventually(lambda: counters()["waiting"] == 1)
     with valkey.Valkey(port=server.port) as admin:

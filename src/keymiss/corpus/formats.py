@@ -79,8 +79,6 @@ def _text(value: Any, name: str) -> str:
     """A field that must be text; JSON can smuggle in lone surrogates, which no file can hold."""
     if value is None:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if not isinstance(value, str):
         raise BadInput(f"the field {name!r} is {type(value).__name__}; text is needed")
     try:
@@ -88,6 +86,11 @@ def _text(value: Any, name: str) -> str:
     except UnicodeEncodeError:
         raise BadInput(f"the field {name!r} holds half a surrogate pair") from None
     return value
+
+
+def _label(value: Any, name: str) -> str:
+    """A field that may be a number as well: an id, a year."""
+    return str(value) if type(value) is int else _text(value, name)
 
 
 def _document(id: str, title: str, paragraphs: list[str], year: str, source: str) -> Document:
@@ -117,9 +120,9 @@ def _read_cord19(path: Path, default_id: str) -> Iterator[Read]:
         *_section(article, "abstract", required=False),
         *_section(article, "body_text", required=True),
     ]
-    id = _text(article.get("paper_id"), "paper_id") or default_id
+    id = _label(article.get("paper_id"), "paper_id") or default_id
     title = _text(metadata.get("title"), "title")
-    yield _document(id, title, paragraphs, _text(metadata.get("year"), "year"), "")
+    yield _document(id, title, paragraphs, _label(metadata.get("year"), "year"), "")
 
 
 def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
@@ -160,10 +163,10 @@ def _jsonl_document(line: bytes, default_id: str) -> Document:
         record = _load_object(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BadInput(f"is no UTF-8: {error}") from None
-    fields = {name: _text(record.get(name), name) for name in ("title", "text", "year", "source")}
-    paragraphs = _split_paragraphs(fields["text"])
-    id = _text(record.get("id"), "id") or default_id
-    return _document(id, fields["title"], paragraphs, fields["year"], fields["source"])
+    title, text, source = (_text(record.get(name), name) for name in ("title", "text", "source"))
+    id = _label(record.get("id"), "id") or default_id
+    year = _label(record.get("year"), "year")
+    return _document(id, title, _split_paragraphs(text), year, source)
 
 
 # ---- Markdown and plain text ----
@@ -176,7 +179,7 @@ def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
     fields = _front_matter(tokens)
     heading, paragraphs = _markdown_text(tokens)
     title = _text(fields.get("title"), "title") or heading
-    year, source = _text(fields.get("year"), "year"), _text(fields.get("source"), "source")
+    year, source = _label(fields.get("year"), "year"), _text(fields.get("source"), "source")
     yield _document(default_id, title, paragraphs, year, source)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 
-import sentencex
-
-LANGUAGE = "en"
+from tokenizesentences import tokenize_spans
 
 LONGEST = 2000
 """Characters. Text without any full stop is cut at white space: a reader has 512 tokens of room."""
 
-SPLITTER = f"sentencex-{version('sentencex')}"
+SPLITTER = f"tokenizesentences-{version('tokenizesentences')}"
 """Names the way of cutting: stored with a corpus, and part of a document's content hash."""
 
 
@@ -21,8 +19,8 @@ def split_sentences(paragraphs: Iterable[str]) -> list[str]:
     return [
         piece
         for paragraph in paragraphs
-        for sentence in sentencex.segment(LANGUAGE, paragraph)
-        for piece in _pieces(sentence.strip())
+        for start, end in tokenize_spans(paragraph)
+        for piece in _pieces(paragraph[start:end])
     ]
 
 

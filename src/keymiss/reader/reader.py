@@ -70,9 +70,9 @@ class Reader:
         config = load_config(folder)
         self.name = folder.name
         self.tokens = Tokens(folder)
-        self.version = _version(folder)
         self._max_tokens = config.max_position_embeddings
         model = build_graph(config, load_weights(folder))
+        self.version = _version(folder)
         options: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
         options["INFERENCE_PRECISION_HINT"] = "f32"
         if threads:

@@ -1,0 +1,114 @@
+"""Ingest: what is stored, what is left alone, what is left out, and what it makes invalid."""
+
+import json
+
+import pytest
+import valkey
+
+from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.store import create_corpus, open_corpus
+from keymiss.errors import SetupError, Unavailable
+
+
+@pytest.fixture
+def raw(server):
+    with valkey.Valkey(port=server.port) as raw:
+        yield raw
+
+
+def write(folder, name, text):
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def test_a_document_is_a_hash_of_sentences_and_a_hash_of_facts(client, raw, tmp_path):
+    write(tmp_path, "a:1.txt", "The title\n\nOne {x}.  Two: é.")
+    report = ingest(raw, [tmp_path])
+    assert (report.stored, report.sentences, report.problems) == (1, 3, [])
+    keys = open_corpus(raw).keys("a:1")
+    assert client.hgetall(keys.sentences) == {"0": "The title", "1": "One {x}.", "2": "Two: é."}
+    article = client.hgetall(keys.article)
+    assert (article["title"], article["sentences"]) == ("The title", "3")
+    assert set(client.smembers(keys.bucket)) == {"a%3A1"}
+
+
+def test_the_same_again_changes_nothing(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One. Two.")
+    ingest(raw, [tmp_path])
+    before = client.info("persistence")["rdb_changes_since_last_save"]
+    report = ingest(raw, [tmp_path])
+    assert (report.stored, report.unchanged) == (0, 1)
+    # Only the note of the splitter in the corpus's own key is written again.
+    assert client.info("persistence")["rdb_changes_since_last_save"] - before <= 1
+
+
+def test_a_rewritten_document_loses_its_old_sentences(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One. Two. Three.")
+    ingest(raw, [tmp_path])
+    write(tmp_path, "a.txt", "Other.")
+    assert ingest(raw, [tmp_path]).stored == 1
+    assert client.hvals(open_corpus(raw).keys("a").sentences) == ["Other."]
+
+
+def test_a_broken_file_is_reported_and_stops_nothing(client, raw, tmp_path):
+    write(tmp_path, "a.json", "{broken")
+    write(tmp_path, "b.txt", "Fine.")
+    write(tmp_path, "c.jsonl", '{"id": "c", "text": "Fine."}\n{"id": 3.5}\n')
+    report = ingest(raw, [tmp_path, tmp_path / "missing.txt"])
+    assert report.stored == 2
+    for problem, name in zip(report.problems, ("a.json", "c.jsonl", "missing.txt"), strict=True):
+        assert problem.startswith(str(tmp_path / name))
+
+
+def test_an_id_that_two_files_claim_is_a_problem(client, raw, tmp_path):
+    write(tmp_path, "a.md", "One.")
+    write(tmp_path, "a.txt", "Two.")
+    report = ingest(raw, [tmp_path])
+    assert report.stored == 1
+    assert "the id 'a' is taken by" in report.problems[0]
+
+
+def test_an_id_that_is_too_long_is_a_problem(client, raw, tmp_path):
+    write(tmp_path, "a.jsonl", json.dumps({"id": "x" * 600, "text": "One."}))
+    assert "1 to 512 bytes" in ingest(raw, [tmp_path]).problems[0]
+
+
+def test_answers_noted_with_a_document_are_dropped_when_it_is_rewritten(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One.")
+    ingest(raw, [tmp_path])
+    keys = open_corpus(raw).keys("a")
+    client.set("qa{x}_cached", "old")
+    client.zadd(keys.answers, {"qa{x}_cached": 9e12})
+    write(tmp_path, "a.txt", "Two.")
+    ingest(raw, [tmp_path])
+    assert not client.exists("qa{x}_cached", keys.answers)
+
+
+def test_the_number_of_buckets_is_fixed_at_creation(client, raw):
+    assert create_corpus(raw, 16).buckets == 16
+    assert create_corpus(raw, 1024).buckets == 16
+
+
+def test_without_a_corpus_it_says_how_to_make_one(client, raw):
+    with pytest.raises(Unavailable, match="keymiss ingest PATH"):
+        open_corpus(raw)
+
+
+@pytest.mark.parametrize("value", ["x", "0", "99999", "-1"])
+def test_a_damaged_corpus_key_is_a_setup_error(client, raw, value):
+    client.hset("corpus", "buckets", value)
+    with pytest.raises(SetupError, match="is damaged"):
+        open_corpus(raw)
+
+
+def test_a_corpus_key_of_another_program_is_left_alone(client, raw, tmp_path):
+    client.set("corpus", "mine")
+    with pytest.raises(SetupError, match="belongs to another program"):
+        ingest(raw, [tmp_path])
+    assert client.get("corpus") == "mine"
+
+
+def test_the_demo_articles_are_ingested_without_a_problem(raw):
+    report = ingest(raw, [ARTICLES])
+    assert (report.stored, report.problems) == (20, [])
+    assert report.sentences > 400

@@ -1,0 +1,42 @@
+"""The embedded server: where it listens, what it keeps, what it says when it cannot start."""
+
+import socket
+
+import pytest
+import valkey
+
+from keymiss.errors import SetupError
+from keymiss.server.embedded import EmbeddedServer, free_port
+
+
+def test_it_listens_on_the_loopback_interface_only(server):
+    with valkey.Valkey(port=server.port) as client:
+        assert client.config_get("bind")["bind"] == "127.0.0.1"
+
+
+def test_it_keeps_its_data_over_a_restart(tmp_path):
+    server = EmbeddedServer(tmp_path, free_port())
+    with server, valkey.Valkey(port=server.port) as client:
+        client.set("key", "value")
+    with server, valkey.Valkey(port=server.port) as client:
+        assert client.get("key") == b"value"
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError, match=f"port {port} cannot be used"):
+            EmbeddedServer(tmp_path, port).start()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    with pytest.raises(SetupError, match="valkey-server did not start"):
+        EmbeddedServer(tmp_path, free_port(), ("--no-such-option", "1")).start()
+
+
+def test_functions_stay_registered_over_a_restart(tmp_path):
+    server = EmbeddedServer(tmp_path, free_port())
+    with server, valkey.Valkey(port=server.port) as client:
+        client.execute_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
+    with server, valkey.Valkey(port=server.port) as client:
+        assert [function[1] for function in client.execute_command("KEYMISS.LIST")] == [b"echo"]
