@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import valkey
 
@@ -44,6 +49,51 @@ def server(running_server: EmbeddedServer) -> Iterator[EmbeddedServer]:
 def client(server: EmbeddedServer) -> Iterator[valkey.Valkey]:
     with valkey.Valkey(port=server.port, decode_responses=True) as client:
         yield client
+
+
+@dataclass(frozen=True)
+class Stack:
+    port: int
+    http_port: int
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole system with the demo articles, as `keymiss serve --demo` runs it."""
+    stack = Stack(free_port(), free_port())
+    ports = ("--port", str(stack.port), "--http-port", str(stack.http_port))
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "serve", "--demo", *ports],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout is not None
+    # It says where it is once it can answer.
+    assert serving.stdout.readline().startswith("Valkey")
+    wait_for_http(stack.http)
+    yield stack
+    serving.send_signal(signal.SIGINT)
+    assert serving.wait(15) == 0
+    serving.stdout.close()
+
+
+def wait_for_http(url: str) -> None:
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            httpx.get(f"{url}/health/live")
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 Background = Callable[..., "Future[Any]"]

@@ -1,1 +1,1 @@
-"""keymiss answers questions from text that lives in Valkey: a GET that computes, and a reader."""
+"""keymiss.search.questions from text that lives in Valkey: a GET that computes, and a reader."""

@@ -19,6 +19,7 @@ import valkey.asyncio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from valkey.connection import parse_url
 
 from keymiss import functions
 from keymiss.answers.app import application
@@ -46,8 +47,21 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
+
+def _checked_url(url: str | None) -> str | None:
+    try:
+        if url is not None:
+            parse_url(url)
+    except ValueError as error:
+        raise SetupError(f"{url!r} is no server's URL: {error}") from None
+    return url
+
+
 Url = Annotated[
-    str, typer.Option(envvar="KEYMISS_URL", help="The Valkey server, valkey://host:port.")
+    str,
+    typer.Option(
+        envvar="KEYMISS_URL", help="The Valkey server, valkey://host:port.", callback=_checked_url
+    ),
 ]
 Model = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
@@ -119,7 +133,7 @@ def ingest_command(
         task = progress.add_task("ingest", total=total)
         report = ingest(client, paths, lambda path: progress.advance(task))
     for problem in report.problems:
-        err.print(Text(f"left out: {problem}", style="yellow"))
+        err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
     out.print(_summary(report), highlight=False)
     if report.problems:
         raise typer.Exit(EXIT_FAILED)
@@ -138,7 +152,10 @@ def ask_command(
 @app.command("eval")
 def evaluate(
     demo: Demo = False,
-    url: Annotated[str | None, typer.Option(help="A server that holds the demo articles.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="A server that holds the demo articles.", callback=_checked_url),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: Model = BUNDLED_MODEL,
 ) -> None:
@@ -218,8 +235,6 @@ def _client(url: str) -> valkey.Valkey:
     try:
         client = valkey.Valkey.from_url(url)
         client.ping()
-    except ValueError as error:
-        raise SetupError(f"{url!r} is no server's URL: {error}") from None
     except valkey.ConnectionError as error:
         raise Unavailable(
             f"no Valkey server at {url}: {error}; start one with `keymiss serve`"

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import in_shared
 
+from conftest import in_shared
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import MAX_LINE_BYTES, find_files, read_file
 from keymiss.errors import BadInput

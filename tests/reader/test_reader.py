@@ -4,10 +4,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import in_shared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import in_shared
 from keymiss.answers.evaluation import exact, f1
 from keymiss.reader import BUNDLED_MODEL, Reader
 

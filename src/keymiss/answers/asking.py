@@ -10,9 +10,9 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.found import Found, found_from_json
-from keymiss.answers.question import normalise_question
 from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.search.functions import candidates_from_json
+from keymiss.search.question import normalise_question
 from keymiss.search.ranking import Ranked, rank
 from keymiss.server.keys import (
     CORPUS,

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keymiss.answers.found import Found
-from keymiss.answers.question import check_question
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, NotFound
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
 from keymiss.reader import Reader
+from keymiss.search.question import check_question
 from keymiss.server.keys import BERTQA, QA, AnswerKey, decode, parse_answer_key
 
 CACHE = "1h"

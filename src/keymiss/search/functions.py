@@ -10,6 +10,7 @@ from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.search.index import Candidate, Candidates, SentenceIndex
+from keymiss.search.question import check_question
 from keymiss.server.keys import (
     ARTICLES,
     FIND,
@@ -50,7 +51,9 @@ def search_functions() -> list[Function]:
 
 def _find(index: SentenceIndex, key: str) -> Result:
     try:
-        return candidates_to_json(index.find(parse_find_key(key), CANDIDATES))
+        question = parse_find_key(key)
+        check_question(question)
+        return candidates_to_json(index.find(question, CANDIDATES))
     except BadInput as error:
         return error
 

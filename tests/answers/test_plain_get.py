@@ -1,0 +1,144 @@
+"""Any Redis client gets an answer by a plain GET of a key that does not exist."""
+
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+import redis
+import valkey
+
+from keymiss.corpus.store import open_corpus
+from keymiss.server.keys import bertqa_key, qa_key
+
+QUESTION = "How long does measles virus remain infectious in the air?"
+
+
+@pytest.fixture
+def client(stack):
+    with valkey.Valkey(port=stack.port) as client:
+        yield client
+
+
+@pytest.fixture
+def sentence(client):
+    """The name of the sentence that answers QUESTION."""
+    keys = open_corpus(client).keys("measles-contagiousness")
+    for number, text in client.hgetall(keys.sentences).items():
+        if b"remains infectious in the air" in text:
+            return keys.sentence(int(number))
+    raise AssertionError("the demo article has changed")
+
+
+def counters(client):
+    return client.info("keymiss")
+
+
+def valkey_py(port, key):
+    with valkey.Valkey(port=port, decode_responses=True) as client:
+        return client.get(key)
+
+
+def redis_py(port, key):
+    with redis.Redis(port=port, decode_responses=True) as client:
+        return client.get(key)
+
+
+def redis_cli(port, key):
+    cli = shutil.which("redis-cli") or shutil.which("valkey-cli")
+    if cli is None:
+        pytest.skip("neither redis-cli nor valkey-cli is installed")
+    done = subprocess.run(
+        [cli, "-p", str(port), "GET", key], capture_output=True, text=True, check=True
+    )
+    return done.stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize("get", [valkey_py, redis_py, redis_cli])
+def test_a_client_gets_the_span_and_then_a_hit(stack, client, sentence, get):
+    key = bertqa_key(sentence, f"{QUESTION} ({get.__name__})")
+    before = counters(client)
+    assert get(stack.port, key) == "up to two hours"
+    deadline = time.monotonic() + 2
+    while not client.exists(key):
+        assert time.monotonic() < deadline
+    between = counters(client)
+    assert between["keymiss_misses"] == before["keymiss_misses"] + 1
+    assert get(stack.port, key) == "up to two hours"
+    after = counters(client)
+    assert after["keymiss_hits"] == between["keymiss_hits"] + 1
+    assert after["keymiss_misses"] == between["keymiss_misses"]
+
+
+def test_fifty_concurrent_gets_of_one_key_cost_one_inference(stack, client, sentence, background):
+    key = bertqa_key(sentence, f"{QUESTION} (fifty)")
+    before = counters(client)
+    clients = [valkey.Valkey(port=stack.port) for _ in range(50)]
+    replies = [background(each.get, key) for each in clients]
+    assert {reply.result(10) for reply in replies} == {b"up to two hours"}
+    assert counters(client)["keymiss_taken"] == before["keymiss_taken"] + 1
+
+
+def test_qa_says_where_the_answer_stands(client, sentence):
+    found = json.loads(client.get(qa_key(sentence, QUESTION)))
+    assert found["text"] == "up to two hours"
+    assert sentence.endswith(f":{found['sentence']}")
+    text = client.hget("sentence:" + sentence.rpartition(":")[0], str(found["sentence"])).decode()
+    assert text[found["start"] : found["end"]] == found["text"]
+    assert found["v"] == 1
+    assert found["score"] > found["null_score"]
+    assert found["model"] == "minilm-qa"
+
+
+def test_a_sentence_that_does_not_answer_is_empty(client, sentence):
+    assert client.get(bertqa_key(sentence, "Who won the cup final in 1966?")) == b""
+
+
+@pytest.mark.parametrize("question", ["Who_{}:\n? How long", "\t How\0long?", "长多久？😀", "_"])
+def test_questions_may_hold_anything(client, sentence, question):
+    assert isinstance(client.get(bertqa_key(sentence, question)), bytes)
+
+
+def test_a_key_is_noted_with_its_document_before_it_can_be_cached(client, sentence):
+    key = qa_key(sentence, "What is noted?")
+    client.get(key)
+    noted = client.zscore("answers:" + sentence.rpartition(":")[0], key)
+    assert time.time() < noted <= time.time() + 3601
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (b"bertqa{{tag}}_{sentence}_", "the question is empty"),
+        (b"bertqa{{tag}}_{sentence}_ \n ", "the question is empty"),
+        (b"qa{{tag}}_{sentence}_\xff\xfe", "the question is no UTF-8"),
+        (b"qa{{tag}}_{sentence}_" + b"x" * 2049, "2049 bytes; the limit is 2048"),
+        (b"qa{{tag}}_nowhere:{{tag}}:1_Who?", "document 'nowhere' has no sentence 1"),
+        (b"qa{{tag}}_measles-contagiousness:{{tag}}:99999_Who?", "has no sentence 99999"),
+        (b"qa{{tag}}_measles:{{other}}:1_Who?", "the key is not of the form"),
+        (b"qa{{", "the key is not of the form"),
+        (b"bertqa{{}}__:{{}}:_", "the key is not of the form"),
+        (b"find{{tag}}_ ", "the question is empty"),
+        (b"find{{tag", "the key is not of the form find"),
+        (b"find{{tag}}_\xff", "the question is no UTF-8"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_a_clear_error(client, sentence, key, message):
+    tag = sentence[sentence.index("{") + 1 : sentence.index("}")]
+    key = key.replace(b"{sentence}", sentence.encode()).replace(b"{{", b"{").replace(b"}}", b"}")
+    key = key.replace(b"{tag", b"{" + tag.encode())
+    before = client.dbsize()
+    with pytest.raises(valkey.ResponseError, match=r"^KEYMISS failed (BadInput|TooLarge|NotFound)"):
+        client.get(key)
+    with pytest.raises(valkey.ResponseError) as caught:
+        client.get(key)
+    assert message in str(caught.value)
+    assert client.dbsize() == before
+
+
+def test_a_hundred_kilobytes_are_refused(client, sentence):
+    with pytest.raises(valkey.ResponseError, match="KEYMISS refused the key is longer than 65536"):
+        client.get(bertqa_key(sentence, "x" * 100_000))
+    with pytest.raises(valkey.ResponseError, match="60000 bytes; the limit is 2048"):
+        client.get(bertqa_key(sentence, "x" * 60_000))

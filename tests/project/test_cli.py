@@ -1,0 +1,135 @@
+"""The command: what it prints, and one line with a status for everything that is wrong."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keymiss.server.embedded import free_port
+
+
+def keymiss(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "keymiss", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_ask_shows_ranked_answers_with_place_and_time(stack):
+    done = keymiss("ask", "How long does measles virus remain infectious?", "--url", stack.url)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert lines[1] == "1. up to two hours"
+    assert "up to two hours" in lines[2]
+    assert lines[3].strip().startswith("Why measles is so contagious, measles-contagiousness:{")
+    assert re.fullmatch(r" +\d+ ms", lines[-1])
+
+
+def test_the_span_is_highlighted_in_its_sentence(stack):
+    done = subprocess.run(
+        [sys.executable, "-m", "keymiss", "ask", "What carries MERS?", "--url", stack.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"FORCE_COLOR": "1", "PATH": "", "TERM": "xterm-256color"},
+    )
+    assert "\x1b[1;4;32mCamels\x1b[0m" in done.stdout
+
+
+def test_ask_without_an_answer_says_so(stack):
+    done = keymiss("ask", "Zyzzyva?", "--url", stack.url)
+    assert (done.returncode, "no answer in the corpus" in done.stdout) == (0, True)
+
+
+def test_ingest_says_what_it_did_and_fails_when_something_was_left_out(server, tmp_path):
+    (tmp_path / "good.txt").write_text("One. Two.")
+    (tmp_path / "bad.json").write_text("{")
+    done = keymiss("ingest", str(tmp_path), "--url", server.url)
+    assert done.returncode == 1
+    assert "1 documents stored with 2 sentences, 0 unchanged, 1 left out" in done.stdout
+    assert "bad.json: is no JSON" in done.stderr
+    (tmp_path / "bad.json").unlink()
+    again = keymiss("ingest", str(tmp_path), "--url", server.url)
+    assert (again.returncode, "1 unchanged" in again.stdout) == (0, True)
+
+
+def test_eval_prints_the_scores_as_json(stack):
+    done = keymiss("eval", "--demo", "--json", "--url", stack.url)
+    scores = json.loads(done.stdout)
+    assert list(scores) == ["questions", "first", "first_five", "exact", "f1"]
+    assert scores["questions"] == 60
+    assert scores["first"] >= 40
+    assert scores["first_five"] >= 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ask", ""], "the question is empty"),
+        (["ask", "x" * 100_000], "the limit is 2048 bytes"),
+        (["ask", "Who?", "--url", "valkey://127.0.0.1:1"], "the server cannot be reached"),
+        (["ask", "Who?", "--url", "nonsense"], "nonsense"),
+        (["ingest", "x", "--url", "valkey://127.0.0.1:1"], "no Valkey server at"),
+        (["ingest", "x", "--url", "ftp://x"], "is no server's URL"),
+        (["eval"], "say --demo"),
+        (["worker", "--model", "/nowhere"], "the model cannot be loaded"),
+        (["serve", "--port", "7", "--http-port", "7"], "both servers cannot use port 7"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_status(arguments, message):
+    done = keymiss(*arguments)
+    assert done.returncode != 0
+    assert done.stderr.startswith("keymiss: ")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_in_use_is_one_line_and_leaves_nothing_running(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, other = str(taken.getsockname()[1]), str(free_port())
+        for ports in (
+            ("--port", port, "--http-port", other),
+            ("--port", other, "--http-port", port),
+        ):
+            done = keymiss("serve", "--demo", *ports)
+            assert done.returncode == 2
+            assert f"port {port} cannot be used" in done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(other)))
+
+
+def test_one_ctrl_c_stops_everything(tmp_path):
+    port, http_port = free_port(), free_port()
+    ports = ("--port", str(port), "--http-port", str(http_port))
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "serve", "--data", str(tmp_path), *ports],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout.readline().startswith("Valkey")
+    serving.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = serving.communicate(timeout=15)
+    assert serving.returncode == 0
+    assert "Traceback" not in errors
+    assert time.monotonic() - started < 8
+    for each in (port, http_port):
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", each))
+
+
+def test_a_killed_worker_is_started_again(stack):
+    listed = subprocess.run(
+        ["/bin/ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout
+    (pid,) = re.findall(rf"(\d+) .*keymiss worker --url {re.escape(stack.url)} ", listed)
+    subprocess.run(["/bin/kill", "-9", pid], check=True)
+    deadline = time.monotonic() + 20
+    while keymiss("ask", "What carries MERS?", "--url", stack.url).returncode:
+        assert time.monotonic() < deadline

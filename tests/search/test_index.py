@@ -1,0 +1,61 @@
+"""The index of one shard: what is put in is found, what is removed is not."""
+
+import pytest
+
+from keymiss.search.index import SentenceIndex
+from keymiss.server.keys import document_keys
+
+BATS = document_keys("bats", 1024)
+CAMELS = document_keys("camels", 1024)
+
+
+@pytest.fixture
+def index():
+    index = SentenceIndex()
+    index.put(BATS, "1", {0: "Horseshoe bats carry coronaviruses.", 1: "They hang upside down."})
+    index.put(CAMELS, "1", {0: "Camels carry the MERS coronavirus.", 5: "Camels spit."})
+    index.commit()
+    return index
+
+
+def names(index, question, limit=10):
+    return [candidate.sentence for candidate in index.find(question, limit).candidates]
+
+
+def test_sentences_are_found_by_their_words_in_any_form(index):
+    assert names(index, "Who is CARRYING a Coronavirus?")[0] in (
+        *(CAMELS.sentence(0), BATS.sentence(0)),
+    )
+    assert names(index, "a camel") == [CAMELS.sentence(5), CAMELS.sentence(0)]
+
+
+def test_a_question_of_stop_words_or_symbols_finds_nothing(index):
+    for question in ("", "the of and", "?!", "😀", "{}:_\n\0", 'text:"x" AND -y OR ('):
+        assert names(index, question) == []
+
+
+def test_what_a_global_ranking_needs_is_counted(index):
+    found = index.find("Camels and coronaviruses", 10)
+    assert (found.documents, found.sentences) == (2, 4)
+    assert found.sentence_counts == {"camel": 2, "coronavirus": 2}
+    assert found.total_length == 4 + 3 + 4 + 2
+
+
+def test_a_replaced_document_is_found_by_its_new_words_only(index):
+    index.put(CAMELS, "2", {0: "Dromedaries spit."})
+    index.commit()
+    assert names(index, "camels") == []
+    assert names(index, "dromedaries") == [CAMELS.sentence(0)]
+    assert index.content_hash(CAMELS) == "2"
+
+
+def test_a_removed_document_is_gone(index):
+    index.remove(BATS)
+    index.commit()
+    assert names(index, "bats") == []
+    assert index.known() == [CAMELS]
+    assert index.content_hash(BATS) is None
+
+
+def test_the_limit_holds(index):
+    assert len(names(index, "camels bats coronaviruses", limit=2)) == 2

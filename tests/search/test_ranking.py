@@ -1,0 +1,37 @@
+"""One ranking over shards: where a document lies does not change its score."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keymiss.search.index import SentenceIndex
+from keymiss.search.ranking import rank
+from keymiss.server.keys import document_keys
+
+words = st.sampled_from(["virus", "bat", "camel", "spread", "cough", "air", "hand", "mask"])
+sentences = st.lists(words, min_size=1, max_size=6).map(" ".join)
+documents = st.lists(st.lists(sentences, min_size=1, max_size=3), min_size=1, max_size=6)
+
+
+def index_of(numbered):
+    index = SentenceIndex()
+    for number, texts in numbered:
+        index.put(document_keys(f"d{number}", 1024), "1", dict(enumerate(texts)))
+    index.commit()
+    return index
+
+
+@settings(max_examples=15, deadline=None)
+@given(documents, st.lists(words, min_size=1, max_size=3).map(" ".join))
+def test_two_shards_rank_as_one_does(texts, question):
+    numbered = list(enumerate(texts))
+    whole = rank([index_of(numbered).find(question, 30)])
+    halves = [index_of(half) for half in (numbered[::2], numbered[1::2])]
+    split = rank([half.find(question, 30) for half in halves])
+    assert [one.sentence for one in split] == [one.sentence for one in whole]
+    assert [one.score for one in split] == pytest.approx([one.score for one in whole])
+
+
+def test_nothing_ranks_to_nothing():
+    assert rank([]) == []
+    assert rank([SentenceIndex().find("virus", 10)]) == []
