@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NEIGHBOURS = 1
-"""Sentences on either side. Measured on the demo questions; see docs/decisions/0004-window.md."""
+"""Sentences on either side. Measured on the demo questions; see docs/decisions/0002-window.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,131 @@
+"""The docs are true: their commands are run, and what they list is checked against the code."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import valkey
+
+from keymiss.answers.status import parse_list
+from keymiss.web.app import create_app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FUNCTIONS = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def transcript(text):
+    """(command, expected output) of every `$ command` in the console blocks."""
+    for block in blocks(text, "console"):
+        for part in block.split("$ ")[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output.rstrip("\n")
+
+
+def run(command, stack):
+    words = shlex.split(command)
+    words = [
+        w.replace("8390", str(stack.http_port)).replace("6390", str(stack.port)) for w in words
+    ]
+    if words[0] == "keymiss":
+        words = [sys.executable, "-m", *words, "--url", stack.url]
+    elif shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} is not installed")
+    elif words[0] == "redis-cli":
+        words.insert(1, "--no-raw")
+    return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def assert_alike(output, expected):
+    if expected.startswith("{"):
+        assert same_answers(json.loads(output), json.loads(expected))
+        return
+    timeless = [re.sub(r"\d+ ms", "? ms", text).strip("\n") for text in (output, expected)]
+    assert timeless[0] == timeless[1]
+
+
+def same_answers(found, expected):
+    """Equal but for the last digits of the scores, which differ between processors."""
+    scores = [[result.pop("score") for result in each["results"]] for each in (found, expected)]
+    return found == expected and scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+@pytest.mark.parametrize(("command", "expected"), list(transcript(README)))
+def test_the_readmes_transcript_is_what_happens(stack, command, expected):
+    assert_alike(run(command, stack), expected)
+
+
+def test_the_readmes_reader_example_runs():
+    (source,) = [block for block in blocks(README, "python") if "Reader" in block]
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+
+
+def test_the_example_of_the_functions_page_does_what_it_shows(stack, tmp_path):
+    source = blocks(FUNCTIONS, "python")[0]
+    assert len(source.splitlines()) <= 17
+    (tmp_path / "weather.py").write_text(source)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "worker", "--app", "weather", "--url", stack.url],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    with valkey.Valkey(port=stack.port) as client:
+        try:
+            wait_for(lambda: parse_list(client.execute_command("KEYMISS.LIST")).get("celsius"))
+            for command, expected in transcript(FUNCTIONS):
+                # The mean follows a moment after the readings.
+                wait_for(lambda c=command, e=expected: run(c, stack).strip() == e)
+        finally:
+            worker.kill()
+            worker.wait()
+            for name in ("celsius", "mean"):
+                client.execute_command("KEYMISS.FORGET", name)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_every_command_of_the_module_has_its_entry():
+    source = (ROOT / "src/keymiss/server/module/keymiss.c").read_text()
+    for name in re.findall(r'\{"(KEYMISS\.[A-Z]+)"', source):
+        assert f"`{name}" in FUNCTIONS
+
+
+def test_every_counter_and_error_of_the_module_has_its_entry():
+    source = "".join(
+        path.read_text() for path in (ROOT / "src/keymiss/server/module").glob("*.[ch]")
+    )
+    counters = re.search(r"#define COUNTERS\(X\)(.*?)\n\n", source, re.DOTALL)[1]
+    fields = re.findall(r'RM_InfoAddFieldLongLong\(info, "(\w+)"', source)
+    for name in re.findall(r"X\((\w+)\)", counters) + fields:
+        assert f"`{name}`" in FUNCTIONS, name
+    for option in re.findall(r'is_word\(argv\[i\], "(\w+)"\)', source):
+        assert option in FUNCTIONS
+
+
+def test_every_route_and_status_has_its_entry():
+    http = (ROOT / "docs" / "http.md").read_text()
+    for route in create_app("valkey://127.0.0.1:1").routes:
+        assert route.path in http
+    for status in ("400", "404", "413", "422", "503", "504"):
+        assert f"| {status}" in http or f"{status}," in http
+
+
+def test_every_link_leads_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
