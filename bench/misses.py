@@ -119,7 +119,7 @@ async def measure_questions(url: str) -> Iterator[dict[str, float | str]]:
 
 async def wait_for_echo(url: str) -> None:
     async with valkey.asyncio.Valkey.from_url(url) as client:
-        while await missing_functions(client, ["echo"]):  # noqa: ASYNC110: another process
+        while await missing_functions(client, ["echo"]):
             await asyncio.sleep(0.05)
         await client.mset({"stored": "echo:hit", "echo:hit": "echo:hit"})
 
