@@ -22,11 +22,17 @@ SHARED = Path(__file__).parents[2] / "shared"
 """Data that a checkout may have beside it; what needs it is skipped elsewhere."""
 
 
-def in_shared(*parts: str) -> Path:
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    return path
+@pytest.fixture(scope="session")
+def in_shared() -> Callable[..., Path]:
+    """A path below the shared data; the test is skipped when it is not there."""
+
+    def find(*parts: str) -> Path:
+        path = SHARED.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"{path} is not here")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

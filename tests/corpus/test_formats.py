@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from conftest import in_shared
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import MAX_LINE_BYTES, find_files, read_file
 from keymiss.errors import BadInput
@@ -28,7 +27,7 @@ def test_cord19_json(tmp_path):
     ]
 
 
-def test_the_sample_articles_are_all_read():
+def test_the_sample_articles_are_all_read(in_shared):
     files = list(find_files([in_shared("data", "cord19-sample")]))
     documents = [document for file in files for document in read_file(*file)]
     assert len(documents) == 22

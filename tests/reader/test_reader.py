@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import in_shared
 from keymiss.answers.evaluation import exact, f1
 from keymiss.reader import BUNDLED_MODEL, Reader
 
@@ -101,7 +100,7 @@ def test_threads_may_share_a_reader(reader):
         ]
 
 
-def test_it_scores_what_its_card_says(reader):
+def test_it_scores_what_its_card_says(reader, in_shared):
     data = json.loads(in_shared("eval", "xquad_en.json").read_text(encoding="utf-8"))["data"]
     paragraphs = [paragraph for article in data for paragraph in article["paragraphs"]][::4]
     asked = [
