@@ -1,6 +1,7 @@
 """The command: what it prints, and one line with a status for everything that is wrong."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -126,10 +127,10 @@ def test_one_ctrl_c_stops_everything(tmp_path):
 
 def test_a_killed_worker_is_started_again(stack):
     listed = subprocess.run(
-        ["/bin/ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
     ).stdout
     (pid,) = re.findall(rf"(\d+) .*keymiss worker --url {re.escape(stack.url)} ", listed)
-    subprocess.run(["/bin/kill", "-9", pid], check=True)
+    os.kill(int(pid), signal.SIGKILL)
     deadline = time.monotonic() + 20
     while keymiss("ask", "What carries MERS?", "--url", stack.url).returncode:
         assert time.monotonic() < deadline
