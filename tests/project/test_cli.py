@@ -60,6 +60,7 @@ def test_ingest_says_what_it_did_and_fails_when_something_was_left_out(server, t
 
 def test_eval_prints_the_scores_as_json(stack):
     done = keymiss("eval", "--demo", "--json", "--url", stack.url)
+    assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert list(scores) == ["questions", "first", "first_five", "exact", "f1"]
     assert scores["questions"] == 60

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "demo"
+FOLDER = Path(__file__).parent
 ARTICLES = FOLDER / "articles"
 
 
