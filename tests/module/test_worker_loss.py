@@ -105,3 +105,22 @@ def test_a_worker_of_a_version_that_was_superseded_gets_nothing(
         old.take()
     new.answer(new.take_one(), "new")
     assert reply.result(3) == "new"
+
+
+def test_what_a_worker_leaves_behind_wakes_the_next_one(
+    client, server, worker, new_worker, background, counters, eventually
+):
+    replies = [background(valkey.Valkey(port=server.port).get, f"echo:{i}") for i in range(3)]
+    eventually(lambda: counters()["pending"] == 3)
+    worker.take()
+    others = [new_worker() for _ in range(3)]
+    for other in others:
+        other.serve()
+    taking = [background(other.take, block=10_000) for other in others]
+    eventually(lambda: sum(c["flags"] == "b" for c in client.client_list()) == 6)
+    # Items that cost a worker are handed out one at a time: each of the three gets one.
+    worker.die()
+    for other, items in zip(others, taking, strict=True):
+        (item,) = items.result(3)
+        other.answer(item, "saved")
+    assert [reply.result(3) for reply in replies] == [b"saved"] * 3

@@ -172,8 +172,11 @@ static int reply_items(RedisModuleCtx *ctx, Worker *worker, int even_if_none) {
     if (!count && !even_if_none) return 0;
     RM_ReplyWithArray(ctx, (long)count);
     for (size_t i = 0; i < count; i++) {
+        const Queue *queue = items[i]->queue;
         reply_item(ctx, items[i]);
-        if (items[i]->queue->function->options.each) engine_discard(&engine, items[i]);
+        /* What is left behind may be for a worker that waits: one is woken at a time. */
+        if (!list_empty(&queue->ready)) wake_worker(queue);
+        if (queue->function->options.each) engine_discard(&engine, items[i]);
     }
     return 1;
 }
