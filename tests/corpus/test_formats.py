@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_said_with_the_files_name(tmp_path, name, content
 
 def test_a_missing_file_is_a_problem_not_a_crash(tmp_path):
     (problem,) = read_file(tmp_path / "none.txt", "none")
-    assert "cannot be read" in str(problem)
+    assert "there is no such file or folder" in str(problem)
 
 
 def test_files_are_found_below_folders_and_named_by_their_path(tmp_path):

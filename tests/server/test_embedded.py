@@ -1,6 +1,7 @@
 """The embedded server: where it listens, what it keeps, what it says when it cannot start."""
 
 import socket
+from pathlib import Path
 
 import pytest
 import valkey
@@ -20,6 +21,13 @@ def test_it_keeps_its_data_over_a_restart(tmp_path):
         client.set("key", "value")
     with server, valkey.Valkey(port=server.port) as client:
         assert client.get("key") == b"value"
+
+
+def test_its_folder_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with EmbeddedServer(Path("data"), free_port()):
+        pass
+    assert (tmp_path / "data" / "valkey.log").exists()
 
 
 def test_a_port_in_use_is_named(tmp_path):

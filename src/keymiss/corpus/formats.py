@@ -44,6 +44,9 @@ def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 def read_file(path: Path, default_id: str) -> Iterator[Read]:
     """Yields the documents of a file, or what is wrong with them."""
+    if not path.exists():
+        yield BadInput(f"{path}: there is no such file or folder")
+        return
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         yield BadInput(f"{path}: the ending is none of {', '.join(sorted(READERS))}")

@@ -58,7 +58,8 @@ class EmbeddedServer:
     def __init__(self, folder: Path, port: int, options: tuple[str, ...] = ()) -> None:
         self.port = port
         self.url = f"valkey://{LOOPBACK}:{port}"
-        self._folder = folder
+        # The server changes into its folder: a relative path would be taken twice.
+        self._folder = folder.resolve()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
