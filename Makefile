@@ -22,6 +22,20 @@ redis-cli:
 	@command -v redis-cli >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
 	  || { apt-get update -qq && apt-get install -y -qq redis-tools >/dev/null; } || true
 
+# The module's tests with AddressSanitizer and UBSan in the server; STORM=600 makes the storm long.
+SANITIZED := build/sanitized/keymiss.so
+.PHONY: test-asan
+test-asan: $(READY) $(SANITIZED)
+	SANITIZED_MODULE=$(abspath $(SANITIZED)) $(PYTHON) -m pytest tests/module
+
+$(SANITIZED): $(C_FILES)
+	mkdir -p $(@D)
+	$(CC) -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	  -fno-omit-frame-pointer -Wall -Wextra -Werror -Wshadow -fPIC -shared -fvisibility=hidden \
+	  $(filter %.c,$^) -o $@
+	$(CC) -Wall -Wextra -Werror -fPIC -shared tests/module/without_deepbind.c \
+	  -o $(@D)/without_deepbind.so
+
 lint: $(READY)
 	$(VENV)/bin/ruff check src tests bench
 	$(VENV)/bin/ruff format --check src tests bench

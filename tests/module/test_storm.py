@@ -1,0 +1,143 @@
+"""Everything at once, at random: the server lives, and all counters are back at their start.
+
+STORM=600 makes it last ten minutes, SEED=7 repeats one.
+"""
+
+import contextlib
+import os
+import random
+import threading
+import time
+
+import valkey
+
+SECONDS = float(os.environ.get("STORM", "5"))
+SEED = int(os.environ.get("SEED", str(random.randrange(10**6))))
+KEYS = [f"echo:{number}" for number in range(20)]
+EXPECTED = (
+    *("KEYMISS ", "UNBLOCKED ", "WRONGTYPE "),
+    *("Connection closed", "Error ", "Protocol error", "Timeout "),
+)
+"""How an error that a client may see begins; Error and Timeout are the client library's own."""
+
+
+class Storm:
+    def __init__(self, port, raw_worker):
+        self.port = port
+        self.raw_worker = raw_worker
+        self.over = threading.Event()
+        self.unexpected = []
+
+    def connect(self):
+        return valkey.Valkey(port=self.port, socket_timeout=30, single_connection_client=True)
+
+    def repeat(self, act, number):
+        """Runs one kind of actor until the storm is over; each has a seed of its own."""
+        chance = random.Random(f"{SEED}-{act.__name__}-{number}")
+        while not self.over.is_set():
+            try:
+                with self.connect() as client:
+                    for _ in range(chance.randrange(1, 40)):
+                        act(client, chance)
+            except Exception as error:
+                expected = isinstance(error, (valkey.ValkeyError, OSError))
+                if not expected or not str(error).startswith(EXPECTED):
+                    self.unexpected.append(error)
+
+    def ask(self, client, chance):
+        key = chance.choice(KEYS)
+        if chance.random() < 0.1:
+            client.connection.send_command("GET", key)
+            time.sleep(chance.random() / 100)
+            client.connection.disconnect()
+            return
+        with contextlib.suppress(valkey.ResponseError):
+            value = client.get(key)
+            assert value in (None, key.encode(), b"theirs"), value
+
+    def write(self, client, chance):
+        key = chance.choice(KEYS)
+        action = chance.randrange(9)
+        if action == 0:
+            client.set(key, "theirs")
+        elif action == 1:
+            client.rpush(key, "x")
+        elif action == 2:
+            client.execute_command("KEYMISS.DROP", key)
+        elif action == 3:
+            client.pipeline(transaction=True).delete(key).get(key).execute()
+        elif action == 4:
+            client.eval("redis.call('DEL', KEYS[1]); return redis.call('GET', KEYS[1])", 1, key)
+        elif action == 5:
+            client.set(f"text:{chance.randrange(50)}", "x", px=chance.randrange(1, 50))
+        elif action == 6 and chance.random() < 0.1:
+            client.flushall(asynchronous=chance.random() < 0.5)
+        else:
+            client.unlink(*KEYS)
+
+    def administer(self, client, chance):
+        time.sleep(0.01)
+        action = chance.randrange(5)
+        ids = [each["id"] for each in client.client_list()]
+        if action == 0:
+            client.client_kill_filter(_id=chance.choice(ids), skipme=True)
+        elif action in (1, 2):
+            client.client_unblock(chance.choice(ids), error=chance.random() < 0.5)
+        elif action == 3:
+            client.info("keymiss")
+            client.execute_command("KEYMISS.LIST")
+        elif chance.random() < 0.1:
+            client.execute_command("KEYMISS.FORGET", chance.choice(["echo", "shared", "each"]))
+
+    def work(self, client, chance):
+        worker = self.raw_worker(self.port)
+        try:
+            options = ("LEASE", chance.choice([20, 5000]), "TIMEOUT", chance.choice([10, 500]))
+            options += ("PENDING", chance.choice([3, 1000]), "VERSION", chance.choice("ab"))
+            worker.serve("echo", "echo:", *options, "CACHE", chance.choice(["off", 5, "forever"]))
+            worker.serve("shared", "text:", "ON", "WRITE", "LEASE", 20, "PENDING", 5)
+            worker.serve("each", "tex-", "ON", "WRITE", "EACH")
+            for _ in range(chance.randrange(1, 30)):
+                for item in worker.take("echo", "shared", "each", count=7, block=50):
+                    self.settle(worker, item, chance)
+        finally:
+            worker.die()
+
+    def settle(self, worker, item, chance):
+        action = chance.randrange(12)
+        if action == 0:
+            time.sleep(0.03)
+        if action == 1:
+            worker.fail(item, "unlucky\r\n")
+        elif action == 2:
+            worker.die()
+        elif item.event == "miss":
+            worker.answer(item, item.key)
+            if action == 3:
+                assert worker.answer(item, item.key) == 0
+        else:
+            worker.answer(item)
+
+
+def test_the_server_lives_through_a_storm(server, raw_worker, counters, eventually):
+    print(f"SEED={SEED}")
+    storm = Storm(server.port, raw_worker)
+    actors = [storm.ask] * 8 + [storm.write] * 2 + [storm.work] * 3 + [storm.administer]
+    threads = [
+        threading.Thread(target=storm.repeat, args=(act, number))
+        for number, act in enumerate(actors)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(SECONDS)
+    storm.over.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert storm.unexpected == []
+    with valkey.Valkey(port=server.port) as client:
+        for name in ("echo", "shared", "each"):
+            client.execute_command("KEYMISS.FORGET", name)
+    eventually(lambda: counters()["workers"] == 0)
+    left = counters()
+    assert {left[name] for name in ("functions", "pending", "pending_bytes", "waiting")} == {0}
