@@ -1,6 +1,7 @@
 """When a computed value is stored, for how long, and when it is not."""
 
 import socket
+import time
 
 import pytest
 import valkey
@@ -122,3 +123,23 @@ def read_until(connection, end):
     while not received.endswith(end):
         received += connection.recv(4096)
     return received
+
+
+def test_a_key_that_expires_under_the_readers_eyes_is_computed_never_nil(
+    client, new_worker, background
+):
+    worker = new_worker()
+    worker.serve("echo", "echo:", "CACHE", 3)
+    until = time.monotonic() + 1.5
+
+    def serve():
+        while time.monotonic() < until + 1:
+            for item in worker.take(block=100):
+                worker.answer(item, "computed")
+
+    serving = background(serve)
+    values = set()
+    while time.monotonic() < until:
+        values.add(client.get("echo:1"))
+    assert values == {"computed"}
+    serving.result(5)

@@ -99,6 +99,7 @@ typedef struct RedisModuleFlushInfo {
     X(int, CreateCommand,                                                                          \
       (RedisModuleCtx *, const char *name, CommandFn, const char *flags, int first, int last,      \
        int step))                                                                                  \
+    X(long long, Milliseconds, (void))                                                             \
     X(void, Log, (RedisModuleCtx *, const char *level, const char *format, ...))                   \
     X(int, WrongArity, (RedisModuleCtx *))                                                         \
     X(int, ReplyWithError, (RedisModuleCtx *, const char *))                                       \
@@ -118,6 +119,7 @@ typedef struct RedisModuleFlushInfo {
     X(unsigned long long, GetClientId, (RedisModuleCtx *))                                         \
     X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
     X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \
+    X(long long, GetAbsExpire, (RedisModuleKey *))                                                 \
     X(void, CloseKey, (RedisModuleKey *))                                                          \
     X(RedisModuleCallReply *, Call, (RedisModuleCtx *, const char *, const char *format, ...))     \
     X(void, FreeCallReply, (RedisModuleCallReply *))                                               \
@@ -152,6 +154,7 @@ typedef struct RedisModuleFlushInfo {
     X(int, InfoAddFieldLongLong, (RedisModuleInfoCtx *, const char *, long long))
 
 #define OPTIONAL_API(X)                                                                            \
+    X(int, GetOpenKeyModesAll, (void))                                                             \
     X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
     X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))
 

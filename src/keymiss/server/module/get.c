@@ -31,6 +31,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
+
 typedef struct Parked {
     Waiter waiter;
     RedisModuleBlockedClient *client;
@@ -44,11 +46,28 @@ void get_start(RedisModuleCtx *ctx) { own_context = RM_GetDetachedThreadSafeCont
 
 void get_stop(void) { RM_FreeThreadSafeContext(own_context); }
 
-static int key_exists(RedisModuleCtx *ctx, RedisModuleString *name, int mode) {
-    RedisModuleKey *key = RM_OpenKey(ctx, name, REDISMODULE_READ | mode);
+static int key_exists(RedisModuleCtx *ctx, RedisModuleString *name) {
+    RedisModuleKey *key = RM_OpenKey(ctx, name, REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH);
     if (!key) return 0;
     RM_CloseKey(key);
     return 1;
+}
+
+/* Whether the key is there and will be when the command runs. One that expires between our look and
+ * the command's would be nil, without anybody to compute it: leave such a key to KEYMISS.GET, whose
+ * look and reply see the same clock. */
+static int will_be_there(Function *function, RedisModuleString *name) {
+    /* Redis 7.0 cannot look without side effects, and a filter must have none. */
+    if (!RM_GetOpenKeyModesAll) return 0;
+    RM_SelectDb(own_context, function->db);
+    RedisModuleKey *key =
+        RM_OpenKey(own_context, name,
+                   REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
+                       REDISMODULE_OPEN_KEY_NOSTATS | REDISMODULE_OPEN_KEY_NOEXPIRE);
+    if (!key) return 0;
+    long long expires = RM_GetAbsExpire(key);
+    RM_CloseKey(key);
+    return expires < 0 || expires > RM_Milliseconds() + EXPIRING_MS;
 }
 
 void get_filter(RedisModuleCommandFilterCtx *filter) {
@@ -62,10 +81,7 @@ void get_filter(RedisModuleCommandFilterCtx *filter) {
     if (!function || function->options.kind != ON_MISS) return;
     /* The look-up happens in the function's database. A client of another one gets a native GET
      * either way: from here when the key exists there, from KEYMISS.GET when it does not. */
-    RM_SelectDb(own_context, function->db);
-    if (key_exists(own_context, name,
-                   REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
-                       REDISMODULE_OPEN_KEY_NOSTATS | REDISMODULE_OPEN_KEY_NOEXPIRE)) {
+    if (will_be_there(function, name)) {
         function->counters.hits++;
         return;
     }
@@ -147,7 +163,7 @@ void settle_miss(Item *item, RedisModuleString *value) {
 /* The key was written by somebody: its value is the answer. */
 static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argc;
-    if (!key_exists(ctx, argv[1], REDISMODULE_OPEN_KEY_NOTOUCH)) return REDISMODULE_ERR;
+    if (!key_exists(ctx, argv[1])) return REDISMODULE_ERR;
     return reply_stored(ctx, argv[1]);
 }
 
@@ -207,9 +223,12 @@ int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     size_t length;
     const char *key = RM_StringPtrLen(argv[1], &length);
     Function *function = engine_match(&engine, key, length);
-    if (!function || function->options.kind != ON_MISS || RM_GetSelectedDb(ctx) != function->db ||
-        key_exists(ctx, argv[1], REDISMODULE_OPEN_KEY_NOTOUCH))
+    if (!function || function->options.kind != ON_MISS || RM_GetSelectedDb(ctx) != function->db)
         return reply_stored(ctx, argv[1]);
+    if (key_exists(ctx, argv[1])) {
+        function->counters.hits++;
+        return reply_stored(ctx, argv[1]);
+    }
 
     int flags = RM_GetContextFlags(ctx);
     if (flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA |
