@@ -35,7 +35,8 @@ class Process:
 
     def __init__(self, command: str, *arguments: str) -> None:
         self.command = command
-        self._arguments = (sys.executable, "-m", "keymiss", command, *arguments)
+        # -P: what lies in the current folder is not imported in our name.
+        self._arguments = (sys.executable, "-P", "-m", "keymiss", command, *arguments)
         self._pause = FIRST_RESTART_SECONDS
         self._start()
 

