@@ -45,6 +45,10 @@ lint: $(READY)
 bench: $(READY)
 	$(PYTHON) bench/misses.py
 
+.PHONY: bench-module
+bench-module: $(READY)
+	$(PYTHON) bench/module.py
+
 clean:
 	rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +

@@ -27,7 +27,8 @@ from keymiss.answers.status import parse_list
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
 
 PAIRS = 31
-COMMANDS = 16_000
+COMMANDS = {1: 6_000, 16: 160_000}
+"""In one turn, by pipeline: a few tenths of a second each."""
 MISSES = 4_000
 CLIENTS = 50
 RESULTS = Path("bench-results/module.json")
@@ -79,10 +80,10 @@ def cpu_per_command(port: int, pid: int, key: bytes, pipeline: int) -> float:
     with socket.create_connection((LOOPBACK, port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         before = cpu_ns(pid)
-        for _ in range(COMMANDS // pipeline):
+        for _ in range(COMMANDS[pipeline] // pipeline):
             connection.sendall(request)
             receive(connection, len(REPLY) * pipeline)
-        return (cpu_ns(pid) - before) / COMMANDS
+        return (cpu_ns(pid) - before) / COMMANDS[pipeline]
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
@@ -96,7 +97,7 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 def measure_cost(with_module: tuple[int, int], bare: tuple[int, int]) -> dict[str, object]:
     results: dict[str, object] = {}
     for name, key in (("other_get", b"other:key"), ("hit_get", b"echo:hit")):
-        for pipeline in (1, 16):
+        for pipeline in COMMANDS:
             ratios, costs = [], []
             for pair in range(PAIRS):
                 order = (with_module, bare) if pair % 2 else (bare, with_module)

@@ -194,9 +194,11 @@ def demo(model: Model = BUNDLED_MODEL) -> None:
             _print_answers(question, answers, time.perf_counter() - started, most=1)
         _show_plain_get(url, asked[0])
     out.print("\n[bold]Your turn[/bold]")
-    out.print("  make serve                   the same, and it stays up", highlight=False)
+    out.print(
+        "  make serve     the same, and it stays up; then, in another terminal:", highlight=False
+    )
     out.print('  .venv/bin/keymiss ask "How does measles spread?"', highlight=False)
-    out.print("  README.md                    redis-cli and curl", highlight=False)
+    out.print("  README.md      what redis-cli and curl can ask", highlight=False)
 
 
 def main() -> None:
