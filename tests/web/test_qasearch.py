@@ -1,5 +1,6 @@
 """POST /qasearch: the stated shape, and problem details for everything that is wrong."""
 
+import asyncio
 import socket
 
 import httpx
@@ -107,3 +108,17 @@ def test_it_listens_on_the_loopback_interface_only(stack):
     for address in others:
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((address, stack.http_port), timeout=2)
+
+
+def test_too_many_questions_are_refused_and_the_others_answered(stack):
+    async def ask_all():
+        async with httpx.AsyncClient(base_url=stack.http, timeout=30) as http:
+            asked = (http.post("/qasearch", json={"search": f"Who is {n}?"}) for n in range(90))
+            return await asyncio.gather(*asked)
+
+    replies = asyncio.run(ask_all())
+    answered = [reply for reply in replies if reply.status_code == 200]
+    assert len(answered) >= 10
+    for reply in replies:
+        if reply not in answered:
+            is_problem(reply, 503, "too many questions wait")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,14 +13,20 @@ from pydantic import BaseModel, Field
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.app import NAMES
-from keymiss.answers.asking import Answers, ask
+from keymiss.answers.asking import READ, Answers, ask
 from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
 from keymiss.web.limits import BodyLimit
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
 
-CONNECTIONS = 200
-"""A question reads its sentences over as many connections; further questions wait for one."""
+QUESTIONS = 20
+"""Answered at the same time. Were all let in, under load none would be done before its deadline."""
+
+QUEUE_SECONDS = 5
+"""How long a further question waits for its turn before it is refused."""
+
+CONNECTIONS = QUESTIONS * READ + 10
+"""Each question reads its sentences over as many connections."""
 
 CONNECTION_WAIT_SECONDS = 10
 
@@ -88,10 +95,19 @@ def create_app(url: str) -> FastAPI:
     app.add_middleware(BodyLimit)
     install_problems(app)
 
+    turns = asyncio.Semaphore(QUESTIONS)
+
     @app.post("/qasearch", responses=PROBLEM_RESPONSES)
     async def qasearch(body: Search, request: Request) -> SearchResults:
         """Answers a question from the corpus."""
-        return _results(await ask(request.app.state.client, body.search))
+        try:
+            await asyncio.wait_for(turns.acquire(), QUEUE_SECONDS)
+        except TimeoutError:
+            raise Unavailable("too many questions wait for an answer; try again later") from None
+        try:
+            return _results(await ask(request.app.state.client, body.search))
+        finally:
+            turns.release()
 
     @app.get("/health/live")
     async def live() -> Health:

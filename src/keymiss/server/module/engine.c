@@ -219,7 +219,7 @@ const char *engine_serve(Engine *engine, const char *name, const char *prefix, s
                "KEYMISS.FORGET it first";
     }
     if (strcmp(function->options.version, options->version) != 0) take_back_all(function);
-    function->options = *options;
+    memcpy(&function->options, options, sizeof *options);
     count_workers(function, now);
     *served = function;
     return NULL;

@@ -51,7 +51,11 @@ static int read_name(RedisModuleString *argument, char *name) {
 /* KEYMISS.SERVE name ON MISS|WRITE PREFIX p [options]. Returns NULL or what is wrong. */
 static const char *read_serve(RedisModuleString **argv, int argc, char *name,
                               RedisModuleString **prefix, Options *options) {
-    *options = (Options){.timeout = 10000, .cache = 3600000, .lease = 5000, .limit = 10000};
+    memset(options, 0, sizeof *options); /* padding, too: options are compared as bytes */
+    options->timeout = 10000;
+    options->cache = 3600000;
+    options->lease = 5000;
+    options->limit = 10000;
     *prefix = NULL;
     int kind_seen = 0;
     if (!read_name(argv[1], name)) return "a name has 1 to 64 printable characters and no quote";
@@ -136,8 +140,9 @@ int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return reply_wrong(ctx, "PREFIX has 3 to 256 bytes");
 
     Function *function = engine_named(&engine, name, strlen(name));
-    Options before = function ? function->options : (Options){.timeout = 0};
+    Options before;
     int known = function != NULL;
+    if (known) memcpy(&before, &function->options, sizeof before);
     wrong = engine_serve(&engine, name, bytes, length, RM_GetSelectedDb(ctx), &options, now_ms(),
                          &function);
     if (wrong) return reply_wrong(ctx, wrong);
