@@ -71,6 +71,23 @@ def test_a_rewritten_document_is_answered_from_its_new_text(stack, tmp_path):
             assert found[0].text == colour
 
 
+def test_a_strangers_key_among_the_articles_disturbs_nobody(stack, tmp_path):
+    from keymiss.corpus.ingest import ingest
+
+    path = tmp_path / "wombat.txt"
+    path.write_text("The wombat flu turns the ears yellow.")
+    with valkey.Valkey(port=stack.port) as client:
+        client.set("article_id:odd:{x}", "no hash")
+        client.hset("article_id:odd", "no", "tag")
+        assert ingest(client, [path]).stored == 1
+        for _ in range(100):
+            found = asked(stack.url, "Which colour does wombat flu turn the ears?").answers
+            if found:
+                break
+        client.delete("article_id:odd:{x}", "article_id:odd")
+    assert found[0].text == "yellow"
+
+
 def test_without_a_worker_it_is_unavailable(server):
     with pytest.raises(Unavailable, match="nothing searches this server"):
         asked(server.url, "Who?")

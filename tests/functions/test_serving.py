@@ -214,6 +214,23 @@ def test_when_events_are_lost_the_keys_are_walked(client, serving, eventually):
     eventually(lambda: seen == {f"text:{number}" for number in range(50)})
 
 
+@pytest.mark.parametrize("each", [True, False])
+def test_a_write_that_could_not_be_followed_is_followed_later(client, serving, eventually, each):
+    seen, failures = set(), []
+
+    @on_write("text:", each=each)
+    def follow(events):
+        if len(failures) < 3:
+            failures.append(events)
+            raise valkey.ConnectionError("the server was away")
+        seen.update(event.key for event in events)
+
+    serving(follow)
+    client.set("text:1", "x")
+    eventually(lambda: seen == {"text:1"})
+    assert len(failures) == 3
+
+
 def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
     seen = set()
 

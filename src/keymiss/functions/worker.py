@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+import valkey
 import valkey.asyncio
 from valkey.exceptions import ValkeyError
 
@@ -140,9 +141,19 @@ async def _take_and_answer(
         told = [item for item in items if item.event != "overflow"]
         if told:
             events = [Event(item.key.decode("utf-8", "surrogateescape"), shard) for item in told]
-            results.extend(zip(told, await compute(function, events), strict=True))
+            results.extend(zip(told, await _handle(function, events), strict=True))
     if results:
         await connection.exchange(results, take=False)
+
+
+async def _handle(function: Function, events: Sequence[Event]) -> list[Result]:
+    """Computes; a write that could not be followed for a lost server makes us attach again."""
+    results = await compute(function, events)
+    if function.kind == "WRITE":
+        for result in results:
+            if isinstance(result, (valkey.ConnectionError, valkey.TimeoutError)):
+                raise result
+    return results
 
 
 async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
@@ -189,11 +200,11 @@ async def _walk(function: Function, shard: Shard) -> None:
         gone.discard(key)
         batch.append(Event(key, shard))
         if len(batch) == function.batch:
-            await compute(function, batch)
+            await _handle(function, batch)
             batch = []
     batch.extend(Event(key, shard) for key in gone)
     if batch:
-        await compute(function, batch)
+        await _handle(function, batch)
 
 
 async def _drop_cached(function: Function, shard: Shard) -> None:

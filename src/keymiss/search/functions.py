@@ -64,10 +64,10 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     pipeline = shard.client.pipeline(transaction=False)
     for document in documents:
         pipeline.hget(document.article, "hash")
-    hashes = await pipeline.execute(raise_on_error=False)
+    hashes = await pipeline.execute()
     changed = False
     for document, content_hash in zip(documents, hashes, strict=True):
-        if isinstance(content_hash, bytes):
+        if content_hash is not None:
             if index.content_hash(document) == decode(content_hash):
                 continue
             await _index_document(index, shard, document)
