@@ -82,7 +82,7 @@ def test_a_strangers_key_among_the_articles_disturbs_nobody(stack, tmp_path):
         assert ingest(client, [path]).stored == 1
         for _ in range(100):
             found = asked(stack.url, "Which colour does wombat flu turn the ears?").answers
-            if found:
+            if found and found[0].text == "yellow":
                 break
         client.delete("article_id:odd:{x}", "article_id:odd")
     assert found[0].text == "yellow"
