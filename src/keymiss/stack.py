@@ -136,8 +136,8 @@ def _wait_until_served(url: str, processes: Sequence[Process]) -> None:
         time.sleep(WATCH_SECONDS / 4)
 
 
-class Interrupted(Exception):
-    """SIGINT or SIGTERM has arrived."""
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM has arrived. asyncio lets nothing else through from a signal's handler."""
 
 
 @contextmanager

@@ -35,6 +35,8 @@ def test_a_span_outside_is_an_error():
         (5, [None, "five", "six"], Window(5, ("five", "six"))),
         (0, ["zero", "one"], Window(0, ("zero", "one"))),
         (5, ["four", None, "six"], None),
+        (5, ["x" * 1400, "y" * 200, "six"], Window(5, ("y" * 200, "six"))),
+        (5, ["four", "y" * 1500, "six"], Window(5, ("y" * 1500,))),
     ],
 )
 def test_neighbours_are_read_where_they_exist(sentence, texts, expected):

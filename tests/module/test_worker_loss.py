@@ -124,3 +124,35 @@ def test_what_a_worker_leaves_behind_wakes_the_next_one(
         (item,) = items.result(3)
         other.answer(item, "saved")
     assert [reply.result(3) for reply in replies] == [b"saved"] * 3
+
+
+def test_a_superseded_version_may_not_answer_what_it_held_before_its_lease_ended(
+    client, new_worker, background, counters, eventually
+):
+    old, new = new_worker(), new_worker()
+    old.serve("echo", "echo:", "VERSION", "1", "LEASE", 50)
+    reply = background(client.get, "echo:1")
+    item = old.take_one()
+    eventually(lambda: counters()["requeued"] == 1)
+    new.serve("echo", "echo:", "VERSION", "2")
+    assert old.answer(item, "old") == 0
+    new.answer(new.take_one(), "new")
+    assert reply.result(3) == "new"
+
+
+def test_a_shortened_lease_holds_for_what_is_taken_after_it(client, new_worker, background):
+    first = new_worker()
+    first.serve("echo", "echo:", "LEASE", 60_000)
+    background(client.get, "echo:long")
+    long = first.take_one()
+    first.serve("echo", "echo:", "LEASE", 50)
+    with valkey.Valkey(**client.get_connection_kwargs()) as other:
+        reply = background(other.get, "echo:short")
+        first.take_one()
+        second = new_worker()
+        second.serve("echo", "echo:", "LEASE", 50)
+        item = second.take_one()
+        assert item.key == "echo:short"
+        second.answer(item, "saved")
+        assert reply.result(3) == "saved"
+    first.answer(long, "late")

@@ -59,3 +59,13 @@ def test_a_removed_document_is_gone(index):
 
 def test_the_limit_holds(index):
     assert len(names(index, "camels bats coronaviruses", limit=2)) == 2
+
+
+def test_what_was_rewritten_often_counts_once(index):
+    for revision in range(5):
+        index.put(
+            CAMELS, str(revision), {0: "Camels carry the MERS coronavirus.", 5: "Camels spit."}
+        )
+        index.commit()
+    found = index.find("Camels and coronaviruses", 10)
+    assert (found.sentences, found.sentence_counts) == (4, {"camel": 2, "coronavirus": 2})

@@ -7,7 +7,7 @@ import pytest
 import valkey
 
 from keymiss.errors import SetupError
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded import EmbeddedServer, free_port, module_path
 
 
 def test_it_listens_on_the_loopback_interface_only(server):
@@ -48,3 +48,13 @@ def test_functions_stay_registered_over_a_restart(tmp_path):
         client.execute_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
     with server, valkey.Valkey(port=server.port) as client:
         assert [function[1] for function in client.execute_command("KEYMISS.LIST")] == [b"echo"]
+
+
+def test_loading_the_module_twice_is_refused_and_harmless(tmp_path):
+    options = ("--enable-module-command", "yes")
+    with EmbeddedServer(tmp_path, free_port(), options) as server:
+        with valkey.Valkey(port=server.port) as client:
+            client.execute_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
+            with pytest.raises(valkey.ResponseError, match="Error loading"):
+                client.execute_command("MODULE", "LOAD", str(module_path()))
+            assert client.info("keymiss")["keymiss_functions"] == 1

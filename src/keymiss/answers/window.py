@@ -8,6 +8,11 @@ NEIGHBOURS = 1
 """Sentences on either side. Measured on the demo questions; see docs/decisions/0002-window.md."""
 
 
+LONGEST = 1500
+"""Characters. A neighbour that would make the window longer is left out: a reader that has to cut
+its text would cut the sentence that was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Consecutive sentences of a document, joined for reading."""
@@ -50,8 +55,11 @@ def make_window(sentence: int, texts: list[str | None]) -> Window | None:
         return None
     # Neighbours count as long as they are consecutive: a hole separates them.
     first = last = sentence
-    while first - 1 in found:
+    room = LONGEST - len(found[sentence])
+    while first - 1 in found and len(found[first - 1]) < room:
         first -= 1
-    while last + 1 in found:
+        room -= len(found[first]) + 1
+    while last + 1 in found and len(found[last + 1]) < room:
         last += 1
+        room -= len(found[last]) + 1
     return Window(first, tuple(found[number] for number in range(first, last + 1)))

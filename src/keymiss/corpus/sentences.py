@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from tokenizesentences import tokenize_spans
 
-LONGEST = 2000
+LONGEST = 1500
 """Characters. Text without any full stop is cut at white space: a reader has 512 tokens of room."""
 
 SPLITTER = f"tokenizesentences-{version('tokenizesentences')}"

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 2.0
 SCAN_COUNT = 1000
+LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
+"""What says that a server could not be reached, which another try may mend."""
 
 
 async def serve(
@@ -151,7 +153,7 @@ async def _handle(function: Function, events: Sequence[Event]) -> list[Result]:
     results = await compute(function, events)
     if function.kind == "WRITE":
         for result in results:
-            if isinstance(result, (valkey.ConnectionError, valkey.TimeoutError)):
+            if isinstance(result, LOST):
                 raise result
     return results
 

@@ -112,7 +112,7 @@ class SentenceIndex:
         with self._lock:
             searcher = self._index.searcher()
             held = list(self._documents.values())
-        counts = {term: searcher.doc_freq("text", term) for term in terms}
+        counts = {term: self._count(searcher, term) for term in terms}
         return Candidates(
             documents=len(held),
             sentences=sum(document.sentences for document in held),
@@ -120,6 +120,14 @@ class SentenceIndex:
             sentence_counts=counts,
             candidates=tuple(self._search(searcher, [t for t in terms if counts[t]], limit)),
         )
+
+    def _count(self, searcher: tantivy.Searcher, term: str) -> int:
+        """Sentences with the term; the index's own doc_freq counts deleted ones, too."""
+        if not searcher.doc_freq("text", term):
+            return 0
+        query = tantivy.Query.term_query(self._schema, "text", term)
+        found: int = searcher.search(query, 1, count=True).count  # type: ignore[attr-defined]
+        return found
 
     def _search(
         self, searcher: tantivy.Searcher, terms: Sequence[str], limit: int

@@ -96,6 +96,7 @@ typedef struct RedisModuleFlushInfo {
     X(void *, Alloc, (size_t))                                                                     \
     X(void, Free, (void *))                                                                        \
     X(int, SetModuleAttribs, (RedisModuleCtx *, const char *name, int version, int apiver))        \
+    X(int, IsModuleNameBusy, (const char *))                                                       \
     X(int, CreateCommand,                                                                          \
       (RedisModuleCtx *, const char *name, CommandFn, const char *flags, int first, int last,      \
        int step))                                                                                  \

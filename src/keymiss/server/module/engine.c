@@ -191,8 +191,12 @@ static void queue_again(Item *item) {
     item->queue->function->counters.requeued++;
 }
 
-/* What workers of the superseded version hold goes to those of the next one. */
+/* What workers of the superseded version hold goes to those of the next one; what they held before
+ * a lease ended, they may not answer any more. */
 static void take_back_all(Function *function) {
+    FOR_EACH(&function->queue.ready, item, Item, node) {
+        item->oldest = (unsigned short)(item->attempt + 1);
+    }
     while (!list_empty(&function->queue.taken)) {
         Item *item = NODE_OWNER(function->queue.taken.previous, Item, node);
         item->oldest = (unsigned short)(item->attempt + 1);
@@ -342,10 +346,10 @@ size_t engine_expire_leases(Engine *engine, long long now, List *lost) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         if (!engine->functions[slot]) continue;
         List *taken = &engine->functions[slot]->queue.taken;
-        while (!list_empty(taken)) {
-            Item *item = NODE_OWNER(taken->next, Item, node);
-            if (item->lease_ends > now) break;
-            ready += (size_t)give_back(engine, item, lost);
+        for (Node *node = taken->previous, *before; node != taken; node = before) {
+            Item *item = NODE_OWNER(node, Item, node);
+            before = node->previous;
+            if (item->lease_ends <= now) ready += (size_t)give_back(engine, item, lost);
         }
     }
     return ready;

@@ -206,6 +206,8 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
         if (RM_Log) RM_Log(ctx, "warning", "this server lacks RedisModule_%s", missing);
         return REDISMODULE_ERR;
     }
+    /* Loaded twice, the library is the same and so is its state, which is in use. */
+    if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
     RM_SetModuleAttribs(ctx, "keymiss", 1, REDISMODULE_APIVER_1);
     engine.random_id = RM_GetRandomHexChars;
     engine.allocate = RM_Alloc;
