@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -87,7 +87,12 @@ def serve(
     if port == http_port:
         raise SetupError(f"both servers cannot use port {port}; choose another --http-port")
     folder = None if demo else data
-    with stop_signals(), running_stack(folder, port, http_port, model, demo) as processes:
+    # Ctrl-C is how it is meant to end.
+    with (
+        suppress(Interrupted),
+        stop_signals(),
+        running_stack(folder, port, http_port, model, demo) as processes,
+    ):
         _say_where(port, http_port)
         watch_forever(processes, f"valkey://{LOOPBACK}:{port}")
 
@@ -205,8 +210,6 @@ def main() -> None:
     """Runs a command; what can be explained is one line and a status, never a traceback."""
     try:
         app(standalone_mode=True)
-    except Interrupted:
-        sys.exit(0)
     except KeymissError as error:
         err.print(Text(f"keymiss: {error}"), soft_wrap=True)
         sys.exit(EXIT_SETUP if isinstance(error, SetupError) else EXIT_FAILED)
