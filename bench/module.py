@@ -1,8 +1,8 @@
 """What the module costs a server, and what a miss takes.
 
-CPU time per command of a server with the module over that of a bare one: both run at the same time and
-are asked in turn, pair by pair; the kernel's own account of the server's main thread is read around each
-turn. Misses go through the real functions layer with a function that echoes its key.
+CPU time per command of a server with the module over that of a bare one: both run at the same
+time and are asked in turn, pair by pair; the kernel's own account of the server's main thread is
+read around each turn. Misses go through the real functions layer with a function that echoes.
 Writes bench-results/module.json and prints a table.
 """
 
