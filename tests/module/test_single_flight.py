@@ -1,6 +1,9 @@
 """Many clients that ask for the same missing key cost one computation."""
 
+import pytest
 import valkey
+
+pytestmark = pytest.mark.smoke
 
 
 def test_fifty_clients_share_one_computation(

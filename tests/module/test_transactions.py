@@ -3,6 +3,8 @@
 import pytest
 import valkey
 
+pytestmark = pytest.mark.smoke
+
 
 def test_inside_multi_a_miss_is_nil(client, worker, counters):
     pipeline = client.pipeline(transaction=True)

@@ -5,6 +5,8 @@ import time
 import pytest
 import valkey
 
+pytestmark = pytest.mark.smoke
+
 
 def test_a_slow_computation_is_a_timeout_and_its_late_result_is_cached(
     client, new_worker, background, eventually

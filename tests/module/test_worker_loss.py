@@ -96,10 +96,10 @@ def test_a_worker_of_a_version_that_was_superseded_gets_nothing(
     client, new_worker, background, counters, eventually
 ):
     old, new = new_worker(), new_worker()
-    assert old.serve("echo", "echo:", "VERSION", "1") is None
+    old.serve("echo", "echo:", "VERSION", "1")
     reply = background(client.get, "echo:1")
     item = old.take_one()
-    assert new.serve("echo", "echo:", "VERSION", "2") == "1"
+    new.serve("echo", "echo:", "VERSION", "2")
     assert old.answer(item, "old") == 0
     with pytest.raises(valkey.ResponseError, match="KEYMISS superseded"):
         old.take()
@@ -140,19 +140,45 @@ def test_a_superseded_version_may_not_answer_what_it_held_before_its_lease_ended
     assert reply.result(3) == "new"
 
 
-def test_a_shortened_lease_holds_for_what_is_taken_after_it(client, new_worker, background):
+def test_a_shortened_lease_holds_for_what_is_held_already(client, new_worker, background):
     first = new_worker()
     first.serve("echo", "echo:", "LEASE", 60_000)
-    background(client.get, "echo:long")
-    long = first.take_one()
-    first.serve("echo", "echo:", "LEASE", 50)
-    with valkey.Valkey(**client.get_connection_kwargs()) as other:
-        reply = background(other.get, "echo:short")
-        first.take_one()
-        second = new_worker()
-        second.serve("echo", "echo:", "LEASE", 50)
+    reply = background(client.get, "echo:1")
+    first.take_one()
+    second = new_worker()
+    second.serve("echo", "echo:", "LEASE", 50)
+    second.answer(second.take_one(), "saved")
+    assert reply.result(3) == "saved"
+
+
+def test_a_lease_ends_on_time(client, new_worker, background):
+    hanging, second = new_worker(), new_worker()
+    for worker in (hanging, second):
+        worker.serve("echo", "echo:", "LEASE", 30)
+    reply = background(client.get, "echo:1")
+    hanging.take_one()
+    taken = time.monotonic()
+    item = second.take_one()
+    assert 0.02 < time.monotonic() - taken < 0.08
+    second.answer(item, "saved")
+    assert reply.result(3) == "saved"
+
+
+def test_items_whose_leases_end_together_keep_their_order(
+    server, new_worker, background, counters, eventually
+):
+    hanging = new_worker()
+    hanging.serve("echo", "echo:", "LEASE", 50)
+    replies = []
+    for number in range(5):
+        replies.append(background(valkey.Valkey(port=server.port).get, f"echo:{number}"))
+        eventually(lambda: counters()["pending"] == len(replies))
+    assert len(hanging.take()) == 5
+    eventually(lambda: counters()["requeued"] == 5)
+    second = new_worker()
+    second.serve("echo", "echo:", "LEASE", 5000)
+    for number in range(5):
         item = second.take_one()
-        assert item.key == "echo:short"
+        assert item.key == f"echo:{number}"
         second.answer(item, "saved")
-        assert reply.result(3) == "saved"
-    first.answer(long, "late")
+    assert {reply.result(3) for reply in replies} == {b"saved"}

@@ -3,6 +3,8 @@
 import pytest
 import valkey
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def follower(new_worker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from valkey.exceptions import ResponseError
 
 from keymiss.errors import KeymissError, SetupError
 from keymiss.functions.function import Function, Result
+
+logger = logging.getLogger(__name__)
 
 BLOCK_MS = 1000
 """How long a TAKE waits at most."""
@@ -46,10 +49,11 @@ class FunctionConnection:
         self._connection = pool.make_connection()
         self._take = ("KEYMISS.TAKE", "COUNT", function.batch, "BLOCK", BLOCK_MS, function.name)
 
-    async def attach(self) -> str | None:
+    async def attach(self) -> bool:
         """Registers the function and this connection as its worker.
 
-        Returns the version that was served before, None when the function is registered first.
+        Returns whether all stored values are of the function's version; when they may not be, drop
+        them and call `declare_clean`.
 
         Raises:
             SetupError: the server refuses the function, or has no module.
@@ -60,15 +64,21 @@ class FunctionConnection:
         self._client_id: int = await self._read()
         await self._connection.send_command("KEYMISS.SERVE", *self._function.serve_arguments())
         try:
-            before: bytes | None = await self._read()
+            clean: int = await self._read()
         except ResponseError as error:
             name = self._function.name
             if "unknown command" in str(error):
                 raise SetupError("the server has not loaded the module keymiss.so") from None
-            if str(error).startswith("KEYMISS syntax"):
+            if str(error).startswith(("KEYMISS syntax", "KEYMISS denied")):
                 raise SetupError(f"the server refuses the function {name!r}: {error}") from None
             raise
-        return None if before is None else before.decode()
+        return bool(clean)
+
+    async def declare_clean(self) -> None:
+        """Tells the server that no value of an older version is stored any more."""
+        arguments = self._function.serve_arguments()
+        await self._connection.send_command("KEYMISS.SERVE", *arguments, "CLEAN")
+        await self._read()
 
     async def exchange(
         self, results: Sequence[tuple[Item, Result]], take: bool = True
@@ -85,7 +95,7 @@ class FunctionConnection:
             commands.append(self._take)
         await self._connection.send_packed_command(self._connection.pack_commands(commands))
         for _ in range(settled):
-            await self._read()
+            await self._read_settled()
         if not take:
             return []
         try:
@@ -103,6 +113,15 @@ class FunctionConnection:
     async def close(self) -> None:
         """Closes the connection; the server gives what it held to another worker."""
         await self._connection.disconnect(nowait=True)
+
+    async def _read_settled(self) -> None:
+        try:
+            await self._read()
+        except ResponseError as error:
+            # The clients have their error, and the other results are as good as ever.
+            if not str(error).startswith("KEYMISS refused"):
+                raise
+            logger.error("%s: %s", self._function.name, error)
 
     async def _read(self) -> Any:
         return await self._connection.read_response(timeout=BLOCK_MS / 1000 + REPLY_SECONDS)

@@ -121,12 +121,13 @@ async def _pause(seconds: float, stop: asyncio.Event) -> None:
 
 
 async def _attach(function: Function, shard: Shard, connection: FunctionConnection) -> None:
-    before = await connection.attach()
+    clean = await connection.attach()
     if function.kind == "WRITE":
         # After attaching: what is written during the walk is an event.
         await _walk(function, shard)
-    elif before is not None and before != function.version:
+    elif not clean:
         await _drop_cached(function, shard)
+        await connection.declare_clean()
 
 
 async def _take_and_answer(

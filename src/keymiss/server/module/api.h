@@ -21,6 +21,7 @@ typedef struct RedisModuleBlockedClient RedisModuleBlockedClient;
 typedef struct RedisModuleCommandFilter RedisModuleCommandFilter;
 typedef struct RedisModuleCommandFilterCtx RedisModuleCommandFilterCtx;
 typedef struct RedisModuleInfoCtx RedisModuleInfoCtx;
+typedef struct RedisModuleUser RedisModuleUser;
 typedef uint64_t RedisModuleTimerID;
 
 typedef int (*CommandFn)(RedisModuleCtx *, RedisModuleString **argv, int argc);
@@ -29,6 +30,12 @@ typedef void (*DisconnectFn)(RedisModuleCtx *, RedisModuleBlockedClient *);
 typedef void (*TimerFn)(RedisModuleCtx *, void *);
 typedef void (*FilterFn)(RedisModuleCommandFilterCtx *);
 typedef void (*InfoFn)(RedisModuleInfoCtx *, int for_crash_report);
+typedef long long (*GetNumberFn)(const char *name, void *data);
+typedef int (*SetNumberFn)(const char *name, long long value, void *data, RedisModuleString **err);
+typedef RedisModuleString *(*GetStringFn)(const char *name, void *data);
+typedef int (*SetStringFn)(const char *name, RedisModuleString *value, void *data,
+                           RedisModuleString **err);
+typedef int (*ApplyFn)(RedisModuleCtx *, void *data, RedisModuleString **err);
 typedef int (*NotificationFn)(RedisModuleCtx *, int type, const char *event, RedisModuleString *);
 
 typedef struct RedisModuleEvent {
@@ -52,10 +59,27 @@ typedef struct RedisModuleFlushInfo {
     int32_t dbnum; /* -1: all databases */
 } RedisModuleFlushInfo;
 
+typedef struct RedisModuleSwapDbInfo {
+    uint64_t version;
+    int32_t first, second;
+} RedisModuleSwapDbInfo;
+
 #define REDISMODULE_OK 0
 #define REDISMODULE_ERR 1
 #define REDISMODULE_APIVER_1 1
 #define REDISMODULE_POSTPONED_LEN (-1)
+
+#define REDISMODULE_REPLY_STRING 0
+#define REDISMODULE_REPLY_NULL 4
+
+#define REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION (1 << 5) /* Valkey 9; others ignore it */
+#define REDISMODULE_CONFIG_DEFAULT 0
+#define REDISMODULE_CONFIG_MEMORY (1 << 7) /* may be written as 16mb */
+
+#define REDISMODULE_CMD_KEY_ACCESS (1 << 4)
+#define REDISMODULE_CMD_KEY_UPDATE (1 << 5)
+#define REDISMODULE_CMD_KEY_INSERT (1 << 6)
+#define REDISMODULE_CMD_KEY_DELETE (1 << 7)
 
 #define REDISMODULE_READ (1 << 0)
 #define REDISMODULE_OPEN_KEY_NOTOUCH (1 << 16)  /* leave LRU and LFU alone */
@@ -66,6 +90,8 @@ typedef struct RedisModuleFlushInfo {
 #define REDISMODULE_CTX_FLAGS_LUA (1 << 0)
 #define REDISMODULE_CTX_FLAGS_MULTI (1 << 1)
 #define REDISMODULE_CTX_FLAGS_REPLICA (1 << 3)
+#define REDISMODULE_CTX_FLAGS_CLUSTER (1 << 5)
+#define REDISMODULE_CTX_FLAGS_EVICT (1 << 9)
 #define REDISMODULE_CTX_FLAGS_OOM (1 << 10)
 #define REDISMODULE_CTX_FLAGS_REPLICATED (1 << 12)
 #define REDISMODULE_CTX_FLAGS_LOADING (1 << 13)
@@ -84,12 +110,17 @@ typedef struct RedisModuleFlushInfo {
 
 #define REDISMODULE_CMDFILTER_NOSELF (1 << 0)
 
+#define EVENT_ROLE_CHANGED 0
 #define EVENT_FLUSHDB 2
 #define EVENT_CLIENT_CHANGE 4
-#define EVENT_CRON_LOOP 8
 #define EVENT_SWAPDB 11
+#define EVENT_FORK_CHILD 13
+#define EVENT_ATOMIC_SLOT_MIGRATION 19 /* Valkey 9 */
+#define SUBEVENT_NOW_REPLICA 1
 #define SUBEVENT_CLIENT_DISCONNECTED 1
 #define SUBEVENT_FLUSHDB_END 1
+#define SUBEVENT_FORK_CHILD_BORN 0
+#define SUBEVENT_IMPORT_COMPLETED 4
 
 /* X(return type, name, parameters) */
 #define REQUIRED_API(X)                                                                            \
@@ -104,7 +135,6 @@ typedef struct RedisModuleFlushInfo {
     X(void, Log, (RedisModuleCtx *, const char *level, const char *format, ...))                   \
     X(int, WrongArity, (RedisModuleCtx *))                                                         \
     X(int, ReplyWithError, (RedisModuleCtx *, const char *))                                       \
-    X(int, ReplyWithSimpleString, (RedisModuleCtx *, const char *))                                \
     X(int, ReplyWithLongLong, (RedisModuleCtx *, long long))                                       \
     X(int, ReplyWithNull, (RedisModuleCtx *))                                                      \
     X(int, ReplyWithArray, (RedisModuleCtx *, long))                                               \
@@ -130,7 +160,6 @@ typedef struct RedisModuleFlushInfo {
     X(void, FreeString, (RedisModuleCtx *, RedisModuleString *))                                   \
     X(void, RetainString, (RedisModuleCtx *, RedisModuleString *))                                 \
     X(const char *, StringPtrLen, (const RedisModuleString *, size_t *))                           \
-    X(int, StringToLongLong, (const RedisModuleString *, long long *))                             \
     X(void, GetRandomHexChars, (char *, size_t))                                                   \
     X(RedisModuleCtx *, GetDetachedThreadSafeContext, (RedisModuleCtx *))                          \
     X(void, FreeThreadSafeContext, (RedisModuleCtx *))                                             \
@@ -150,6 +179,24 @@ typedef struct RedisModuleFlushInfo {
     X(int, CommandFilterArgsCount, (RedisModuleCommandFilterCtx *))                                \
     X(RedisModuleString *, CommandFilterArgGet, (RedisModuleCommandFilterCtx *, int))              \
     X(int, CommandFilterArgReplace, (RedisModuleCommandFilterCtx *, int, RedisModuleString *))     \
+    X(void, SetModuleOptions, (RedisModuleCtx *, int options))                                     \
+    X(int, CallReplyType, (RedisModuleCallReply *))                                                \
+    X(size_t, CallReplyLength, (RedisModuleCallReply *))                                           \
+    X(RedisModuleCallReply *, CallReplyArrayElement, (RedisModuleCallReply *, size_t))             \
+    X(const char *, CallReplyStringPtr, (RedisModuleCallReply *, size_t *))                        \
+    X(int, Replicate, (RedisModuleCtx *, const char *, const char *format, ...))                   \
+    X(float, GetUsedMemoryRatio, (void))                                                           \
+    X(RedisModuleUser *, GetModuleUserFromUserName, (RedisModuleString *))                         \
+    X(void, FreeModuleUser, (RedisModuleUser *))                                                   \
+    X(int, ACLCheckKeyPermissions, (RedisModuleUser *, RedisModuleString * key, int flags))        \
+    X(int, StopTimer, (RedisModuleCtx *, RedisModuleTimerID, void **data))                         \
+    X(int, RegisterNumericConfig,                                                                  \
+      (RedisModuleCtx *, const char *name, long long initial, unsigned int flags, long long low,   \
+       long long high, GetNumberFn, SetNumberFn, ApplyFn, void *data))                             \
+    X(int, RegisterStringConfig,                                                                   \
+      (RedisModuleCtx *, const char *name, const char *initial, unsigned int flags, GetStringFn,   \
+       SetStringFn, ApplyFn, void *data))                                                          \
+    X(int, LoadConfigs, (RedisModuleCtx *))                                                        \
     X(int, RegisterInfoFunc, (RedisModuleCtx *, InfoFn))                                           \
     X(int, InfoAddSection, (RedisModuleInfoCtx *, const char *))                                   \
     X(int, InfoAddFieldLongLong, (RedisModuleInfoCtx *, const char *, long long))

@@ -35,10 +35,6 @@ void list_remove(Node *node) {
     list_init(node);
 }
 
-#define FOR_EACH(list, variable, type, field)                                                      \
-    for (type *variable = NODE_OWNER((list)->next, type, field); &variable->field != (list);       \
-         variable = NODE_OWNER(variable->field.next, type, field))
-
 /* ---- trees ---- */
 
 /* What is looked up has the shape of an item's identity, not a whole item. */
@@ -122,6 +118,7 @@ static void queue_init(Queue *queue, Function *function) {
     list_init(&queue->ready);
     list_init(&queue->taken);
     queue->pending = 0;
+    queue->bytes = 0;
 }
 
 Function *engine_named(const Engine *engine, const char *name, size_t length) {
@@ -134,6 +131,7 @@ Function *engine_named(const Engine *engine, const char *name, size_t length) {
 }
 
 Function *engine_match(const Engine *engine, const char *key, size_t length) {
+    if (!engine_may_match(engine, key, length)) return NULL;
     for (int slot = 0, seen = 0; seen < engine->function_count; slot++) {
         Function *function = engine->functions[slot];
         if (!function) continue;
@@ -145,27 +143,52 @@ Function *engine_match(const Engine *engine, const char *key, size_t length) {
     return NULL;
 }
 
-static int overlap(const Function *function, const char *prefix, size_t length) {
-    size_t shorter = length < function->prefix_length ? length : function->prefix_length;
-    return memcmp(function->prefix, prefix, shorter) == 0;
+static void functions_changed(Engine *engine) {
+    memset(engine->first_bytes, 0, sizeof engine->first_bytes);
+    engine->function_count = 0;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        if (!engine->functions[slot]) continue;
+        unsigned char first = (unsigned char)engine->functions[slot]->prefix[0];
+        engine->first_bytes[first / 64] |= UINT64_C(1) << first % 64;
+        engine->function_count++;
+    }
 }
 
-static Function *new_function(Engine *engine, const char *name, const char *prefix,
-                              size_t prefix_length, int db, long long now) {
+int engine_updates(const Function *function, const Registration *registration, int db) {
+    return function->db == db && function->options.kind == registration->options.kind &&
+           function->options.each == registration->options.each &&
+           function->prefix_length == registration->prefix_length &&
+           memcmp(function->prefix, registration->prefix, function->prefix_length) == 0;
+}
+
+Function *engine_overlapping(const Engine *engine, const Registration *registration) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *other = engine->functions[slot];
+        if (!other || strcmp(other->name, registration->name) == 0) continue;
+        size_t shorter = other->prefix_length;
+        if (registration->prefix_length < shorter) shorter = registration->prefix_length;
+        if (memcmp(other->prefix, registration->prefix, shorter) == 0) return other;
+    }
+    return NULL;
+}
+
+static Function *new_function(Engine *engine, const Registration *registration, int db,
+                              long long now) {
     int slot = 0;
     while (engine->functions[slot]) slot++;
     Function *function = engine->allocate(sizeof *function);
     memset(function, 0, sizeof *function);
-    memcpy(function->name, name, strlen(name));
-    memcpy(function->prefix, prefix, prefix_length);
-    function->prefix_length = prefix_length;
+    memcpy(function->name, registration->name, sizeof function->name);
+    memcpy(function->prefix, registration->prefix, sizeof function->prefix);
+    function->prefix_length = registration->prefix_length;
+    memcpy(&function->options, &registration->options, sizeof function->options);
     function->slot = slot;
     function->db = db;
     function->alone_since = now;
     queue_init(&function->queue, function);
     list_init(&function->attachments);
     engine->functions[slot] = function;
-    engine->function_count++;
+    functions_changed(engine);
     return function;
 }
 
@@ -204,26 +227,25 @@ static void take_back_all(Function *function) {
     }
 }
 
-const char *engine_serve(Engine *engine, const char *name, const char *prefix, size_t prefix_length,
-                         int db, const Options *options, long long now, Function **served) {
-    Function *function = engine_named(engine, name, strlen(name));
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *other = engine->functions[slot];
-        if (other && other != function && overlap(other, prefix, prefix_length))
-            return "prefix overlaps that of another function; see KEYMISS.LIST";
-    }
+const char *engine_serve(Engine *engine, const Registration *registration, int db, long long now,
+                         Function **served) {
+    if (engine_overlapping(engine, registration))
+        return "prefix overlaps that of another function; see KEYMISS.LIST";
+    const Options *options = &registration->options;
+    Function *function = engine_named(engine, registration->name, strlen(registration->name));
     if (!function) {
         if (engine->function_count == MAX_FUNCTIONS)
             return "64 functions are registered, the limit; KEYMISS.FORGET one first";
-        function = new_function(engine, name, prefix, prefix_length, db, now);
-    } else if (function->prefix_length != prefix_length ||
-               memcmp(function->prefix, prefix, prefix_length) != 0 || function->db != db ||
-               function->options.kind != options->kind || function->options.each != options->each) {
-        return "function is registered with another prefix, kind or database; "
-               "KEYMISS.FORGET it first";
+        function = new_function(engine, registration, db, now);
+    } else if (!engine_updates(function, registration, db)) {
+        return "function is served with another prefix, kind or database; KEYMISS.FORGET it first";
+    } else if (strcmp(function->options.version, options->version) != 0) {
+        take_back_all(function);
+        function->clean = 0;
     }
-    if (strcmp(function->options.version, options->version) != 0) take_back_all(function);
     memcpy(&function->options, options, sizeof *options);
+    /* Who names no version promises nothing of what is stored. */
+    if (registration->clean || !*options->version) function->clean = 1;
     count_workers(function, now);
     *served = function;
     return NULL;
@@ -236,8 +258,15 @@ static void lose(Item *item, List *lost) {
     list_append(lost, &item->node);
 }
 
-static void drain(List *from, List *lost) {
-    while (!list_empty(from)) lose(NODE_OWNER(from->next, Item, node), lost);
+void engine_drain(Engine *engine, Function *function, List *lost) {
+    List *lists[] = {&function->queue.ready, &function->queue.taken, &engine->answered};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        for (Node *node = lists[i]->next, *next; node != lists[i]; node = next) {
+            Item *item = NODE_OWNER(node, Item, node);
+            next = node->next;
+            if (item->queue == &function->queue) lose(item, lost);
+        }
+    }
 }
 
 static void detach(Engine *engine, Attachment *attachment, long long now) {
@@ -253,15 +282,9 @@ static void detach(Engine *engine, Attachment *attachment, long long now) {
 void engine_forget(Engine *engine, Function *function, List *lost) {
     while (!list_empty(&function->attachments))
         detach(engine, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
-    drain(&function->queue.ready, lost);
-    drain(&function->queue.taken, lost);
-    for (Node *node = engine->answered.next, *next; node != &engine->answered; node = next) {
-        Item *item = NODE_OWNER(node, Item, node);
-        next = node->next;
-        if (item->queue == &function->queue) lose(item, lost);
-    }
+    engine_drain(engine, function, lost);
     engine->functions[function->slot] = NULL;
-    engine->function_count--;
+    functions_changed(engine);
     FOR_EACH(&engine->workers, worker, Worker, node) {
         worker->wanted &= ~(UINT64_C(1) << function->slot);
     }
@@ -341,16 +364,51 @@ void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *los
     engine->release(worker);
 }
 
-size_t engine_expire_leases(Engine *engine, long long now, List *lost) {
+static Item *longest_held(const Function *function) {
+    const List *taken = &function->queue.taken;
+    return list_empty(taken) ? NULL : NODE_OWNER(taken->next, Item, node);
+}
+
+/* Clients wait, and no worker has come. */
+static int is_abandoned(const Function *function) {
+    return function->options.kind == ON_MISS && !function->workers &&
+           !list_empty(&function->queue.ready);
+}
+
+long long engine_due(const Engine *engine) {
+    long long due = INT64_MAX;
+    for (int slot = 0, seen = 0; seen < engine->function_count; slot++) {
+        const Function *function = engine->functions[slot];
+        if (!function) continue;
+        seen++;
+        const Item *item = longest_held(function);
+        long long lease_ends = item ? item->taken_at + function->options.lease : INT64_MAX;
+        long long alone_ends =
+            is_abandoned(function) ? function->alone_since + ALONE_MS : INT64_MAX;
+        if (lease_ends < due) due = lease_ends;
+        if (alone_ends < due) due = alone_ends;
+    }
+    return due == INT64_MAX ? -1 : due;
+}
+
+size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned) {
     size_t ready = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        if (!engine->functions[slot]) continue;
-        List *taken = &engine->functions[slot]->queue.taken;
-        for (Node *node = taken->previous, *before; node != taken; node = before) {
-            Item *item = NODE_OWNER(node, Item, node);
-            before = node->previous;
-            if (item->lease_ends <= now) ready += (size_t)give_back(engine, item, lost);
+        Function *function = engine->functions[slot];
+        if (!function) continue;
+        List *taken = &function->queue.taken;
+        long long since = now - function->options.lease;
+        Node *node = taken->next;
+        while (node != taken && NODE_OWNER(node, Item, node)->taken_at <= since) node = node->next;
+        /* Backwards: each goes to the head of the queue, and their order stays. */
+        for (Node *before = node->previous; before != taken;) {
+            Item *item = NODE_OWNER(before, Item, node);
+            before = before->previous;
+            ready += (size_t)give_back(engine, item, lost);
         }
+        if (is_abandoned(function) && function->alone_since + ALONE_MS <= now)
+            while (!list_empty(&function->queue.ready))
+                lose(NODE_OWNER(function->queue.ready.next, Item, node), abandoned);
     }
     return ready;
 }
@@ -384,14 +442,23 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
     if (!found) return NULL;
     char digits[ID_BYTES - RANDOM_ID_BYTES + 1] = {0};
     memcpy(digits, id + RANDOM_ID_BYTES, sizeof digits - 1);
-    int behind = (int)strtol(digits, NULL, 16) - (*found)->oldest;
-    return (int16_t)behind < 0 ? NULL : *found;
+    /* Attempts are counted around a circle of 65,536. */
+    unsigned short attempt = (unsigned short)strtol(digits, NULL, 16);
+    unsigned short behind = (unsigned short)((*found)->attempt - attempt);
+    unsigned short allowed = (unsigned short)((*found)->attempt - (*found)->oldest);
+    return (int16_t)allowed < 0 || behind > allowed ? NULL : *found;
+}
+
+static void weigh(Engine *engine, Item *item, long long bytes) {
+    engine->bytes += bytes;
+    item->queue->bytes += bytes;
 }
 
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
+    long long size = (long long)(sizeof(Item) + length);
     /* The mark that events were lost has no key and always finds room: there is one a queue. */
     int full = queue->pending >= queue->function->options.limit ||
-               engine->bytes + length > MAX_PENDING_BYTES;
+               queue->bytes + size > engine->max_bytes - engine->bytes;
     if (length && full) return NULL;
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
@@ -409,7 +476,7 @@ Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t lengt
     list_append(&queue->ready, &item->node);
     queue->pending++;
     engine->items++;
-    engine->bytes += sizeof *item + length;
+    weigh(engine, item, size);
     return item;
 out_of_memory:
     engine->release(item);
@@ -417,13 +484,24 @@ out_of_memory:
 }
 
 void engine_discard(Engine *engine, Item *item) {
-    tdelete(item, &engine->by_key, compare_items);
+    if (!item->dropped) tdelete(item, &engine->by_key, compare_items);
     tdelete(item, &engine->by_id, compare_ids);
     list_remove(&item->node);
     item->queue->pending--;
     engine->items--;
-    engine->bytes -= sizeof *item + item->key_length + item->value_bytes;
+    weigh(engine, item, -(long long)(sizeof *item + item->key_length + item->value_bytes));
     engine->release(item);
+}
+
+void engine_drop(Engine *engine, Item *item) {
+    item->queue->function->counters.dropped++;
+    if (item->state == READY) {
+        /* Whoever takes it next reads the source as it is; whoever held it before did not. */
+        item->oldest = (unsigned short)(item->attempt + 1);
+        return;
+    }
+    tdelete(item, &engine->by_key, compare_items);
+    item->dropped = 1;
 }
 
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
@@ -431,7 +509,7 @@ void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
     item->worker = NULL;
     item->value = value;
     item->value_bytes = bytes;
-    engine->bytes += bytes;
+    weigh(engine, item, (long long)bytes);
     list_remove(&item->node);
     list_append(&engine->answered, &item->node);
 }
@@ -462,7 +540,7 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
         item->state = TAKEN;
         item->worker = worker;
         item->user = worker->user;
-        item->lease_ends = now + queue->function->options.lease;
+        item->taken_at = now;
         item->attempt++;
         snprintf(item->id + RANDOM_ID_BYTES, sizeof item->id - RANDOM_ID_BYTES, "%04x",
                  item->attempt);
@@ -471,9 +549,8 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
     return taken;
 }
 
-size_t engine_take(Engine *engine, Worker *worker, long long now, Item **out) {
+size_t engine_take(Worker *worker, long long now, Item **out) {
     size_t taken = 0, room = (size_t)worker->count;
-    (void)engine;
     for (int kind = ON_MISS; kind <= ON_WRITE; kind++) {
         FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
             Function *function = attachment->function;

@@ -1,48 +1,53 @@
 /* engine.h: functions, queues, items, waiters and workers. Knows nothing of the server.
  *
  * Who owns what
- *   Engine    owns the functions and the workers.
- *   Function  a registered prefix. Owns one Queue, lives until engine_forget.
+ *   Engine      owns the functions and the workers.
+ *   Function    a registered prefix. Owns one Queue, lives until engine_forget.
  *   Attachment  a worker serving a function. Owns a Queue of its own when the function is EACH.
- *   Queue     owns its items: `ready` in the order in which they are handed out, `taken` in the
- *             order in which they were.
- *   Item      one key to compute, or one key that was written. There is at most one item for a key
- *             in a queue: that is the single flight, and it is what folds ten writes into one
- * event. Waiter    a client parked on an item. Embedded in a structure of the caller's, who frees
- * it.
+ *   Queue       owns its items: `ready` in the order in which they are handed out, `taken` in the
+ *               order in which they were, the longest held first.
+ *   Item        one key to compute, or one key that was written. There is at most one item for a
+ *               key in a queue: that is the single flight, and it folds ten writes into one event.
+ *   Waiter      a client parked on an item. Embedded in a structure of the caller's, who frees it.
  *
  * The life of an item
- *   READY -> TAKEN -> (discarded, or ANSWERED while its value waits to be stored)
- *   TAKEN -> READY again, when its worker is lost or its lease ends, or when the key of a write
- * event is written once more. An item that has cost MAX_DEATHS workers becomes LOST: the engine
- * hands it back to the caller, who owes its waiters an error and then discards it. An item that
- * nobody waits for and nobody has taken is discarded at once.
+ *   READY -> TAKEN -> discarded, or ANSWERED while its value waits to be stored.
+ *   TAKEN -> READY again, when its worker is lost, when its lease ends, or when the key of a write
+ *   event was written once more. An item that has cost MAX_DEATHS workers becomes LOST: the engine
+ *   hands it to the caller, who owes its waiters an error and then discards it. An item that
+ *   nobody waits for and nobody has taken is discarded at once.
  *
- * An item keeps its id for life; the id that a worker gets ends in the number of the attempt. A
- * worker whose lease ended may still answer a miss while the next one computes: the first answer
- * wins, the other finds no item. Attempts older than `oldest` are refused: those of a superseded
- * version, and for write events every attempt but the latest, since an early worker has not seen
- * the last write.
+ * What was dropped
+ *   When the source of a key changes while a worker computes it, those who wait are answered and
+ *   nothing is stored; who asks later must not get that answer. So a dropped item keeps its waiters
+ *   and its id, but is found by its key no longer: the next one to ask begins another item.
+ *
+ * Ids
+ *   An item keeps its id for life; the id that a worker gets ends in the number of the attempt. A
+ *   worker whose lease ended may still answer a miss while the next one computes: the first answer
+ *   wins, the other finds no item. Attempts older than `oldest` are refused: those of a superseded
+ *   version, those that began before a drop, and for write events every attempt but the latest,
+ *   since an early worker has not seen the last write.
  *
  * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
- * nobody can degrade by choosing keys. Times are milliseconds of one monotonic clock. */
+ * nobody can degrade by choosing keys. Memory is shared by dynamic thresholds (Choudhury and Hahne,
+ * 1998): a queue may hold as many bytes as are still free, so that one flood leaves room for the
+ * others. Times are milliseconds of one monotonic clock, which the caller reads. */
 #ifndef KEYMISS_ENGINE_H
 #define KEYMISS_ENGINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "options.h"
+
 enum {
     MAX_FUNCTIONS = 64, /* one bit each in Worker.wanted */
-    MAX_NAME_BYTES = 64,
-    MIN_PREFIX_BYTES = 3,
-    MAX_PREFIX_BYTES = 256,
     MAX_DEATHS = 3,
+    ALONE_MS = 1000,      /* how long a miss may wait for a first worker */
     RANDOM_ID_BYTES = 32, /* 128 random bits in hexadecimal */
     ID_BYTES = 36,        /* and four digits that count the attempts */
 };
-#define MAX_KEY_BYTES ((size_t)65536)
-#define MAX_PENDING_BYTES ((size_t)256 << 20) /* keys and values of all items together */
 
 /* Intrusive, circular, doubly linked: a list is a node that points to itself when empty. */
 typedef struct Node {
@@ -56,27 +61,19 @@ void list_append(List *list, Node *node);
 void list_prepend(List *list, Node *node);
 void list_remove(Node *node); /* and makes the node an empty list, so that it may be repeated */
 #define NODE_OWNER(node, type, field) ((type *)(void *)((char *)(node)-offsetof(type, field)))
+#define FOR_EACH(list, variable, type, field)                                                      \
+    for (type *variable = NODE_OWNER((list)->next, type, field); &variable->field != (list);       \
+         variable = NODE_OWNER(variable->field.next, type, field))
 
-typedef enum { ON_MISS, ON_WRITE } Kind;
 typedef enum { READY, TAKEN, ANSWERED, LOST } State;
 
 typedef struct Queue {
     struct Function *function;
     List ready;
     List taken;
-    long long pending; /* items in both lists */
+    long long pending; /* items, ANSWERED ones too */
+    long long bytes;   /* of those items, with their keys and values */
 } Queue;
-
-typedef struct Options {
-    Kind kind;
-    int each;
-    long long timeout; /* how long a client waits */
-    long long cache;   /* time to live of a computed value; CACHE_OFF, CACHE_FOREVER */
-    long long lease;   /* how long a worker may hold an item */
-    long long limit;   /* items in a queue */
-    char version[MAX_NAME_BYTES + 1];
-} Options;
-enum { CACHE_OFF = 0, CACHE_FOREVER = -1 };
 
 /* X(name): what is counted for each function, in the order in which it is shown. */
 #define COUNTERS(X)                                                                                \
@@ -95,6 +92,7 @@ typedef struct Function {
     size_t prefix_length;
     int slot; /* its bit in Worker.wanted */
     int db;
+    int clean; /* no value of an older version is stored any more, its workers say */
     Options options;
     Queue queue;
     List attachments;
@@ -104,14 +102,14 @@ typedef struct Function {
 } Function;
 
 typedef struct Item {
-    Node node; /* in its queue's ready or taken */
+    Node node; /* in its queue's ready or taken, or in Engine.answered */
     List waiters;
     Queue *queue;
     struct Worker *worker; /* who holds it, NULL when not TAKEN */
     const char *user;      /* whose connections may answer it, NULL when never taken */
     void *value;           /* the caller's, while ANSWERED */
     size_t value_bytes;
-    long long lease_ends;
+    long long taken_at;
     State state;
     int deaths;  /* workers lost with this item in hand */
     int written; /* a write event's key was written while TAKEN: queue it once more */
@@ -148,11 +146,12 @@ typedef struct Worker {
 typedef struct Engine {
     Function *functions[MAX_FUNCTIONS];
     int function_count;
+    uint64_t first_bytes[4]; /* the bytes with which prefixes begin, a bit each */
     List workers;
     List users;    /* names seen, kept for life: Item.user points here */
     List answered; /* items whose value waits to be stored */
     void *by_key, *by_id;
-    size_t bytes;
+    long long bytes, max_bytes; /* of all items, with their keys and values */
     long long items, waiters;
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
@@ -163,14 +162,25 @@ void engine_init(Engine *engine);
 void engine_clear(Engine *engine); /* frees all; no waiter may be left */
 
 /* Registers or updates a function. Returns NULL and sets *function, or says what is wrong. */
-const char *engine_serve(Engine *engine, const char *name, const char *prefix, size_t prefix_length,
-                         int db, const Options *options, long long now, Function **function);
+const char *engine_serve(Engine *engine, const Registration *registration, int db, long long now,
+                         Function **function);
+/* Whether this registration only updates the function: prefix, kind and database are the same. */
+int engine_updates(const Function *function, const Registration *registration, int db);
+/* Another function whose prefix overlaps, or NULL. */
+Function *engine_overlapping(const Engine *engine, const Registration *registration);
 /* Takes the function out, with its attachments; its items go to `lost`. Follow with engine_free. */
 void engine_forget(Engine *engine, Function *function, List *lost);
 void engine_free_function(Engine *engine, Function *function);
+/* Moves all items of the function's own queue to `lost`. */
+void engine_drain(Engine *engine, Function *function, List *lost);
 Function *engine_named(const Engine *engine, const char *name, size_t length);
 /* The function whose prefix the key has. */
 Function *engine_match(const Engine *engine, const char *key, size_t length);
+/* Whether any prefix begins as the key does: spares most keys of other people's the search. */
+static inline int engine_may_match(const Engine *engine, const char *key, size_t length) {
+    unsigned char first = (unsigned char)*key;
+    return length >= MIN_PREFIX_BYTES && engine->first_bytes[first / 64] >> first % 64 & 1;
+}
 
 Worker *engine_worker(const Engine *engine, uint64_t client);
 Worker *engine_add_worker(Engine *engine, uint64_t client, const char *user);
@@ -191,18 +201,23 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length);
 /* A READY item at the end of the queue; NULL when the queue or the memory is full. */
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
 void engine_discard(Engine *engine, Item *item);
+/* The source of a miss has changed: what was computed before is answered, but not stored. */
+void engine_drop(Engine *engine, Item *item);
 /* Notes that a key was written. Returns the item when a worker should be woken for it. */
 Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length);
 /* Moves up to Worker.count items of the wanted functions into out, misses first. An item that has
  * cost a worker travels alone. Items of EACH queues are READY still: the caller discards them. */
-size_t engine_take(Engine *engine, Worker *worker, long long now, Item **out);
+size_t engine_take(Worker *worker, long long now, Item **out);
 /* A worker has dealt with a write event: discards it, or queues it again. Returns it if queued. */
 Item *engine_acknowledge(Engine *engine, Item *item);
 /* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
-/* Queues again what was held too long; LOST ones go to `lost`. Returns how many were READY again.
- */
-size_t engine_expire_leases(Engine *engine, long long now, List *lost);
+
+/* When engine_expire should be called next; -1 when nothing can expire. */
+long long engine_due(const Engine *engine);
+/* Queues again what was held for longer than its lease, moves what has cost too many workers to
+ * `lost` and what no worker has come for to `abandoned`. Returns how many are READY again. */
+size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned);
 
 void engine_wait(Engine *engine, Item *item, Waiter *waiter);
 /* The client has left. Discards the item when nobody else waits and no worker has it. */

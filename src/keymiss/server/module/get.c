@@ -8,11 +8,12 @@
  * Who may write what, and when
  *   - A waiting client is parked with BlockClientOnKeys, never with BlockClient: only so does the
  *     server itself end the wait, with a redirect, when the key's slot moves or the node is
- * demoted.
+ *     demoted.
  *   - Its Parked structure belongs to the server's blocked client, which frees it exactly once,
  *     through forget_parked, whatever ended the wait. The engine only links the Waiter inside it.
- *   - UnblockClient runs on_unblock at once, inside tell_waiters. `outcome` says that it was us; an
- *     on_unblock without it is the server's own timeout.
+ *   - UnblockClient runs on_unblock, on Valkey at once, on Redis 8 at the end of the loop's turn.
+ * So a Parked holds its outcome, with a reference of its own. An on_unblock that finds none is the
+ *     server's own timeout.
  *   - A computed value is stored after the replies have left, with NX. Stored any sooner, it would
  *     send a tracking client its invalidation before its value, and leave it with a stale copy. The
  *     server hands the replies over at the end of the loop's turn, and frees the Parked structures
@@ -20,46 +21,50 @@
  *     of them. Until then the item stays, ANSWERED, and serves the value to all who ask. A value
  *     that nobody waits for is stored at once.
  *
- * The race that remains: between the filter's look and the command's run nothing else can happen in
- * one thread, but in MULTI the command runs later. KEYMISS.GET therefore looks again.
+ * Whether a key that the filter has seen is there when the command runs
+ *   Nothing of another client's happens between the two, but a key may expire, may be evicted to
+ *   make room for the command itself, or may go while CLIENT PAUSE holds the command back. Where
+ *   one of these is possible, the filter leaves the key to KEYMISS.GET, which looks and replies in
+ *   one go. In MULTI the command runs later: a key that is gone by then is nil, as for any GET.
+ *
+ * Whose permissions
+ *   KEYMISS.GET begins with a GET as the client's user: who may not GET a key may not compute it.
+ *
+ * The race that remains: a client that waits while its key is dropped gets the answer from before
+ * the drop. It asked before, too.
  *
  * Rejected: StringDMA for hits (it rewrites the value's encoding), RM_Call for hits (a quarter more
- * CPU time at pipeline 16), `rename-command GET` (a module command named get crashes Valkey 9). */
+ * CPU time at pipeline 16), KeyExists (counts a hit of its own), a set of keys known to exist (what
+ * tells it that a key has gone is not told of every way to go), `rename-command GET` (a module
+ * command named get crashes Valkey 9). docs/decisions/0003-hits.md has the figures. */
 #include "keymiss.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
+
+typedef struct Outcome {
+    enum { UNKNOWN, VALUE, NIL, FAILURE } kind;
+    RedisModuleString *text; /* the value, or the error */
+} Outcome;
 
 typedef struct Parked {
     Waiter waiter;
     RedisModuleBlockedClient *client;
-    const Outcome *outcome;
+    Outcome outcome;
 } Parked;
 
-static RedisModuleCtx *own_context; /* of no client: may select any database */
-static int storing;                 /* a timer is set that will store what is ANSWERED */
+static int storing; /* a timer is set that will store what is ANSWERED */
 
-void get_start(RedisModuleCtx *ctx) { own_context = RM_GetDetachedThreadSafeContext(ctx); }
+/* ---- the filter ---- */
 
-void get_stop(void) { RM_FreeThreadSafeContext(own_context); }
-
-static int key_exists(RedisModuleCtx *ctx, RedisModuleString *name) {
-    RedisModuleKey *key = RM_OpenKey(ctx, name, REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH);
-    if (!key) return 0;
-    RM_CloseKey(key);
-    return 1;
-}
-
-/* Whether the key is there and will be when the command runs. One that expires between our look and
- * the command's would be nil, without anybody to compute it: leave such a key to KEYMISS.GET, whose
- * look and reply see the same clock. */
-static int will_be_there(Function *function, RedisModuleString *name) {
+static int will_be_there(const Function *function, RedisModuleString *name) {
     /* Redis 7.0 cannot look without side effects, and a filter must have none. */
     if (!RM_GetOpenKeyModesAll) return 0;
-    RM_SelectDb(own_context, function->db);
+    /* Clients are paused, or more memory is in use than maxmemory allows. */
+    if (RM_AvoidReplicaTraffic() || RM_GetUsedMemoryRatio() > 1) return 0;
+    if (RM_GetSelectedDb(own_context) != function->db) RM_SelectDb(own_context, function->db);
     RedisModuleKey *key =
         RM_OpenKey(own_context, name,
                    REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
@@ -74,9 +79,13 @@ void get_filter(RedisModuleCommandFilterCtx *filter) {
     if (!engine.function_count || RM_CommandFilterArgsCount(filter) != 2) return;
     size_t length;
     const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);
-    if (length != 3 || strncasecmp(command, "get", 3) != 0) return;
+    /* Lower case by setting a bit: a library call costs more than all the rest here. */
+    if (length != 3 || (command[0] | 32) != 'g' || (command[1] | 32) != 'e' ||
+        (command[2] | 32) != 't')
+        return;
     RedisModuleString *name = RM_CommandFilterArgGet(filter, 1);
     const char *key = RM_StringPtrLen(name, &length);
+    if (!engine_may_match(&engine, key, length)) return;
     Function *function = engine_match(&engine, key, length);
     if (!function || function->options.kind != ON_MISS) return;
     /* The look-up happens in the function's database. A client of another one gets a native GET
@@ -91,35 +100,92 @@ void get_filter(RedisModuleCommandFilterCtx *filter) {
 
 /* ---- replies ---- */
 
-static int reply_stored(RedisModuleCtx *ctx, RedisModuleString *name) {
-    /* C: as the client's user, who may be allowed KEYMISS.GET but not GET. E: errors as replies. */
-    RedisModuleCallReply *reply = RM_Call(ctx, "GET", "CEs", name);
-    if (!reply) return RM_ReplyWithError(ctx, "ERR GET failed");
-    RM_ReplyWithCallReply(ctx, reply);
+/* GET as the client's user (C), with errors as replies (E). NULL when it could not be called. */
+static RedisModuleCallReply *call_get(RedisModuleCtx *ctx, RedisModuleString *name) {
+    return RM_Call(ctx, "GET", "CEs", name);
+}
+
+/* Forwards the reply of a GET unless it is nil; frees it. */
+static int reply_unless_nil(RedisModuleCtx *ctx, RedisModuleCallReply *reply) {
+    if (!reply) {
+        RM_ReplyWithError(ctx, "ERR GET failed");
+        return 1;
+    }
+    int found = RM_CallReplyType(reply) != REDISMODULE_REPLY_NULL;
+    if (found) RM_ReplyWithCallReply(ctx, reply);
     RM_FreeCallReply(reply);
-    return REDISMODULE_OK;
+    return found;
 }
 
 static int reply_outcome(RedisModuleCtx *ctx, const Outcome *outcome) {
-    if (outcome->error) return RM_ReplyWithError(ctx, outcome->error);
-    if (outcome->value) return RM_ReplyWithString(ctx, outcome->value);
-    return RM_ReplyWithNull(ctx);
+    if (outcome->kind == NIL) return RM_ReplyWithNull(ctx);
+    if (outcome->kind == VALUE) return RM_ReplyWithString(ctx, outcome->text);
+    return RM_ReplyWithError(ctx, text_of(outcome->text).bytes); /* ends in a zero byte */
 }
 
-static int reply_refusal(RedisModuleCtx *ctx, const Function *function, const char *reason) {
-    char error[256];
-    snprintf(error, sizeof error, "KEYMISS %s (function '%s')", reason, function->name);
-    return RM_ReplyWithError(ctx, error);
+enum { MAX_ERROR_BYTES = 256 };
+
+static const char *refusal(char *error, const Function *function, const char *reason) {
+    snprintf(error, MAX_ERROR_BYTES, "KEYMISS %s (function '%s')", reason, function->name);
+    return error;
+}
+
+static int refuse(RedisModuleCtx *ctx, const Function *function, const char *reason) {
+    char error[MAX_ERROR_BYTES];
+    return RM_ReplyWithError(ctx, refusal(error, function, reason));
+}
+
+/* Writes "ASK slot host:port" of the primary that has the key's slot, as the cluster announces it
+ * to this client; 0 when there is none. */
+static int find_primary(RedisModuleCtx *ctx, RedisModuleString *key, char *error) {
+    RedisModuleCallReply *slot = RM_Call(ctx, "CLUSTER", "cs", "KEYSLOT", key);
+    RedisModuleCallReply *ranges = RM_Call(ctx, "CLUSTER", "c", "SLOTS");
+    int found = 0;
+    for (size_t i = 0; slot && ranges && !found && i < RM_CallReplyLength(ranges); i++) {
+        RedisModuleCallReply *range = RM_CallReplyArrayElement(ranges, i);
+        long long number = RM_CallReplyInteger(slot);
+        if (number < RM_CallReplyInteger(RM_CallReplyArrayElement(range, 0)) ||
+            number > RM_CallReplyInteger(RM_CallReplyArrayElement(range, 1)))
+            continue;
+        RedisModuleCallReply *primary = RM_CallReplyArrayElement(range, 2);
+        RedisModuleCallReply *host = RM_CallReplyArrayElement(primary, 0);
+        long long port = RM_CallReplyInteger(RM_CallReplyArrayElement(primary, 1));
+        /* No host: the client uses the one that it has, as after -MOVED. */
+        size_t length = 0;
+        const char *name = RM_CallReplyType(host) == REDISMODULE_REPLY_STRING
+                               ? RM_CallReplyStringPtr(host, &length)
+                               : "";
+        snprintf(error, MAX_ERROR_BYTES, "ASK %lld %.*s:%lld", number, (int)length, name, port);
+        found = 1;
+    }
+    if (slot) RM_FreeCallReply(slot);
+    if (ranges) RM_FreeCallReply(ranges);
+    return found;
+}
+
+static int redirect(RedisModuleCtx *ctx, const Function *function, RedisModuleString *key) {
+    char error[MAX_ERROR_BYTES];
+    if (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_CLUSTER && find_primary(ctx, key, error))
+        return RM_ReplyWithError(ctx, error);
+    return refuse(ctx, function, "replica cannot compute; ask the primary");
 }
 
 /* ---- storing ---- */
 
-static void store(const Item *item, RedisModuleString *value) {
-    const Function *function = item->queue->function;
+static int may_store(const Item *item) {
+    if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
     int flags = RM_GetContextFlags(own_context);
-    if (item->dropped || RM_AvoidReplicaTraffic() ||
-        flags & (REDISMODULE_CTX_FLAGS_REPLICA | REDISMODULE_CTX_FLAGS_OOM))
-        return;
+    if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return 0;
+    if (!(flags & REDISMODULE_CTX_FLAGS_OOM)) return 1;
+    /* An evicting server makes room with its next command; what never expires may not be evictable.
+     */
+    return flags & REDISMODULE_CTX_FLAGS_EVICT &&
+           item->queue->function->options.cache != CACHE_FOREVER;
+}
+
+static void store(const Item *item, RedisModuleString *value) {
+    if (!may_store(item)) return;
+    const Function *function = item->queue->function;
     RM_SelectDb(own_context, function->db);
     long long cache = function->options.cache;
     RedisModuleCallReply *reply =
@@ -142,122 +208,134 @@ static void store_answered(RedisModuleCtx *ctx, void *data) {
     }
 }
 
-void settle_miss(Item *item, RedisModuleString *value) {
-    int waited = !list_empty(&item->waiters);
-    Outcome outcome = {value, NULL};
-    tell_waiters(item, &outcome);
-    int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
-    if (stores && waited) {
-        size_t bytes;
-        RM_StringPtrLen(value, &bytes);
-        RM_RetainString(NULL, value);
-        engine_hold(&engine, item, value, bytes);
-        return;
-    }
-    if (stores) store(item, value);
-    engine_discard(&engine, item);
-}
-
 /* ---- parked clients ---- */
 
 /* The key was written by somebody: its value is the answer. */
 static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argc;
-    if (!key_exists(ctx, argv[1])) return REDISMODULE_ERR;
-    return reply_stored(ctx, argv[1]);
+    return reply_unless_nil(ctx, call_get(ctx, argv[1])) ? REDISMODULE_OK : REDISMODULE_ERR;
 }
 
 static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv, (void)argc;
     Parked *parked = RM_GetBlockedClientPrivateData(ctx);
-    if (parked->outcome) return reply_outcome(ctx, parked->outcome);
+    if (parked->outcome.kind != UNKNOWN) return reply_outcome(ctx, &parked->outcome);
     Function *function = parked->waiter.item->queue->function;
     function->counters.timeouts++;
-    reply_refusal(ctx, function, "timeout no answer in time; a late one will be cached");
+    refuse(ctx, function, "timeout no answer in time; a late one will be cached");
     engine_leave(&engine, &parked->waiter);
     return REDISMODULE_OK;
 }
 
 static void forget_parked(RedisModuleCtx *ctx, void *data) {
+    (void)ctx;
     Parked *parked = data;
     engine_leave(&engine, &parked->waiter);
+    if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
     if (!storing && !list_empty(&engine.answered)) {
-        RM_CreateTimer(ctx, 0, store_answered, NULL);
+        RM_CreateTimer(own_context, 0, store_answered, NULL);
         storing = 1;
     }
 }
 
 static void park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
-    parked->outcome = NULL;
+    parked->outcome = (Outcome){UNKNOWN, NULL};
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);
 }
 
-void tell_waiters(Item *item, const Outcome *outcome) {
+static void tell_waiters(Item *item, Outcome outcome) {
     Waiter *waiter;
     while ((waiter = engine_next_waiter(&engine, item))) {
         Parked *parked = NODE_OWNER(waiter, Parked, waiter);
+        if (outcome.text) RM_RetainString(NULL, outcome.text);
         parked->outcome = outcome;
         RM_UnblockClient(parked->client, NULL);
     }
 }
 
-void fail_items(List *items, const char *error) {
-    Outcome outcome = {NULL, error};
+void fail_item(Item *item, const char *error) {
+    RedisModuleString *text = RM_CreateString(NULL, error, strlen(error));
+    tell_waiters(item, (Outcome){FAILURE, text});
+    RM_FreeString(NULL, text);
+    item->queue->function->counters.failed++;
+    if (item->value) RM_FreeString(NULL, item->value);
+    engine_discard(&engine, item);
+}
+
+void fail_items(List *items, const char *reason) {
     while (!list_empty(items)) {
         Item *item = NODE_OWNER(items->next, Item, node);
-        tell_waiters(item, &outcome);
-        item->queue->function->counters.failed++;
-        if (item->value) RM_FreeString(NULL, item->value);
-        engine_discard(&engine, item);
+        char error[MAX_ERROR_BYTES];
+        fail_item(item, refusal(error, item->queue->function, reason));
     }
+}
+
+void settle_miss(Item *item, RedisModuleString *value) {
+    int waited = !list_empty(&item->waiters);
+    tell_waiters(item, (Outcome){value ? VALUE : NIL, value});
+    int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
+    if (stores && waited) {
+        RM_RetainString(NULL, value);
+        engine_hold(&engine, item, value, text_of(value).length);
+        return;
+    }
+    if (stores) store(item, value);
+    engine_discard(&engine, item);
 }
 
 /* ---- the command ---- */
 
-int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (argc != 2) return RM_WrongArity(ctx);
-    size_t length;
-    const char *key = RM_StringPtrLen(argv[1], &length);
-    Function *function = engine_match(&engine, key, length);
-    if (!function || function->options.kind != ON_MISS || RM_GetSelectedDb(ctx) != function->db)
-        return reply_stored(ctx, argv[1]);
-    if (key_exists(ctx, argv[1])) {
-        function->counters.hits++;
-        return reply_stored(ctx, argv[1]);
+/* The item that the client may wait for, or NULL when it has been refused. */
+static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *item, Text key) {
+    if (key.length > (size_t)max_key_bytes) {
+        refuse(ctx, function, "refused the key is longer than keymiss.max-key-bytes");
+        return NULL;
     }
-
-    int flags = RM_GetContextFlags(ctx);
-    if (flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA |
-                 REDISMODULE_CTX_FLAGS_DENY_BLOCKING))
-        return RM_ReplyWithNull(ctx);
-    if (flags & REDISMODULE_CTX_FLAGS_REPLICA)
-        return reply_refusal(ctx, function, "replica cannot compute; ask the primary");
-    if (length > MAX_KEY_BYTES)
-        return reply_refusal(ctx, function, "refused the key is longer than 65536 bytes");
-
-    Item *item = engine_find(&engine, &function->queue, key, length);
-    if (item && item->state == ANSWERED) {
-        function->counters.hits++;
-        return reply_outcome(ctx, &(Outcome){item->value, NULL});
+    if (!function->workers && now_ms() - function->alone_since >= ALONE_MS) {
+        refuse(ctx, function, "unavailable no worker serves this key; start `keymiss worker`");
+        return NULL;
     }
-    if (!function->workers && now_ms() - function->alone_since >= ALONE_MS)
-        return reply_refusal(ctx, function,
-                             "unavailable no worker serves this key; start `keymiss worker`");
-    function->counters.misses++;
     if (item) {
         function->counters.joined++;
-    } else {
-        item = engine_enqueue(&engine, &function->queue, key, length);
-        if (!item) {
-            function->counters.busy++;
-            return reply_refusal(ctx, function, "busy too many keys wait; try again later");
-        }
-        wake_worker(&function->queue);
+        return item;
     }
-    park(ctx, item, &argv[1]);
+    item = engine_enqueue(&engine, &function->queue, key.bytes, key.length);
+    if (!item) {
+        function->counters.busy++;
+        refuse(ctx, function, "busy too many keys wait; try again later");
+        return NULL;
+    }
+    wake_worker(&function->queue);
+    if (!function->workers) watch_the_clock();
+    return item;
+}
+
+int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 2) return RM_WrongArity(ctx);
+    Function *function = function_of(ctx, argv[1]);
+    if (function && function->options.kind != ON_MISS) function = NULL;
+    if (reply_unless_nil(ctx, call_get(ctx, argv[1]))) {
+        if (function) function->counters.hits++;
+        return REDISMODULE_OK;
+    }
+    int flags = RM_GetContextFlags(ctx);
+    if (!function || flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA |
+                              REDISMODULE_CTX_FLAGS_DENY_BLOCKING))
+        return RM_ReplyWithNull(ctx);
+    if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return redirect(ctx, function, argv[1]);
+
+    Text key = text_of(argv[1]);
+    Item *item = engine_find(&engine, &function->queue, key.bytes, key.length);
+    if (item && item->state == ANSWERED) {
+        function->counters.hits++;
+        return RM_ReplyWithString(ctx, item->value);
+    }
+    function->counters.misses++;
+    item = item_to_wait_for(ctx, function, item, key);
+    if (item) park(ctx, item, &argv[1]);
     return REDISMODULE_OK;
 }

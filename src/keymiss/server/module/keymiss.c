@@ -1,11 +1,22 @@
 /* keymiss.c: loads the module, and hears what happens in the server.
  *
  * What is heard, and what follows
- *   a key is written   clients that wait for it get that value; a write event is queued
- *   a client leaves    if it was a worker, what it held is queued again
- *   a database is flushed or swapped   nothing in progress is stored; write functions are told to
- *                      walk the keys (an overflow mark)
- *   ten times a second   leases end; clients of a function without workers get an error
+ *   a key is written       clients that wait for it get that value; a write event is queued
+ *   a client leaves        if it was a worker, what it held is queued again
+ *   a database is flushed  who waits for a key of it gets an error; write functions are told to
+ *     or swapped             walk the keys (an overflow mark)
+ *   slots have come        write functions are told to walk the keys: the keys came as events while
+ *                            this node did not own them, and nobody could read them
+ *   the server forks       functions are announced behind the snapshot (functions.c)
+ *   it becomes a replica   who still waits gets an error; the server has redirected the others
+ *   the clock              leases end; clients of a function without workers get an error
+ *
+ * There is one timer, set for the soonest of all ends, and none while nothing can end: a server
+ * that has nothing to do is not woken. The server refuses to unload the module while a client is
+ * parked or a timer is set; KEYMISS.FORGET of all functions ends both.
+ *
+ * A subscription to any server event costs every turn of the event loop a few nanoseconds a
+ * subscription, so there are no more than needed.
  *
  * One thread, no locks: every function here runs in the server's main thread. */
 #include "keymiss.h"
@@ -14,11 +25,61 @@
 #include <time.h>
 
 Engine engine;
+RedisModuleCtx *own_context;
+long long max_key_bytes, max_value_bytes;
+
+static RedisModuleString *functions_setting;
+static RedisModuleTimerID clock_timer;
+static long long clock_due; /* when clock_timer fires, 0 when it is not set */
 
 long long now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+Text text_of(const RedisModuleString *string) {
+    Text text;
+    text.bytes = RM_StringPtrLen(string, &text.length);
+    return text;
+}
+
+/* ---- the clock ---- */
+
+static void fail_lost(List *lost) {
+    fail_items(lost, "failed WorkerLost: three workers were lost while computing this key");
+}
+
+static void on_clock(RedisModuleCtx *ctx, void *data) {
+    (void)ctx, (void)data;
+    clock_due = 0;
+    List lost, abandoned;
+    list_init(&lost);
+    list_init(&abandoned);
+    if (engine_expire(&engine, now_ms(), &lost, &abandoned)) wake_workers();
+    fail_lost(&lost);
+    fail_items(&abandoned, "unavailable no worker serves this key; start `keymiss worker`");
+    watch_the_clock();
+}
+
+static void stop_the_clock(void) {
+    if (clock_due) RM_StopTimer(own_context, clock_timer, NULL);
+    clock_due = 0;
+}
+
+void watch_the_clock(void) {
+    long long due = engine_due(&engine);
+    /* A timer that fires for nothing is cheaper than one set and stopped for every miss. Without a
+     * function there must be none, or the module could not be unloaded. */
+    if (due < 0) {
+        if (!engine.function_count) stop_the_clock();
+        return;
+    }
+    if (clock_due && clock_due <= due) return;
+    stop_the_clock();
+    long long wait = due - now_ms();
+    clock_timer = RM_CreateTimer(own_context, wait > 0 ? wait : 0, on_clock, NULL);
+    clock_due = due;
 }
 
 /* ---- keys ---- */
@@ -28,9 +89,7 @@ static void note_written(Function *function, const char *key, size_t length) {
         if (engine_written(&engine, &function->queue, key, length)) wake_worker(&function->queue);
         return;
     }
-    for (Node *node = function->attachments.next; node != &function->attachments;
-         node = node->next) {
-        Attachment *attachment = NODE_OWNER(node, Attachment, of_function);
+    FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
         if (engine_written(&engine, &attachment->events, key, length))
             wake_worker(&attachment->events);
     }
@@ -38,34 +97,42 @@ static void note_written(Function *function, const char *key, size_t length) {
 
 static int on_key_event(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name) {
     (void)type, (void)event;
-    size_t length;
-    const char *key = RM_StringPtrLen(name, &length);
-    Function *function = engine_match(&engine, key, length);
-    if (!function || function->db != RM_GetSelectedDb(ctx)) return REDISMODULE_OK;
-    if (function->options.kind == ON_WRITE) {
-        note_written(function, key, length);
+    Function *function = function_of(ctx, name);
+    if (!function) return REDISMODULE_OK;
+    if (function->options.kind == ON_MISS) {
+        if (engine.waiters) RM_SignalKeyAsReady(ctx, name);
         return REDISMODULE_OK;
     }
-    Item *item = engine_find(&engine, &function->queue, key, length);
-    if (item && !list_empty(&item->waiters)) RM_SignalKeyAsReady(ctx, name);
+    Text key = text_of(name);
+    note_written(function, key.bytes, key.length);
     return REDISMODULE_OK;
 }
 
-static void database_changed(int db) {
+/* Write functions are told to walk the keys. */
+static void events_were_lost(int db) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *function = engine.functions[slot];
-        if (!function || (db >= 0 && function->db != db)) continue;
-        if (function->options.kind == ON_WRITE) {
+        if (function && function->options.kind == ON_WRITE && (db < 0 || function->db == db))
             note_written(function, "", 0);
-            continue;
-        }
-        List *lists[] = {&function->queue.ready, &function->queue.taken, &engine.answered};
-        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-            for (Node *node = lists[i]->next; node != lists[i]; node = node->next) {
-                Item *item = NODE_OWNER(node, Item, node);
-                if (item->queue == &function->queue) item->dropped = 1;
-            }
     }
+}
+
+/* Nothing that is being computed is of use any more. */
+static void fail_misses(int db, const char *reason) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine.functions[slot];
+        if (!function || function->options.kind != ON_MISS || (db >= 0 && function->db != db))
+            continue;
+        List items;
+        list_init(&items);
+        engine_drain(&engine, function, &items);
+        fail_items(&items, reason);
+    }
+}
+
+static void database_changed(int db) {
+    fail_misses(db, "flushed the database was flushed or swapped while you waited");
+    events_were_lost(db);
 }
 
 static void on_flush(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
@@ -75,21 +142,29 @@ static void on_flush(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subev
 }
 
 static void on_swap(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
-    (void)ctx, (void)event, (void)subevent, (void)data;
-    database_changed(-1);
+    (void)ctx, (void)event, (void)subevent;
+    const RedisModuleSwapDbInfo *swapped = data;
+    database_changed(swapped->first);
+    database_changed(swapped->second);
 }
 
-/* ---- workers ---- */
-
-static void fail_lost(List *lost) {
-    fail_items(lost, "KEYMISS failed WorkerLost: three workers were lost while computing this key");
+static void on_migration(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent,
+                         void *data) {
+    (void)ctx, (void)event, (void)data;
+    if (subevent == SUBEVENT_IMPORT_COMPLETED) events_were_lost(-1);
 }
 
-static void wake_all(void) {
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
-        if (function && !list_empty(&function->queue.ready)) wake_worker(&function->queue);
-    }
+/* ---- the server ---- */
+
+static void on_fork(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
+    (void)ctx, (void)event, (void)data;
+    if (subevent == SUBEVENT_FORK_CHILD_BORN) announce_functions();
+}
+
+static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
+    (void)ctx, (void)event, (void)data;
+    if (subevent == SUBEVENT_NOW_REPLICA)
+        fail_misses(-1, "replica the server became a replica while you waited");
 }
 
 static void on_client(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
@@ -99,42 +174,12 @@ static void on_client(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t sube
     if (!worker) return;
     List lost;
     list_init(&lost);
-    if (worker->parked) {
-        RM_UnblockClient(worker->parked, NULL);
-        worker->parked = NULL;
-    }
+    if (worker->parked) unpark_worker(worker);
     engine_worker_lost(&engine, worker, now_ms(), &lost);
     fail_lost(&lost);
-    wake_all();
+    wake_workers();
+    watch_the_clock();
 }
-
-static void fail_abandoned(Function *function) {
-    List lost;
-    list_init(&lost);
-    while (!list_empty(&function->queue.ready)) {
-        Node *node = function->queue.ready.next;
-        list_remove(node);
-        list_append(&lost, node);
-    }
-    fail_items(&lost, "KEYMISS unavailable no worker serves this key; start `keymiss worker`");
-}
-
-static void on_cron(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
-    (void)ctx, (void)event, (void)subevent, (void)data;
-    List lost;
-    list_init(&lost);
-    long long now = now_ms();
-    if (engine_expire_leases(&engine, now, &lost)) wake_all();
-    fail_lost(&lost);
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
-        if (function && function->options.kind == ON_MISS && !function->workers &&
-            now - function->alone_since >= ALONE_MS)
-            fail_abandoned(function);
-    }
-}
-
-/* ---- INFO keymiss ---- */
 
 static void on_info(RedisModuleInfoCtx *info, int for_crash_report) {
     (void)for_crash_report;
@@ -145,44 +190,97 @@ static void on_info(RedisModuleInfoCtx *info, int for_crash_report) {
 #define ADD(counter) sum.counter += engine.functions[slot]->counters.counter;
         COUNTERS(ADD)
     }
-    for (Node *node = engine.workers.next; node != &engine.workers; node = node->next) workers++;
+    FOR_EACH(&engine.workers, worker, Worker, node) { workers++; }
     RM_InfoAddSection(info, "");
     RM_InfoAddFieldLongLong(info, "functions", engine.function_count);
     RM_InfoAddFieldLongLong(info, "workers", workers);
     RM_InfoAddFieldLongLong(info, "pending", engine.items);
-    RM_InfoAddFieldLongLong(info, "pending_bytes", (long long)engine.bytes);
+    RM_InfoAddFieldLongLong(info, "pending_bytes", engine.bytes);
     RM_InfoAddFieldLongLong(info, "waiting", engine.waiters);
 #define SHOW(counter) RM_InfoAddFieldLongLong(info, #counter, sum.counter);
     COUNTERS(SHOW)
 }
 
+/* ---- settings ---- */
+
+static long long get_number(const char *name, void *data) {
+    (void)name;
+    return *(const long long *)data;
+}
+
+static int set_number(const char *name, long long value, void *data, RedisModuleString **error) {
+    (void)name, (void)error;
+    *(long long *)data = value;
+    return REDISMODULE_OK;
+}
+
+static RedisModuleString *get_functions(const char *name, void *data) {
+    (void)name, (void)data;
+    return functions_setting;
+}
+
+static int set_functions(const char *name, RedisModuleString *value, void *data,
+                         RedisModuleString **error) {
+    (void)name, (void)data;
+    const char *wrong = serve_setting(text_of(value));
+    if (wrong) {
+        *error = RM_CreateString(NULL, wrong, strlen(wrong));
+        return REDISMODULE_ERR;
+    }
+    if (functions_setting) RM_FreeString(NULL, functions_setting);
+    RM_RetainString(NULL, value);
+    functions_setting = value;
+    return REDISMODULE_OK;
+}
+
+static int register_settings(RedisModuleCtx *ctx) {
+    const struct {
+        const char *name;
+        long long initial, low, *value;
+    } sizes[] = {
+        {"max-key-bytes", 64 << 10, MIN_PREFIX_BYTES, &max_key_bytes},
+        {"max-value-bytes", 16 << 20, 0, &max_value_bytes},
+        {"max-pending-bytes", 256 << 20, 0, &engine.max_bytes},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (RM_RegisterNumericConfig(
+                ctx, sizes[i].name, sizes[i].initial, REDISMODULE_CONFIG_MEMORY, sizes[i].low,
+                INT64_C(1) << 40, get_number, set_number, NULL, sizes[i].value) != REDISMODULE_OK)
+            return REDISMODULE_ERR;
+    if (RM_RegisterStringConfig(ctx, "functions", "", REDISMODULE_CONFIG_DEFAULT, get_functions,
+                                set_functions, NULL, NULL) != REDISMODULE_OK)
+        return REDISMODULE_ERR;
+    return RM_LoadConfigs(ctx);
+}
+
 /* ---- load and unload ---- */
 
-typedef struct Command {
-    const char *name;
-    CommandFn function;
-    const char *flags;
-    int first_key, last_key, key_step;
-    const char *categories;
-} Command;
-
-static const Command commands[] = {
-    {"KEYMISS.GET", get_command, "readonly", 1, 1, 1, "read string"},
-    {"KEYMISS.SERVE", serve_command, "write deny-script", 0, 0, 0, "admin dangerous"},
-    {"KEYMISS.TAKE", take_command, "deny-script", 0, 0, 0, "admin dangerous"},
-    {"KEYMISS.ANSWER", answer_command, "deny-script", 0, 0, 0, "admin dangerous"},
-    {"KEYMISS.FAIL", fail_command, "deny-script", 0, 0, 0, "admin dangerous"},
-    {"KEYMISS.DROP", drop_command, "write", 1, -1, 1, "admin dangerous"},
-    {"KEYMISS.FORGET", forget_command, "write deny-script", 0, 0, 0, "admin dangerous"},
-    {"KEYMISS.LIST", list_command, "readonly", 0, 0, 0, "read slow"},
-};
-
-static int create_command(RedisModuleCtx *ctx, const Command *command) {
-    if (RM_CreateCommand(ctx, command->name, command->function, command->flags, command->first_key,
-                         command->last_key, command->key_step) != REDISMODULE_OK)
-        return REDISMODULE_ERR;
-    if (!RM_GetCommand || !RM_SetCommandACLCategories) return REDISMODULE_OK;
-    return RM_SetCommandACLCategories(RM_GetCommand(ctx, command->name), command->categories);
+static int create_commands(RedisModuleCtx *ctx) {
+    const struct {
+        const char *name;
+        CommandFn function;
+        const char *flags;
+        int first_key, last_key, key_step;
+        const char *categories;
+    } commands[] = {
+        {"KEYMISS.GET", get_command, "readonly", 1, 1, 1, "read string"},
+        {"KEYMISS.SERVE", serve_command, "write deny-script", 0, 0, 0, "admin dangerous"},
+        {"KEYMISS.TAKE", take_command, "deny-script", 0, 0, 0, "admin dangerous"},
+        {"KEYMISS.ANSWER", answer_command, "deny-script", 0, 0, 0, "admin dangerous"},
+        {"KEYMISS.FAIL", fail_command, "deny-script", 0, 0, 0, "admin dangerous"},
+        {"KEYMISS.DROP", drop_command, "write", 1, -1, 1, "admin dangerous"},
+        {"KEYMISS.FORGET", forget_command, "write deny-script", 0, 0, 0, "admin dangerous"},
+        {"KEYMISS.LIST", list_command, "readonly", 0, 0, 0, "read slow"},
+    };
+    int done = REDISMODULE_OK;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands && done == REDISMODULE_OK; i++) {
+        done = RM_CreateCommand(ctx, commands[i].name, commands[i].function, commands[i].flags,
+                                commands[i].first_key, commands[i].last_key, commands[i].key_step);
+        if (done == REDISMODULE_OK && RM_GetCommand && RM_SetCommandACLCategories)
+            done = RM_SetCommandACLCategories(RM_GetCommand(ctx, commands[i].name),
+                                              commands[i].categories);
+    }
+    return done;
 }
 
 static int subscribe(RedisModuleCtx *ctx) {
@@ -190,11 +288,22 @@ static int subscribe(RedisModuleCtx *ctx) {
                 REDISMODULE_NOTIFY_SET | REDISMODULE_NOTIFY_HASH | REDISMODULE_NOTIFY_ZSET |
                 REDISMODULE_NOTIFY_STREAM | REDISMODULE_NOTIFY_MODULE | REDISMODULE_NOTIFY_EXPIRED |
                 REDISMODULE_NOTIFY_EVICTED;
-    return RM_SubscribeToKeyspaceEvents(ctx, types, on_key_event) ||
-           RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_CLIENT_CHANGE, 1}, on_client) ||
-           RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_FLUSHDB, 1}, on_flush) ||
-           RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_SWAPDB, 1}, on_swap) ||
-           RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_CRON_LOOP, 1}, on_cron);
+    const struct {
+        uint64_t id;
+        EventFn function;
+    } events[] = {
+        {EVENT_ROLE_CHANGED, on_role},    {EVENT_FLUSHDB, on_flush},
+        {EVENT_CLIENT_CHANGE, on_client}, {EVENT_SWAPDB, on_swap},
+        {EVENT_FORK_CHILD, on_fork},
+    };
+    int done = RM_SubscribeToKeyspaceEvents(ctx, types, on_key_event);
+    for (size_t i = 0; i < sizeof events / sizeof *events && done == REDISMODULE_OK; i++)
+        done =
+            RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){events[i].id, 1}, events[i].function);
+    /* Not every server has this one. */
+    RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_ATOMIC_SLOT_MIGRATION, 1},
+                              on_migration);
+    return done;
 }
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -209,23 +318,24 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     /* Loaded twice, the library is the same and so is its state, which is in use. */
     if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
     RM_SetModuleAttribs(ctx, "keymiss", 1, REDISMODULE_APIVER_1);
+    RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION);
     engine.random_id = RM_GetRandomHexChars;
     engine.allocate = RM_Alloc;
     engine.release = RM_Free;
     engine_init(&engine);
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (create_command(ctx, &commands[i]) != REDISMODULE_OK) return REDISMODULE_ERR;
-    if (subscribe(ctx) != REDISMODULE_OK || RM_RegisterInfoFunc(ctx, on_info) != REDISMODULE_OK ||
-        !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
+    own_context = RM_GetDetachedThreadSafeContext(ctx);
+    if (create_commands(ctx) || subscribe(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
+        !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF) ||
+        register_settings(ctx))
         return REDISMODULE_ERR;
-    get_start(ctx);
     return REDISMODULE_OK;
 }
 
-/* The server refuses to unload while clients are blocked or a timer is set. */
 EXPORTED int RedisModule_OnUnload(RedisModuleCtx *ctx) {
     (void)ctx;
+    stop_the_clock();
     engine_clear(&engine);
-    get_stop();
+    RM_FreeString(NULL, functions_setting);
+    RM_FreeThreadSafeContext(own_context);
     return REDISMODULE_OK;
 }

@@ -5,39 +5,52 @@
 #include "api.h"
 #include "engine.h"
 
-enum { ALONE_MS = 1000 }; /* how long a miss may wait for a first worker */
-
 extern Engine engine;
 
-/* What happened to an item; its clients are told. */
-typedef struct Outcome {
-    RedisModuleString *value; /* NULL: nil, when error is NULL too */
-    const char *error;        /* a whole RESP error, "KEYMISS ..." */
-} Outcome;
+/* Set by CONFIG SET keymiss.max-...; Engine.max_bytes is the third. */
+extern long long max_key_bytes, max_value_bytes;
+
+/* A context of no client, which may select any database. */
+extern RedisModuleCtx *own_context;
 
 long long now_ms(void);
+Text text_of(const RedisModuleString *string);
+/* Sets the timer for the next lease or wait that ends. Call it after whatever may end sooner. */
+void watch_the_clock(void);
 
 /* get.c: the computing GET. */
 void get_filter(RedisModuleCommandFilterCtx *filter);
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-void get_start(RedisModuleCtx *ctx); /* makes the context in which the filter looks keys up */
-void get_stop(void);
-/* Replies to everybody who waits for the item. */
-void tell_waiters(Item *item, const Outcome *outcome);
-/* Replies the same error to the waiters of all these items and frees the items. */
-void fail_items(List *items, const char *error);
+/* Replies the error, "KEYMISS ...", to the waiters of an item and frees the item. */
+void fail_item(Item *item, const char *error);
+/* The same for all these items, with the reason and the function's name for an error. */
+void fail_items(List *items, const char *reason);
 /* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
 void settle_miss(Item *item, RedisModuleString *value);
 
-/* work.c: what workers and administrators say. */
+/* functions.c: which functions there are. */
 int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int list_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+/* The function of a key in a database, or NULL. */
+Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key);
+/* Registers what the setting keymiss.functions names; returns NULL or what is wrong. */
+const char *serve_setting(Text setting);
+/* Tells replicas and the append-only file of all functions, a moment from now. */
+void announce_functions(void);
+
+/* work.c: what workers say of items. */
 int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int answer_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int fail_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int drop_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int list_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int reply_wrong(RedisModuleCtx *ctx, const char *what);
+Worker *this_worker(RedisModuleCtx *ctx);
+/* Counts this connection among the function's workers. */
+void attach_worker(RedisModuleCtx *ctx, Function *function);
 /* Ends the parked TAKE of a worker that should look at this queue, if there is one. */
 void wake_worker(const Queue *queue);
+void wake_workers(void);            /* for every queue that holds something */
+void unpark_worker(Worker *worker); /* ends its parked TAKE, which finds what there is */
 
 #endif

@@ -1,0 +1,230 @@
+/* functions.c: which functions there are: SERVE, FORGET, LIST, and the setting keymiss.functions.
+ *
+ * A registration outlives its workers, so that a miss without one is an error and no false nil. It
+ * is kept in three ways, none of which touches the keyspace or the snapshot's format:
+ *   - SERVE and FORGET are replicated, to the append-only file and to the replicas.
+ *   - A snapshot (a rewritten append-only file, a replica's full synchronisation) does not hold
+ *     them, but what is written right behind it does: whenever the server forks, all functions
+ *     are announced again a moment later.
+ *   - The setting keymiss.functions names them, for servers that keep only RDB files.
+ * All three speak the language of SERVE. What comes from the primary or from the file is right: it
+ * displaces whatever contradicts it here.
+ *
+ * A replica of a replica is announced to by the first primary only: it learns of functions when
+ * they are served, or from its own setting.
+ *
+ * A registration of another shape (prefix, kind, database) takes the place of one that nobody
+ * serves; while a worker does, it is refused. */
+#include "keymiss.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ANNOUNCE_AGAIN_MS = 100 };
+
+static int announcing; /* a timer is set */
+
+Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
+    Text text = text_of(key);
+    Function *function = engine_match(&engine, text.bytes, text.length);
+    return function && function->db == RM_GetSelectedDb(ctx) ? function : NULL;
+}
+
+/* ---- replicating ---- */
+
+static const char *cache_text(const Options *options, char digits[24]) {
+    if (options->cache == CACHE_OFF) return "off";
+    if (options->cache == CACHE_FOREVER) return "forever";
+    snprintf(digits, 24, "%lld", options->cache);
+    return digits;
+}
+
+static const char *kind_text(const Options *options) {
+    return options->kind == ON_MISS ? "miss" : "write";
+}
+
+static void replicate(RedisModuleCtx *ctx, const Function *function) {
+    const Options *options = &function->options;
+    char digits[24], format[] = "ccccbccclclclcccc";
+    const char *flags[2] = {"", ""};
+    int count = 0;
+    if (options->each) flags[count++] = "EACH";
+    if (function->clean) flags[count++] = "CLEAN";
+    format[sizeof format - 1 - 2 + (size_t)count] = '\0';
+    RM_Replicate(ctx, "KEYMISS.SERVE", format, function->name, "ON", kind_text(options), "PREFIX",
+                 function->prefix, function->prefix_length, "VERSION", options->version, "TIMEOUT",
+                 options->timeout, "LEASE", options->lease, "PENDING", options->limit, "CACHE",
+                 cache_text(options, digits), flags[0], flags[1]);
+}
+
+static void announce(RedisModuleCtx *ctx, void *data) {
+    (void)data;
+    announcing = 0;
+    if (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) return;
+    if (RM_AvoidReplicaTraffic()) {
+        announcing = 1;
+        RM_CreateTimer(own_context, ANNOUNCE_AGAIN_MS, announce, NULL);
+        return;
+    }
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        if (!engine.functions[slot]) continue;
+        RM_SelectDb(ctx, engine.functions[slot]->db);
+        replicate(ctx, engine.functions[slot]);
+    }
+}
+
+void announce_functions(void) {
+    if (announcing || !engine.function_count) return;
+    announcing = 1;
+    RM_CreateTimer(own_context, 0, announce, NULL);
+}
+
+/* ---- SERVE and FORGET ---- */
+
+static void forget(Function *function) {
+    /* Their TAKEs find that the function is not served, and they attach again. */
+    FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
+        if (attachment->worker->parked) unpark_worker(attachment->worker);
+    }
+    List lost;
+    list_init(&lost);
+    engine_forget(&engine, function, &lost);
+    fail_items(&lost, "forgotten the function was unregistered while you waited");
+    engine_free_function(&engine, function);
+}
+
+static void make_way(const Registration *registration, int db, int from_client) {
+    Function *same = engine_named(&engine, registration->name, strlen(registration->name));
+    if (same && !engine_updates(same, registration, db) && !(from_client && same->workers))
+        forget(same);
+    Function *other;
+    while (!from_client && (other = engine_overlapping(&engine, registration))) forget(other);
+}
+
+/* Who answers for keys must be allowed to read and write them. */
+static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
+    RedisModuleString *name = RM_GetClientUserNameById(ctx, RM_GetClientId(ctx));
+    if (!name) return 1; /* a client without a user may do all */
+    RedisModuleUser *user = RM_GetModuleUserFromUserName(name);
+    RedisModuleString *prefix =
+        RM_CreateString(ctx, registration->prefix, registration->prefix_length);
+    int needed = REDISMODULE_CMD_KEY_ACCESS;
+    if (registration->options.kind == ON_MISS)
+        needed |=
+            REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_INSERT | REDISMODULE_CMD_KEY_DELETE;
+    int may = user && RM_ACLCheckKeyPermissions(user, prefix, needed) == REDISMODULE_OK;
+    if (user) RM_FreeModuleUser(user);
+    RM_FreeString(ctx, prefix);
+    RM_FreeString(ctx, name);
+    return may;
+}
+
+/* Replies 1 when all stored values are of the served version, 0 when there may be older ones. */
+int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc < 6) return RM_WrongArity(ctx);
+    if (argc - 1 > MAX_SERVE_ARGUMENTS) return reply_wrong(ctx, "there are too many arguments");
+    Text arguments[MAX_SERVE_ARGUMENTS];
+    for (int i = 1; i < argc; i++) arguments[i - 1] = text_of(argv[i]);
+    Registration registration;
+    const char *wrong = read_serve(arguments, argc - 1, &registration);
+    if (wrong) return reply_wrong(ctx, wrong);
+    int from_client = !(RM_GetContextFlags(ctx) &
+                        (REDISMODULE_CTX_FLAGS_REPLICATED | REDISMODULE_CTX_FLAGS_LOADING));
+    if (from_client && !may_serve(ctx, &registration))
+        return RM_ReplyWithError(ctx, "KEYMISS denied this user may not read and write the keys "
+                                      "under that prefix");
+
+    int db = RM_GetSelectedDb(ctx);
+    make_way(&registration, db, from_client);
+    Function *function = engine_named(&engine, registration.name, strlen(registration.name));
+    Function before = {0};
+    if (function) memcpy(&before, function, sizeof before);
+    wrong = engine_serve(&engine, &registration, db, now_ms(), &function);
+    if (wrong) return reply_wrong(ctx, wrong);
+    if (from_client) {
+        attach_worker(ctx, function);
+        if (!list_empty(&function->queue.ready)) wake_worker(&function->queue);
+    }
+    watch_the_clock();
+    if (!*before.name || before.clean != function->clean ||
+        memcmp(&before.options, &function->options, sizeof before.options) != 0)
+        replicate(ctx, function);
+    return RM_ReplyWithLongLong(ctx, function->clean);
+}
+
+int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    if (argc != 2) return RM_WrongArity(ctx);
+    Text name = text_of(argv[1]);
+    Function *function = engine_named(&engine, name.bytes, name.length);
+    if (!function) return RM_ReplyWithLongLong(ctx, 0);
+    forget(function);
+    watch_the_clock();
+    RM_ReplicateVerbatim(ctx);
+    return RM_ReplyWithLongLong(ctx, 1);
+}
+
+const char *serve_setting(Text setting) {
+    /* All words are read before the first one counts. */
+    for (int registering = 0; registering <= 1; registering++) {
+        Text rest = setting;
+        Registration registration;
+        const char *wrong;
+        while (!(wrong = read_setting(&rest, &registration)) && *registration.name) {
+            Function *function =
+                engine_named(&engine, registration.name, strlen(registration.name));
+            if (!registering || function) continue;
+            wrong = engine_serve(&engine, &registration, 0, now_ms(), &function);
+            if (wrong) return wrong;
+        }
+        if (wrong) return wrong;
+    }
+    return NULL;
+}
+
+/* ---- LIST ---- */
+
+static long list_number(RedisModuleCtx *ctx, const char *field, long long value) {
+    RM_ReplyWithCString(ctx, field);
+    RM_ReplyWithLongLong(ctx, value);
+    return 2;
+}
+
+static long list_text(RedisModuleCtx *ctx, const char *field, const char *value, size_t length) {
+    RM_ReplyWithCString(ctx, field);
+    RM_ReplyWithStringBuffer(ctx, value, length);
+    return 2;
+}
+
+static void list_function(RedisModuleCtx *ctx, const Function *function) {
+    const Options *options = &function->options;
+    const char *kind = kind_text(options);
+    char digits[24];
+    const char *cache = cache_text(options, digits);
+    long fields = 0;
+    RM_ReplyWithArray(ctx, REDISMODULE_POSTPONED_LEN);
+    fields += list_text(ctx, "name", function->name, strlen(function->name));
+    fields += list_text(ctx, "on", kind, strlen(kind));
+    fields += list_text(ctx, "prefix", function->prefix, function->prefix_length);
+    fields += list_text(ctx, "version", options->version, strlen(options->version));
+    fields += list_number(ctx, "clean", function->clean);
+    fields += list_number(ctx, "each", options->each);
+    fields += list_number(ctx, "db", function->db);
+    fields += list_number(ctx, "timeout", options->timeout);
+    fields += list_text(ctx, "cache", cache, strlen(cache));
+    fields += list_number(ctx, "lease", options->lease);
+    fields += list_number(ctx, "limit", options->limit);
+    fields += list_number(ctx, "workers", function->workers);
+    fields += list_number(ctx, "pending", function->queue.pending);
+#define LIST_COUNTER(counter) fields += list_number(ctx, #counter, function->counters.counter);
+    COUNTERS(LIST_COUNTER)
+    RM_ReplySetArrayLength(ctx, fields);
+}
+
+int list_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    (void)argv;
+    if (argc != 1) return RM_WrongArity(ctx);
+    RM_ReplyWithArray(ctx, engine.function_count);
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
+        if (engine.functions[slot]) list_function(ctx, engine.functions[slot]);
+    return REDISMODULE_OK;
+}

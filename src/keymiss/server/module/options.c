@@ -1,0 +1,129 @@
+/* options.c: see options.h. */
+#include "options.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define MAX_OPTION_MS (INT64_C(24) * 3600 * 1000)
+#define MAX_CACHE_MS (INT64_C(366) * 24 * 3600 * 1000)
+enum { MAX_LIMIT = 1000 * 1000 };
+
+int text_is(Text text, const char *word) {
+    return text.length == strlen(word) && strncasecmp(text.bytes, word, text.length) == 0;
+}
+
+int text_number(Text text, long long low, long long high, long long *out) {
+    if (!text.length || text.length > 18) return 0; /* 18 digits always fit */
+    long long number = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.bytes[i] < '0' || text.bytes[i] > '9') return 0;
+        number = 10 * number + (text.bytes[i] - '0');
+    }
+    *out = number;
+    return number >= low && number <= high;
+}
+
+static int read_name(Text text, char *name) {
+    if (text.length > MAX_NAME_BYTES) return 0;
+    for (size_t i = 0; i < text.length; i++)
+        if (text.bytes[i] <= ' ' || text.bytes[i] == '\'' || text.bytes[i] > '~') return 0;
+    memcpy(name, text.bytes, text.length);
+    name[text.length] = '\0';
+    return 1;
+}
+
+static const char *read_identity(Text name, Text prefix, Registration *out) {
+    if (!name.length || !read_name(name, out->name))
+        return "a name has 1 to 64 printable characters and no quote";
+    if (prefix.length < MIN_PREFIX_BYTES || prefix.length > MAX_PREFIX_BYTES)
+        return "PREFIX has 3 to 256 bytes";
+    memcpy(out->prefix, prefix.bytes, prefix.length);
+    out->prefix_length = prefix.length;
+    return NULL;
+}
+
+static void set_defaults(Registration *out) {
+    memset(out, 0, sizeof *out); /* padding, too: options are compared as bytes */
+    out->options.timeout = 10 * 1000;
+    out->options.cache = 3600 * 1000;
+    out->options.lease = 5 * 1000;
+    out->options.limit = 10 * 1000;
+}
+
+static const char *read_option(Text option, Text value, Options *options) {
+    if (text_is(option, "ON")) {
+        if (text_is(value, "MISS")) options->kind = ON_MISS;
+        else if (text_is(value, "WRITE")) options->kind = ON_WRITE;
+        else return "ON is MISS or WRITE";
+    } else if (text_is(option, "VERSION")) {
+        if (!read_name(value, options->version))
+            return "VERSION has at most 64 printable characters and no quote";
+    } else if (text_is(option, "TIMEOUT")) {
+        if (!text_number(value, 1, MAX_OPTION_MS, &options->timeout))
+            return "TIMEOUT is 1 to 86400000 milliseconds";
+    } else if (text_is(option, "LEASE")) {
+        if (!text_number(value, 1, MAX_OPTION_MS, &options->lease))
+            return "LEASE is 1 to 86400000 milliseconds";
+    } else if (text_is(option, "PENDING")) {
+        if (!text_number(value, 1, MAX_LIMIT, &options->limit))
+            return "PENDING is 1 to 1000000 items";
+    } else if (text_is(option, "CACHE")) {
+        if (text_is(value, "off")) options->cache = CACHE_OFF;
+        else if (text_is(value, "forever")) options->cache = CACHE_FOREVER;
+        else if (!text_number(value, 1, MAX_CACHE_MS, &options->cache))
+            return "CACHE is off, forever, or 1 to 31622400000 milliseconds";
+    } else {
+        return "an option is unknown; see docs/commands.md";
+    }
+    return NULL;
+}
+
+const char *read_serve(const Text *arguments, int count, Registration *out) {
+    set_defaults(out);
+    Text prefix = {NULL, 0};
+    int kind_seen = 0;
+    for (int i = 1; i < count; i++) {
+        if (text_is(arguments[i], "EACH")) {
+            out->options.each = 1;
+            continue;
+        }
+        if (text_is(arguments[i], "CLEAN")) {
+            out->clean = 1;
+            continue;
+        }
+        if (i + 1 == count) return "an option lacks its value, or is unknown";
+        if (text_is(arguments[i], "PREFIX")) {
+            prefix = arguments[++i];
+            continue;
+        }
+        kind_seen |= text_is(arguments[i], "ON");
+        const char *wrong = read_option(arguments[i], arguments[i + 1], &out->options);
+        if (wrong) return wrong;
+        i++;
+    }
+    if (!kind_seen || !prefix.bytes) return "ON and PREFIX are required";
+    if (out->options.each && out->options.kind == ON_MISS) return "EACH goes with ON WRITE only";
+    return read_identity(arguments[0], prefix, out);
+}
+
+static int is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
+
+static size_t skip(Text *rest, int spaces) {
+    size_t length = 0;
+    while (length < rest->length && is_space(rest->bytes[length]) == spaces) length++;
+    rest->bytes += length;
+    rest->length -= length;
+    return length;
+}
+
+const char *read_setting(Text *rest, Registration *out) {
+    set_defaults(out);
+    skip(rest, 1);
+    if (!rest->length) return NULL;
+    Text word = *rest;
+    word.length = skip(rest, 0);
+    const char *equals = memchr(word.bytes, '=', word.length);
+    if (!equals) return "keymiss.functions holds name=prefix words, separated by spaces";
+    Text name = {word.bytes, (size_t)(equals - word.bytes)};
+    return read_identity(name, (Text){equals + 1, word.length - name.length - 1}, out);
+}

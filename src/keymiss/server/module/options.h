@@ -1,0 +1,53 @@
+/* options.h: what a function is registered with, read from what people and workers write.
+ *
+ * Pure functions over bytes: they allocate nothing, keep nothing and know nothing of the server,
+ * so that a fuzzer can feed them. Each returns NULL, or what is wrong in words for the sender. */
+#ifndef KEYMISS_OPTIONS_H
+#define KEYMISS_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MAX_NAME_BYTES = 64,
+    MIN_PREFIX_BYTES = 3,
+    MAX_PREFIX_BYTES = 256,
+    MAX_SERVE_ARGUMENTS = 32,
+};
+
+typedef struct Text {
+    const char *bytes; /* not terminated */
+    size_t length;
+} Text;
+
+typedef enum { ON_MISS, ON_WRITE } Kind;
+enum { CACHE_OFF = 0, CACHE_FOREVER = -1 };
+
+typedef struct Options {
+    Kind kind;
+    int each;          /* every worker gets every event */
+    long long timeout; /* how long a client waits, in milliseconds like all that follow */
+    long long cache;   /* time to live of a computed value; CACHE_OFF, CACHE_FOREVER */
+    long long lease;   /* how long a worker may hold an item */
+    long long limit;   /* items in a queue */
+    char version[MAX_NAME_BYTES + 1];
+} Options;
+
+typedef struct Registration {
+    char name[MAX_NAME_BYTES + 1];
+    char prefix[MAX_PREFIX_BYTES];
+    size_t prefix_length;
+    Options options;
+    int clean; /* the sender says that no value of an older version is stored */
+} Registration;
+
+int text_is(Text text, const char *word); /* whatever the case */
+int text_number(Text text, long long low, long long high, long long *out);
+
+/* The arguments of KEYMISS.SERVE behind the command's name. */
+const char *read_serve(const Text *arguments, int count, Registration *out);
+/* The next `name=prefix` of the setting keymiss.functions, cut off the rest; 0 in out->name[0] when
+ * there is none. */
+const char *read_setting(Text *rest, Registration *out);
+
+#endif

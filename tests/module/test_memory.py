@@ -1,0 +1,91 @@
+"""What bounds memory: the server's own limit, and keymiss.max-pending-bytes."""
+
+import pytest
+import valkey
+
+
+@pytest.fixture
+def limited(client, server):
+    """Sets maxmemory and a policy; they are gone after the test."""
+
+    def limit(policy, more=0):
+        client.config_set("maxmemory-policy", policy)
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory", max(1, used + more))
+
+    yield limit
+    with valkey.Valkey(port=server.port) as admin:
+        admin.config_set("maxmemory", 0)
+        admin.config_set("maxmemory-policy", "noeviction")
+
+
+def compute(client, worker, background, value="computed"):
+    reply = background(client.get, "echo:1")
+    worker.answer(worker.take_one(), value)
+    return reply.result(3)
+
+
+def test_out_of_memory_answers_but_does_not_store(client, worker, background, limited):
+    limited("noeviction", more=-1_000_000_000)
+    assert compute(client, worker, background) == "computed"
+    assert not client.exists("echo:1")
+
+
+def test_a_server_that_evicts_stores(client, worker, background, limited, eventually):
+    for number in range(1000):
+        client.set(f"filler:{number}", "x" * 1000)
+    limited("allkeys-random", more=-500_000)
+    assert compute(client, worker, background) == "computed"
+    # It may be evicted again at once, as one key of a thousand.
+    if not client.exists("echo:1"):
+        compute(client, worker, background)
+    eventually(lambda: client.exists("echo:1"))
+
+
+def test_a_key_that_is_evicted_under_the_readers_eyes_is_computed_never_nil(
+    server, client, worker, background, limited
+):
+    # Every GET evicts keys before it runs, at random among few: those that were just looked up.
+    values = set()
+    with valkey.Valkey(port=server.port, decode_responses=True) as other:
+        for _ in range(300):
+            other.config_set("maxmemory", 0)
+            other.mset({"echo:1": "stored", "echo:2": "stored"})
+            limited("allkeys-random", more=-1_000)
+            reply = background(client.get, "echo:1")
+            while not reply.done():
+                for item in worker.take(block=5):
+                    worker.answer(item, "computed")
+            values.add(reply.result(3))
+    assert "stored" not in values or "computed" in values
+    assert None not in values
+
+
+def test_one_flood_leaves_room_for_the_other_functions(
+    server, client, new_worker, background, counters, eventually
+):
+    worker = new_worker()
+    worker.serve("flood", "flood:")
+    worker.serve("calm", "calm:")
+    client.config_set("keymiss.max-pending-bytes", 100_000)
+    try:
+        clients = [valkey.Valkey(port=server.port) for _ in range(20)]
+        asked = [
+            background(each.get, f"flood:{number:02}" + "x" * 9000)
+            for number, each in enumerate(clients)
+        ]
+        # A queue may hold as much as is still free: half of all.
+        eventually(lambda: counters()["busy"] == 15)
+        assert counters()["waiting"] == 5
+        calm = background(client.get, "calm:1")
+        worker.answer(worker.take_one("calm"), "answered")
+        assert calm.result(3) == "answered"
+        for item in worker.take("flood"):
+            worker.answer(item, "late")
+        errors = [reply.exception(3) for reply in asked]
+        refused = [error for error in errors if error]
+        assert len(refused) == 15
+        assert all(str(error).startswith("KEYMISS busy") for error in refused)
+        eventually(lambda: counters()["pending_bytes"] == 0)
+    finally:
+        client.config_set("keymiss.max-pending-bytes", "256mb")

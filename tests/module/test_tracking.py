@@ -1,0 +1,92 @@
+"""Client-side caching: a client hears of its value before it hears that the value has changed."""
+
+import socket
+import time
+
+import pytest
+
+
+@pytest.fixture
+def connect(server):
+    links = []
+
+    def make():
+        links.append(socket.create_connection(("127.0.0.1", server.port), timeout=3))
+        return links[-1]
+
+    yield make
+    for link in links:
+        link.close()
+
+
+def read_until(link, end):
+    received = b""
+    while end not in received:
+        received += link.recv(4096)
+    return received
+
+
+def ask(link, *commands):
+    link.sendall(b"".join(b"%s\r\n" % command for command in commands))
+
+
+def test_resp3_gets_the_value_and_then_the_invalidation(connect, worker):
+    # Were the value stored first, the push would come before the reply and the copy stay stale.
+    tracking = connect()
+    ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON")
+    read_until(tracking, b"+OK\r\n")
+    ask(tracking, b"GET echo:1")
+    worker.answer(worker.take_one(), "one")
+    received = read_until(tracking, b"echo:1\r\n")
+    assert received.index(b"$3\r\none\r\n") < received.index(b"invalidate")
+
+
+def test_resp2_gets_the_value_and_the_invalidation_on_the_other_connection(connect, worker):
+    listening, tracking = connect(), connect()
+    ask(listening, b"CLIENT ID")
+    id = read_until(listening, b"\r\n").strip(b":\r\n")
+    ask(listening, b"SUBSCRIBE __redis__:invalidate")
+    read_until(listening, b":1\r\n")
+    ask(tracking, b"CLIENT TRACKING ON REDIRECT " + id)
+    read_until(tracking, b"+OK\r\n")
+    ask(tracking, b"GET echo:1")
+    worker.answer(worker.take_one(), "one")
+    assert read_until(tracking, b"\r\none\r\n") == b"$3\r\none\r\n"
+    assert b"echo:1" in read_until(listening, b"echo:1\r\n")
+
+
+def test_a_hit_is_tracked_like_any_get(connect, client, worker, background, eventually):
+    reply = background(client.get, "echo:1")
+    worker.answer(worker.take_one(), "one")
+    reply.result(3)
+    eventually(lambda: client.exists("echo:1"))
+    tracking = connect()
+    ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON")
+    read_until(tracking, b"+OK\r\n")
+    ask(tracking, b"GET echo:1")
+    read_until(tracking, b"\r\none\r\n")
+    client.execute_command("KEYMISS.DROP", "echo:1")
+    assert b"echo:1" in read_until(tracking, b"echo:1\r\n")
+
+
+def test_broadcasting_clients_hear_of_stored_values(connect, client, worker, background):
+    tracking = connect()
+    ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON BCAST PREFIX echo:")
+    read_until(tracking, b"+OK\r\n")
+    reply = background(client.get, "echo:1")
+    worker.answer(worker.take_one(), "one")
+    assert reply.result(3) == "one"
+    assert b"echo:1" in read_until(tracking, b"echo:1\r\n")
+
+
+def test_a_nil_answer_is_no_change(connect, worker):
+    tracking = connect()
+    ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON")
+    read_until(tracking, b"+OK\r\n")
+    ask(tracking, b"GET echo:1")
+    worker.answer(worker.take_one())
+    assert read_until(tracking, b"\r\n") == b"_\r\n"
+    time.sleep(0.05)
+    tracking.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        tracking.recv(100)
