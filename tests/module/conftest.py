@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,9 +69,12 @@ def launcher(
         module = Path(SANITIZED_MODULE)
         program = sanitized(folder, program, module)
     started: list[EmbeddedServer] = []
+    folders = (folder / str(number) for number in count())
 
     def launch(*options: str) -> EmbeddedServer:
-        server = EmbeddedServer(folder / str(len(started)), free_port(), options, program, module)
+        # A replica need not wait for others that might come.
+        options = ("--repl-diskless-sync-delay", "0", *options)
+        server = EmbeddedServer(next(folders), free_port(), options, program, module)
         started.append(server)
         server.start()
         return server
@@ -116,6 +120,34 @@ def launch(launcher: tuple[Launch, list[EmbeddedServer]]) -> Iterator[Launch]:
     for server in started[before:]:
         server.stop()
     del started[before:]
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., valkey.Valkey]]:
+    """Clients of servers of the test's own."""
+    clients: list[valkey.Valkey] = []
+
+    def make(server: EmbeddedServer, **options: Any) -> valkey.Valkey:
+        clients.append(valkey.Valkey(port=server.port, decode_responses=True, **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def replicate(
+    connect: Callable[..., valkey.Valkey], eventually: Callable[..., None]
+) -> Callable[[EmbeddedServer, EmbeddedServer], None]:
+    """Makes a server a replica of another one and waits until it follows."""
+
+    def follow(replica: EmbeddedServer, primary: EmbeddedServer) -> None:
+        connect(replica).replicaof("127.0.0.1", primary.port)
+        linked = connect(replica).info
+        eventually(lambda: linked("replication")["master_link_status"] == "up")
+
+    return follow
 
 
 class Taken(NamedTuple):
@@ -173,6 +205,35 @@ def new_worker(server: EmbeddedServer) -> Iterator[Callable[..., RawWorker]]:
 
     def make(**credentials: str) -> RawWorker:
         workers.append(RawWorker(server.port, **credentials))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.die()
+
+
+@pytest.fixture
+def taking(background: Callable[..., Any], eventually: Callable[..., None]) -> Callable[..., Any]:
+    """Parks a worker's TAKE; returns its reply in the making."""
+
+    def park(worker: RawWorker, client: valkey.Valkey, *names: str, block: int = 10_000) -> Any:
+        id = str(worker.client.client_id())
+        reply = background(worker.take, *names, block=block)
+        eventually(
+            lambda: any(c["id"] == id and "b" in c["flags"] for c in client.client_list())
+        )
+        return reply
+
+    return park
+
+
+@pytest.fixture
+def worker_of() -> Iterator[Callable[[EmbeddedServer], RawWorker]]:
+    """Workers of servers of the test's own."""
+    workers: list[RawWorker] = []
+
+    def make(server: EmbeddedServer) -> RawWorker:
+        workers.append(RawWorker(server.port))
         return workers[-1]
 
     yield make

@@ -28,6 +28,7 @@ Engine engine;
 RedisModuleCtx *own_context;
 long long max_key_bytes, max_value_bytes;
 
+static int is_replica;
 static RedisModuleString *functions_setting;
 static RedisModuleTimerID clock_timer;
 static long long clock_due; /* when clock_timer fires, 0 when it is not set */
@@ -85,6 +86,8 @@ void watch_the_clock(void) {
 /* ---- keys ---- */
 
 static void note_written(Function *function, const char *key, size_t length) {
+    /* Nobody takes items here, and the workers that a promotion brings walk all keys. */
+    if (is_replica) return;
     if (!function->options.each) {
         if (engine_written(&engine, &function->queue, key, length)) wake_worker(&function->queue);
         return;
@@ -117,21 +120,19 @@ static void events_were_lost(int db) {
     }
 }
 
-/* Nothing that is being computed is of use any more. */
-static void fail_misses(int db, const char *reason) {
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
-        if (!function || function->options.kind != ON_MISS || (db >= 0 && function->db != db))
-            continue;
-        List items;
-        list_init(&items);
-        engine_drain(&engine, function, &items);
-        fail_items(&items, reason);
-    }
+static void drain(Function *function, const char *reason) {
+    List items;
+    list_init(&items);
+    engine_drain(&engine, function, &items);
+    fail_items(&items, reason);
 }
 
 static void database_changed(int db) {
-    fail_misses(db, "flushed the database was flushed or swapped while you waited");
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine.functions[slot];
+        if (function && function->options.kind == ON_MISS && (db < 0 || function->db == db))
+            drain(function, "flushed the database was flushed or swapped while you waited");
+    }
     events_were_lost(db);
 }
 
@@ -163,8 +164,11 @@ static void on_fork(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
 
 static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event, (void)data;
-    if (subevent == SUBEVENT_NOW_REPLICA)
-        fail_misses(-1, "replica the server became a replica while you waited");
+    is_replica = subevent == SUBEVENT_NOW_REPLICA;
+    if (!is_replica) return;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
+        if (engine.functions[slot])
+            drain(engine.functions[slot], "replica the server became a replica while you waited");
 }
 
 static void on_client(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
@@ -324,6 +328,7 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     engine.release = RM_Free;
     engine_init(&engine);
     own_context = RM_GetDetachedThreadSafeContext(ctx);
+    is_replica = (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
     if (create_commands(ctx) || subscribe(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
         !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF) ||
         register_settings(ctx))
