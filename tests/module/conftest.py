@@ -219,9 +219,7 @@ def taking(background: Callable[..., Any], eventually: Callable[..., None]) -> C
     def park(worker: RawWorker, client: valkey.Valkey, *names: str, block: int = 10_000) -> Any:
         id = str(worker.client.client_id())
         reply = background(worker.take, *names, block=block)
-        eventually(
-            lambda: any(c["id"] == id and "b" in c["flags"] for c in client.client_list())
-        )
+        eventually(lambda: any(c["id"] == id and "b" in c["flags"] for c in client.client_list()))
         return reply
 
     return park

@@ -39,9 +39,7 @@ def test_who_asks_after_the_drop_gets_a_fresh_computation(
     eventually(lambda: other.get("echo:1") == "fresh")
 
 
-def test_a_fresh_value_that_comes_first_answers_all_and_stays(
-    client, other, worker, background
-):
+def test_a_fresh_value_that_comes_first_answers_all_and_stays(client, other, worker, background):
     early = background(client.get, "echo:1")
     old = worker.take_one()
     other.execute_command("KEYMISS.DROP", "echo:1")

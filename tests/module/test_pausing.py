@@ -51,9 +51,7 @@ def test_while_all_are_paused_everybody_waits_and_is_answered_after_it(
     assert time.monotonic() - started > 0.25
 
 
-def test_a_key_that_expires_during_a_pause_is_computed_never_nil(
-    client, other, worker, background
-):
+def test_a_key_that_expires_during_a_pause_is_computed_never_nil(client, other, worker, background):
     client.set("echo:1", "old", px=250)
     other.client_pause(500, all=True)
     # The server has looked the key up before it holds the command back.
