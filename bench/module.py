@@ -105,7 +105,7 @@ class Asked:
 
 def one_pair(servers: tuple[Asked, Asked], key: bytes, pipeline: int) -> tuple[float, float]:
     """Nanoseconds of one command on each of the two, asked in turn, the first one alternating."""
-    spent = {server: 0 for server in servers}
+    spent = dict.fromkeys(servers, 0)
     for turn in range(TURNS):
         for server in servers[:: 1 if turn % 2 else -1]:
             spent[server] += server.turn(key, pipeline)

@@ -6,6 +6,7 @@ Every test here runs on Valkey and on Redis 8, where that is installed; those th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -73,15 +74,14 @@ def launcher(
 
     def launch(*options: str) -> EmbeddedServer:
         # A replica need not wait for others that might come.
-        options = ("--repl-diskless-sync-delay", "0", *options)
-        server = EmbeddedServer(next(folders), free_port(), options, program, module)
+        patience = ("--repl-diskless-sync-delay", "0")
+        server = EmbeddedServer(next(folders), free_port(), (*patience, *options), program, module)
         started.append(server)
         server.start()
         return server
 
     yield launch, started
-    for server in started:
-        server.stop()
+    stop_all(started)
     reports = [report.read_text() for report in folder.glob("sanitizer.*")]
     assert not reports, reports[0]
 
@@ -97,7 +97,8 @@ def sanitized(folder: Path, program: Path, module: Path) -> Path:
     server.write_text(
         "#!/bin/sh\n"
         f'export LD_PRELOAD="{preload}"\n'
-        f"export ASAN_OPTIONS=abort_on_error=1:log_path={folder}/sanitizer:verify_asan_link_order=0\n"
+        "export ASAN_OPTIONS=abort_on_error=1:verify_asan_link_order=0"
+        f":log_path={folder}/sanitizer\n"
         f"export UBSAN_OPTIONS=print_stacktrace=1:log_path={folder}/sanitizer\n"
         f"export LSAN_OPTIONS=suppressions={folder}/leaks\n"
         f'exec {program} "$@"\n'
@@ -117,9 +118,16 @@ def launch(launcher: tuple[Launch, list[EmbeddedServer]]) -> Iterator[Launch]:
     start, started = launcher
     before = len(started)
     yield start
-    for server in started[before:]:
-        server.stop()
+    stop_all(started[before:])
     del started[before:]
+
+
+def stop_all(servers: list[EmbeddedServer]) -> None:
+    for server in servers:
+        # NOW: without waiting for replicas. FORCE: also while the first file is being written.
+        with contextlib.suppress(valkey.ConnectionError), valkey.Valkey(port=server.port) as client:
+            client.execute_command("SHUTDOWN", "NOW", "FORCE")
+        server.stop()
 
 
 @pytest.fixture

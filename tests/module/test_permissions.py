@@ -59,13 +59,72 @@ def test_another_connection_of_the_same_user_may_answer(client, worker, new_work
     assert reply.result(3) == "one"
 
 
-def test_a_user_without_get_does_not_read_through_the_rewrite(server, client, worker):
+def test_a_user_without_get_neither_reads_nor_computes(server, client, worker, counters):
     client.execute_command("ACL", "SETUSER", "noget", "on", ">n", "~*", "+@all", "-get")
     client.set("echo:there", "secret")
     try:
         with valkey.Valkey(port=server.port, username="noget", password="n") as noget:
             for command in ("GET", "KEYMISS.GET"):
-                with pytest.raises(valkey.exceptions.NoPermissionError):
-                    noget.execute_command(command, "echo:there")
+                for key in ("echo:there", "echo:missing"):
+                    with pytest.raises(valkey.exceptions.NoPermissionError):
+                        noget.execute_command(command, key)
+        assert counters()["misses"] == 0
     finally:
         client.execute_command("ACL", "DELUSER", "noget")
+
+
+def test_a_user_with_get_alone_reads_but_does_not_compute(server, client, worker, counters):
+    client.execute_command("ACL", "SETUSER", "plain", "on", ">p", "~*", "+get")
+    client.set("echo:there", "stored")
+    try:
+        with valkey.Valkey(port=server.port, username="plain", password="p") as plain:
+            assert plain.get("echo:there") == b"stored"
+            with pytest.raises(valkey.exceptions.NoPermissionError):
+                plain.get("echo:missing")
+        assert counters()["misses"] == 0
+    finally:
+        client.execute_command("ACL", "DELUSER", "plain")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind", "may"),
+    [
+        ("~echo:*", "MISS", True),
+        ("~*", "MISS", True),
+        ("~other:*", "MISS", False),
+        ("%R~echo:*", "MISS", False),
+        ("%R~echo:*", "WRITE", True),
+        ("~other:*", "WRITE", False),
+    ],
+)
+def test_a_worker_serves_only_keys_that_it_may_read_and_write(
+    server, client, new_worker, pattern, kind, may
+):
+    commands = [f"+keymiss.{name}" for name in ("serve", "take", "answer", "fail")]
+    client.execute_command(
+        "ACL", "SETUSER", "limited", "reset", "on", ">l", pattern, *commands, "+client|id"
+    )
+    worker = new_worker(username="limited", password="l")
+    try:
+        if may:
+            worker.serve("echo", "echo:", "ON", kind)
+            assert worker.take(block=0) == []
+        else:
+            with pytest.raises(valkey.ResponseError, match="KEYMISS denied"):
+                worker.serve("echo", "echo:", "ON", kind)
+            assert client.execute_command("KEYMISS.LIST") == []
+    finally:
+        worker.die()
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
+def test_answers_are_stored_with_the_servers_own_rights(
+    server, users, client, worker, background, eventually
+):
+    with valkey.Valkey(port=server.port, username="reader", password="r") as reader:
+        reply = background(reader.get, "echo:1")
+        worker.answer(worker.take_one(), "one")
+        assert reply.result(3) == b"one"
+        eventually(lambda: client.exists("echo:1"))
+        with pytest.raises(valkey.exceptions.NoPermissionError):
+            reader.set("echo:1", "mine")

@@ -9,16 +9,28 @@ import random
 import threading
 import time
 
+import pytest
 import valkey
 
 SECONDS = float(os.environ.get("STORM", "5"))
 SEED = int(os.environ.get("SEED", str(random.randrange(10**6))))
 KEYS = [f"echo:{number}" for number in range(20)]
 EXPECTED = (
-    *("KEYMISS ", "UNBLOCKED ", "WRONGTYPE "),
-    *("Connection closed", "Error ", "Protocol error", "Timeout "),
+    *("KEYMISS ", "UNBLOCKED ", "WRONGTYPE ", "You can't write against a read only"),
+    *("Connection closed", "Error ", "Protocol error", "Timeout ", "Background ", "MASTERDOWN "),
+    *("command not allowed when used memory",),
+    *("Can't execute", "DENIED", "Command # 1 (DEL"),
 )
 """How an error that a client may see begins; Error and Timeout are the client library's own."""
+
+
+SETTINGS = [
+    ("keymiss.max-pending-bytes", [0, 2_000, "256mb"]),
+    ("keymiss.max-key-bytes", [3, 65_536]),
+    ("keymiss.max-value-bytes", [3, "16mb"]),
+    ("keymiss.functions", ["named=named:", "echo=echo:", ""]),
+    ("maxmemory", [1, 0, 0]),
+]
 
 
 class Storm:
@@ -57,8 +69,10 @@ class Storm:
 
     def write(self, client, chance):
         key = chance.choice(KEYS)
-        action = chance.randrange(9)
-        if action == 0:
+        action = chance.randrange(10)
+        if action == 9 and chance.random() < 0.2:
+            client.execute_command("SWAPDB", 0, chance.choice([0, 7]))
+        elif action == 0:
             client.set(key, "theirs")
         elif action == 1:
             client.rpush(key, "x")
@@ -77,7 +91,7 @@ class Storm:
 
     def administer(self, client, chance):
         time.sleep(0.01)
-        action = chance.randrange(5)
+        action = chance.randrange(9)
         ids = [each["id"] for each in client.client_list()]
         if action == 0:
             client.client_kill_filter(_id=chance.choice(ids), skipme=True)
@@ -86,13 +100,27 @@ class Storm:
         elif action == 3:
             client.info("keymiss")
             client.execute_command("KEYMISS.LIST")
-        elif chance.random() < 0.1:
+        elif action == 4:
+            setting, values = chance.choice(SETTINGS)
+            client.config_set(setting, chance.choice(values))
+        elif action == 5 and chance.random() < 0.2:
+            client.client_pause(20, all=chance.random() < 0.5)
+        elif action == 6 and chance.random() < 0.1:
+            client.bgrewriteaof()
+        elif action == 7 and chance.random() < 0.1:
+            # A replica of nobody: what it holds stays, and it becomes a primary again.
+            client.replicaof("127.0.0.1", 1)
+            time.sleep(chance.random() / 50)
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        elif action == 8 and chance.random() < 0.2:
             client.execute_command("KEYMISS.FORGET", chance.choice(["echo", "shared", "each"]))
 
     def work(self, client, chance):
         worker = self.raw_worker(self.port)
         try:
             options = ("LEASE", chance.choice([20, 5000]), "TIMEOUT", chance.choice([10, 500]))
+            if chance.random() < 0.5:
+                options += ("CLEAN",)
             options += ("PENDING", chance.choice([3, 1000]), "VERSION", chance.choice("ab"))
             worker.serve("echo", "echo:", *options, "CACHE", chance.choice(["off", 5, "forever"]))
             worker.serve("shared", "text:", "ON", "WRITE", "LEASE", 20, "PENDING", 5)
@@ -119,8 +147,25 @@ class Storm:
             worker.answer(item)
 
 
-def test_the_server_lives_through_a_storm(server, raw_worker, counters, eventually):
-    print(f"SEED={SEED}")
+@pytest.fixture
+def calm(server):
+    """Afterwards no setting, function or pause of the storm is left."""
+
+    def restore():
+        with valkey.Valkey(port=server.port) as client:
+            client.client_unpause()
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            for setting, values in SETTINGS:
+                client.config_set(setting, values[-1])
+            for name in ("echo", "shared", "each", "named"):
+                client.execute_command("KEYMISS.FORGET", name)
+
+    yield restore
+    restore()
+
+
+def test_the_server_lives_through_a_storm(server, raw_worker, counters, eventually, calm):
+    print(f"SEED={SEED}")  # shown when it fails
     storm = Storm(server.port, raw_worker)
     actors = [storm.ask] * 8 + [storm.write] * 2 + [storm.work] * 3 + [storm.administer]
     threads = [
@@ -135,9 +180,8 @@ def test_the_server_lives_through_a_storm(server, raw_worker, counters, eventual
         thread.join(60)
         assert not thread.is_alive()
     assert storm.unexpected == []
-    with valkey.Valkey(port=server.port) as client:
-        for name in ("echo", "shared", "each"):
-            client.execute_command("KEYMISS.FORGET", name)
+    assert counters()["taken"] > 0
+    calm()
     eventually(lambda: counters()["workers"] == 0)
     left = counters()
     assert {left[name] for name in ("functions", "pending", "pending_bytes", "waiting")} == {0}

@@ -67,7 +67,7 @@ def key_of(first: int, last: int, prefix: str = "echo:", number: int = 0) -> str
     return next(found)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(launcher: Any) -> Iterator[Cluster]:
     launch, _ = launcher
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--appendonly", "no")
@@ -93,7 +93,6 @@ def cluster(launcher: Any) -> Iterator[Cluster]:
     yield made
     for node in nodes:
         node.client.close()
-        node.server.stop()
 
 
 def known(nodes: list[Node]) -> bool:

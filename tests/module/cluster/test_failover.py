@@ -4,6 +4,7 @@ import time
 
 import pytest
 import valkey
+
 from conftest import HALF, key_of
 
 

@@ -5,10 +5,11 @@ import threading
 import pytest
 import redis.cluster
 import valkey.cluster
-from conftest import HALF, key_of
 from valkey.crc import key_slot
 
-ASKED = key_of(0, HALF - 1)
+from conftest import HALF, key_of
+
+ASKED = key_of(0, HALF - 1, "echo:asked:")
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_an_unknown_endpoint_is_the_one_that_the_client_uses(cluster, echoing, r
 def test_cluster_clients_that_read_from_replicas_get_their_answers(cluster, echoing, library):
     nodes = {"host": "127.0.0.1", "port": cluster.owner(0).server.port}
     with library(**nodes, read_from_replicas=True, decode_responses=True) as client:
-        keys = [f"echo:{number}" for number in range(60)]
+        keys = [f"echo:reading:{number}" for number in range(60)]
         assert [client.get(key) for key in keys] == keys
     # Replies of -ASK leave the client's map alone: some of those misses went over the replica.
     assert cluster.replica().client.info("errorstats")["errorstat_ASK"]["count"] > 0

@@ -8,6 +8,8 @@ REQUIRED_API(DEFINE)
 OPTIONAL_API(DEFINE)
 #undef DEFINE
 
+int api_is_valkey;
+
 typedef int (*GetApiFn)(const char *name, void *function);
 
 static int look_up(GetApiFn get_api, const char *name, void *function) {
@@ -28,6 +30,8 @@ const char *api_load(RedisModuleCtx *ctx) {
     if (!look_up(get_api, #name, (void *)&RM_##name)) return #name;
 #define LOAD_OPTIONAL(type, name, parameters)                                                      \
     if (!look_up(get_api, #name, (void *)&RM_##name)) RM_##name = NULL;
+    void *function;
+    api_is_valkey = get_api("ValkeyModule_Alloc", (void *)&function) == REDISMODULE_OK;
     REQUIRED_API(LOAD_REQUIRED)
     OPTIONAL_API(LOAD_OPTIONAL)
     return NULL;

@@ -120,7 +120,10 @@ typedef struct RedisModuleSwapDbInfo {
 #define SUBEVENT_CLIENT_DISCONNECTED 1
 #define SUBEVENT_FLUSHDB_END 1
 #define SUBEVENT_FORK_CHILD_BORN 0
+#define SUBEVENT_EXPORT_STARTED 1
+#define SUBEVENT_EXPORT_ABORTED 3
 #define SUBEVENT_IMPORT_COMPLETED 4
+#define SUBEVENT_EXPORT_COMPLETED 5
 
 /* X(return type, name, parameters) */
 #define REQUIRED_API(X)                                                                            \
@@ -210,6 +213,9 @@ typedef struct RedisModuleSwapDbInfo {
 REQUIRED_API(DECLARE)
 OPTIONAL_API(DECLARE)
 #undef DECLARE
+
+/* Whether the server is Valkey; what differs is where numbers stand for different things. */
+extern int api_is_valkey;
 
 /* Looks every function up. Returns NULL, or the name of a required one that the server lacks. */
 const char *api_load(RedisModuleCtx *ctx);

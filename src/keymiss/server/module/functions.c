@@ -10,6 +10,10 @@
  * All three speak the language of SERVE. What comes from the primary or from the file is right: it
  * displaces whatever contradicts it here.
  *
+ * Valkey 9 gives up an atomic slot migration when it has to replicate a command that belongs to no
+ * slot, as SERVE and FORGET do. While slots leave, functions are therefore announced later, and
+ * FORGET is refused.
+ *
  * A replica of a replica is announced to by the first primary only: it learns of functions when
  * they are served, or from its own setting.
  *
@@ -23,6 +27,7 @@
 enum { ANNOUNCE_AGAIN_MS = 100 };
 
 static int announcing; /* a timer is set */
+static int exports;    /* slot migrations under way from here */
 
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
     Text text = text_of(key);
@@ -44,6 +49,7 @@ static const char *kind_text(const Options *options) {
 }
 
 static void replicate(RedisModuleCtx *ctx, const Function *function) {
+    if (exports) return; /* announced when they have ended */
     const Options *options = &function->options;
     char digits[24], format[] = "ccccbccclclclcccc";
     const char *flags[2] = {"", ""};
@@ -73,8 +79,13 @@ static void announce(RedisModuleCtx *ctx, void *data) {
     }
 }
 
+void slots_leave(int begin) {
+    exports += begin ? 1 : -1;
+    if (!exports) announce_functions();
+}
+
 void announce_functions(void) {
-    if (announcing || !engine.function_count) return;
+    if (announcing || exports || !engine.function_count) return;
     announcing = 1;
     RM_CreateTimer(own_context, 0, announce, NULL);
 }
@@ -157,6 +168,9 @@ int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     Text name = text_of(argv[1]);
     Function *function = engine_named(&engine, name.bytes, name.length);
     if (!function) return RM_ReplyWithLongLong(ctx, 0);
+    if (exports)
+        return RM_ReplyWithError(ctx, "KEYMISS migrating slots are leaving this server; "
+                                      "try again when they have gone");
     forget(function);
     watch_the_clock();
     RM_ReplicateVerbatim(ctx);

@@ -153,6 +153,9 @@ static void on_migration(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t s
                          void *data) {
     (void)ctx, (void)event, (void)data;
     if (subevent == SUBEVENT_IMPORT_COMPLETED) events_were_lost(-1);
+    if (subevent == SUBEVENT_EXPORT_STARTED) slots_leave(1);
+    if (subevent == SUBEVENT_EXPORT_ABORTED || subevent == SUBEVENT_EXPORT_COMPLETED)
+        slots_leave(0);
 }
 
 /* ---- the server ---- */
@@ -304,9 +307,10 @@ static int subscribe(RedisModuleCtx *ctx) {
     for (size_t i = 0; i < sizeof events / sizeof *events && done == REDISMODULE_OK; i++)
         done =
             RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){events[i].id, 1}, events[i].function);
-    /* Not every server has this one. */
-    RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_ATOMIC_SLOT_MIGRATION, 1},
-                              on_migration);
+    /* On Redis the number stands for something else. */
+    if (api_is_valkey)
+        RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_ATOMIC_SLOT_MIGRATION, 1},
+                                  on_migration);
     return done;
 }
 

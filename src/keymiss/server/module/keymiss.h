@@ -38,6 +38,8 @@ Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key);
 const char *serve_setting(Text setting);
 /* Tells replicas and the append-only file of all functions, a moment from now. */
 void announce_functions(void);
+/* An atomic slot migration from this server begins or ends. */
+void slots_leave(int begin);
 
 /* work.c: what workers say of items. */
 int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
