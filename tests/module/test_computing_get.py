@@ -91,3 +91,12 @@ def test_an_endless_failure_is_cut(client, worker, background):
     with pytest.raises(valkey.ResponseError) as caught:
         reply.result(3)
     assert len(str(caught.value)) < 512
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_an_endless_failure_is_cut_between_characters(client, worker, background, shift):
+    reply = background(client.get, "echo:1")
+    worker.fail(worker.take_one(), "x" * shift + "\N{GRINNING FACE}" * 1000)
+    with pytest.raises(valkey.ResponseError) as caught:
+        reply.result(3)
+    assert str(caught.value).endswith("\N{GRINNING FACE}")

@@ -205,25 +205,30 @@ static void count_workers(Function *function, long long now) {
     if (before && !function->workers) function->alone_since = now;
 }
 
-/* Back to the head of the queue, where it came from. */
-static void queue_again(Item *item) {
+/* Back to the head of the queue, where it came from, unless nobody waits for it any more. */
+static int queue_again(Engine *engine, Item *item) {
+    if (item->queue->function->options.kind == ON_MISS && list_empty(&item->waiters)) {
+        engine_discard(engine, item);
+        return 0;
+    }
     item->state = READY;
     item->worker = NULL;
     list_remove(&item->node);
     list_prepend(&item->queue->ready, &item->node);
     item->queue->function->counters.requeued++;
+    return 1;
 }
 
 /* What workers of the superseded version hold goes to those of the next one; what they held before
  * a lease ended, they may not answer any more. */
-static void take_back_all(Function *function) {
+static void take_back_all(Engine *engine, Function *function) {
     FOR_EACH(&function->queue.ready, item, Item, node) {
         item->oldest = (unsigned short)(item->attempt + 1);
     }
     while (!list_empty(&function->queue.taken)) {
         Item *item = NODE_OWNER(function->queue.taken.previous, Item, node);
         item->oldest = (unsigned short)(item->attempt + 1);
-        queue_again(item);
+        queue_again(engine, item);
     }
 }
 
@@ -240,7 +245,7 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
     } else if (!engine_updates(function, registration, db)) {
         return "function is served with another prefix, kind or database; KEYMISS.FORGET it first";
     } else if (strcmp(function->options.version, options->version) != 0) {
-        take_back_all(function);
+        take_back_all(engine, function);
         function->clean = 0;
     }
     memcpy(&function->options, options, sizeof *options);
@@ -341,12 +346,7 @@ static int give_back(Engine *engine, Item *item, List *lost) {
         lose(item, lost);
         return 0;
     }
-    if (function->options.kind == ON_MISS && list_empty(&item->waiters)) {
-        engine_discard(engine, item);
-        return 0;
-    }
-    queue_again(item);
-    return 1;
+    return queue_again(engine, item);
 }
 
 void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *lost) {

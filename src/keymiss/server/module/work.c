@@ -210,7 +210,13 @@ int fail_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     Text message = text_of(argv[2]);
     char error[MAX_MESSAGE_BYTES];
     size_t end = (size_t)snprintf(error, sizeof error, "KEYMISS failed ");
-    for (size_t i = 0; i < message.length && end < sizeof error - 1; i++) {
+    size_t room = sizeof error - 1 - end;
+    if (message.length > room) {
+        /* Cut between characters: clients choke on half of one. */
+        while (room && (message.bytes[room] & 0xC0) == 0x80) room--;
+        message.length = room;
+    }
+    for (size_t i = 0; i < message.length; i++) {
         char byte = message.bytes[i];
         error[end++] = (unsigned char)byte < ' ' || byte == 127 ? ' ' : byte;
     }

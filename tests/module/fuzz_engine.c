@@ -1,0 +1,388 @@
+/* Feeds the engine and the argument parsers with bytes, and checks what must hold after each step.
+ *
+ * The bytes are a program: each asks for one act of a client, a worker, an administrator or the
+ * clock. Built with clang's -fsanitize=fuzzer it is a libFuzzer target; built with -DSEEDED it makes
+ * its own bytes from a seed: `fuzz_engine SEED RUNS`. */
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { NAMES = 4, KEYS = 5, WORKERS = 4, WAITERS = 64, HELD = 64, MAX_TAKE = 8 };
+
+typedef struct Input {
+    const uint8_t *bytes;
+    size_t left;
+} Input;
+
+typedef struct Held {
+    char id[ID_BYTES + 1];
+} Held;
+
+static Engine engine;
+static long long blocks, now;
+static uint64_t next_id;
+static Waiter *waiting[WAITERS];
+static Held held[HELD];
+static size_t held_count;
+
+static void *allocate(size_t size) {
+    blocks++;
+    return malloc(size);
+}
+
+static void release(void *block) {
+    blocks--;
+    free(block);
+}
+
+static void number_id(char *hex, size_t length) {
+    char digits[64];
+    snprintf(digits, sizeof digits, "%032llx", (unsigned long long)next_id++);
+    memcpy(hex, digits, length);
+}
+
+static unsigned next(Input *input, unsigned below) {
+    if (!input->left) return 0;
+    input->left--;
+    return *input->bytes++ % below;
+}
+
+/* ---- what must hold ---- */
+
+static long long count_waiters(const Item *item) {
+    long long count = 0;
+    FOR_EACH(&item->waiters, waiter, Waiter, node) {
+        CHECK(waiter->item == item);
+        count++;
+    }
+    return count;
+}
+
+static void check_item(const Queue *queue, const Item *item, State state) {
+    CHECK(item->queue == queue && item->state == state);
+    CHECK((state == TAKEN) == (item->worker != NULL));
+    int known = 0;
+    FOR_EACH(&engine.workers, worker, Worker, node) { known |= worker == item->worker; }
+    CHECK(known == (state == TAKEN));
+    CHECK(item->deaths < MAX_DEATHS);
+    if (queue->function->options.kind == ON_MISS && state == READY)
+        CHECK(!list_empty(&item->waiters));
+    Item *found = engine_find(&engine, item->queue, item->key, item->key_length);
+    CHECK(item->dropped ? found != item : found == item);
+}
+
+static void check_queue(const Queue *queue, long long *items, long long *bytes, long long *waiters) {
+    long long pending = 0, size = 0, last = -1;
+    FOR_EACH(&queue->ready, item, Item, node) {
+        check_item(queue, item, READY);
+        pending++;
+        size += (long long)(sizeof *item + item->key_length);
+        *waiters += count_waiters(item);
+    }
+    FOR_EACH(&queue->taken, item, Item, node) {
+        check_item(queue, item, TAKEN);
+        CHECK(item->taken_at >= last);
+        last = item->taken_at;
+        pending++;
+        size += (long long)(sizeof *item + item->key_length);
+        *waiters += count_waiters(item);
+    }
+    FOR_EACH(&engine.answered, item, Item, node) {
+        if (item->queue != queue) continue;
+        CHECK(item->state == ANSWERED && list_empty(&item->waiters));
+        pending++;
+        size += (long long)(sizeof *item + item->key_length + item->value_bytes);
+    }
+    CHECK(queue->pending == pending && queue->bytes == size);
+    *items += pending;
+    *bytes += size;
+}
+
+static void check_all(void) {
+    long long items = 0, bytes = 0, waiters = 0;
+    int functions = 0;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine.functions[slot];
+        if (!function) continue;
+        functions++;
+        CHECK(engine_match(&engine, function->prefix, function->prefix_length) == function);
+        int workers = 0;
+        check_queue(&function->queue, &items, &bytes, &waiters);
+        FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
+            workers += engine_is_current(attachment);
+            check_queue(&attachment->events, &items, &bytes, &waiters);
+        }
+        CHECK(function->workers == workers);
+    }
+    CHECK(engine.function_count == functions);
+    CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
+    long long due = engine_due(&engine);
+    CHECK(due < 0 || due > now);
+}
+
+/* ---- acts ---- */
+
+static void discard_all(List *lost) {
+    while (!list_empty(lost)) {
+        Item *item = NODE_OWNER(lost->next, Item, node);
+        while (engine_next_waiter(&engine, item)) continue;
+        engine_discard(&engine, item);
+    }
+}
+
+static Function *any_function(Input *input) {
+    char name[] = {'f', (char)('0' + next(input, NAMES)), '\0'};
+    return engine_named(&engine, name, 2);
+}
+
+static Worker *any_worker(Input *input) { return engine_worker(&engine, next(input, WORKERS)); }
+
+static size_t any_key(Input *input, const Function *function, char *key) {
+    memcpy(key, function->prefix, function->prefix_length);
+    key[function->prefix_length] = (char)('a' + next(input, KEYS));
+    return function->prefix_length + 1;
+}
+
+static void serve(Input *input) {
+    Registration registration;
+    memset(&registration, 0, sizeof registration);
+    unsigned number = next(input, NAMES);
+    snprintf(registration.name, sizeof registration.name, "f%u", number);
+    registration.prefix_length =
+        (size_t)snprintf(registration.prefix, sizeof registration.prefix, "p%u:", number);
+    registration.options.kind = number % 2 ? ON_WRITE : ON_MISS;
+    registration.options.each = number == 3;
+    registration.options.lease = 1 + (long long)next(input, 20);
+    registration.options.limit = 1 + (long long)next(input, 6);
+    registration.options.version[0] = "\0ab"[next(input, 3)];
+    Function *function;
+    CHECK(!engine_serve(&engine, &registration, 0, now, &function));
+    uint64_t client = next(input, WORKERS);
+    Worker *worker = engine_worker(&engine, client);
+    if (!worker) worker = engine_add_worker(&engine, client, engine_user(&engine, "u", 1));
+    engine_attach(&engine, function, worker);
+    CHECK(engine_is_current(engine_attachment(function, worker)));
+}
+
+static void ask(Input *input) {
+    Function *function = any_function(input);
+    if (!function) return;
+    char key[MAX_PREFIX_BYTES + 1];
+    size_t length = any_key(input, function, key), place = 0;
+    if (function->options.kind == ON_WRITE) {
+        FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
+            if (function->options.each) engine_written(&engine, &attachment->events, key, length);
+        }
+        if (!function->options.each) engine_written(&engine, &function->queue, key, length);
+        return;
+    }
+    while (place < WAITERS && waiting[place] && waiting[place]->item) place++;
+    Item *item = engine_find(&engine, &function->queue, key, length);
+    if (place == WAITERS || (item && item->state == ANSWERED)) return;
+    if (!item) item = engine_enqueue(&engine, &function->queue, key, length);
+    if (!item) return;
+    if (!waiting[place]) waiting[place] = calloc(1, sizeof **waiting);
+    engine_wait(&engine, item, waiting[place]);
+}
+
+static void check_sleeper(Input *input) {
+    Function *function = any_function(input);
+    Worker *worker = function ? engine_sleeper(&function->queue) : NULL;
+    if (!worker) return;
+    CHECK(worker->parked && engine_is_current(engine_attachment(function, worker)));
+    worker->parked = NULL;
+}
+
+static void leave(Input *input) {
+    Waiter *waiter = waiting[next(input, WAITERS)];
+    if (waiter) engine_leave(&engine, waiter);
+}
+
+static void take(Input *input) {
+    Worker *worker = any_worker(input);
+    if (!worker) return;
+    worker->wanted = 0;
+    FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
+        worker->wanted |= UINT64_C(1) << attachment->function->slot;
+    }
+    worker->count = 1 + (long long)next(input, MAX_TAKE);
+    Item *items[MAX_TAKE];
+    size_t count = engine_take(worker, now, items);
+    CHECK(count <= (size_t)worker->count);
+    worker->parked = count ? NULL : worker;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i]->deaths) CHECK(count == 1);
+        if (items[i]->queue->function->options.each) {
+            engine_discard(&engine, items[i]);
+            continue;
+        }
+        memcpy(held[held_count++ % HELD].id, items[i]->id, ID_BYTES + 1);
+    }
+}
+
+static void settle(Input *input) {
+    const char *id = held[next(input, HELD)].id;
+    Item *item = engine_find_id(&engine, id, strlen(id));
+    if (!item || item->state == ANSWERED) return;
+    if (item->queue->function->options.kind == ON_WRITE) {
+        CHECK(item->state == TAKEN);
+        engine_acknowledge(&engine, item);
+        return;
+    }
+    int waited = !list_empty(&item->waiters);
+    while (engine_next_waiter(&engine, item)) continue;
+    if (waited && !item->dropped && next(input, 2)) engine_hold(&engine, item, &engine, 10);
+    else engine_discard(&engine, item);
+}
+
+static void store(void) {
+    if (list_empty(&engine.answered)) return;
+    engine_discard(&engine, NODE_OWNER(engine.answered.next, Item, node));
+}
+
+static void drop(Input *input) {
+    Function *function = any_function(input);
+    if (!function || function->options.kind != ON_MISS) return;
+    char key[MAX_PREFIX_BYTES + 1];
+    size_t length = any_key(input, function, key);
+    Item *item = engine_find(&engine, &function->queue, key, length);
+    if (item) engine_drop(&engine, item);
+    item = engine_find(&engine, &function->queue, key, length);
+    CHECK(!item || item->state == READY);
+}
+
+static void lose(Input *input) {
+    List lost;
+    list_init(&lost);
+    Worker *worker = any_worker(input);
+    if (worker) engine_worker_lost(&engine, worker, now, &lost);
+    discard_all(&lost);
+}
+
+static void forget_or_drain(Input *input) {
+    List lost;
+    list_init(&lost);
+    Function *function = any_function(input);
+    if (!function) return;
+    int forget = next(input, 4) == 0;
+    if (forget) engine_forget(&engine, function, &lost);
+    else engine_drain(&engine, function, &lost);
+    discard_all(&lost);
+    if (forget) engine_free_function(&engine, function);
+}
+
+/* What is due now happens now. */
+static void expire(void) {
+    List lost, abandoned;
+    list_init(&lost);
+    list_init(&abandoned);
+    engine_expire(&engine, now, &lost, &abandoned);
+    discard_all(&lost);
+    discard_all(&abandoned);
+}
+
+static void run(Input *input) {
+    memset(&engine, 0, sizeof engine);
+    engine.allocate = allocate;
+    engine.release = release;
+    engine.random_id = number_id;
+    engine.max_bytes = 4000;
+    engine_init(&engine);
+    memset(held, 0, sizeof held);
+    blocks = held_count = 0;
+    while (input->left) {
+        switch (next(input, 16)) {
+        case 0: case 1: serve(input); break;
+        case 2: case 3: case 4: case 5: ask(input); break;
+        case 6: case 7: take(input); break;
+        case 8: case 9: settle(input); break;
+        case 10: store(); break;
+        case 11: leave(input); check_sleeper(input); break;
+        case 12: drop(input); break;
+        case 13: lose(input); break;
+        case 14: forget_or_drain(input); break;
+        default: now += next(input, 8) ? (long long)next(input, 10) : ALONE_MS;
+        }
+        expire();
+        check_all();
+    }
+    for (size_t place = 0; place < WAITERS; place++) {
+        if (waiting[place]) engine_leave(&engine, waiting[place]);
+        free(waiting[place]);
+        waiting[place] = NULL;
+    }
+    engine_clear(&engine);
+    CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
+    CHECK(!engine.by_key && !engine.by_id);
+}
+
+/* ---- the parsers ---- */
+
+static void check_registration(const Registration *registration) {
+    CHECK(*registration->name && strlen(registration->name) <= MAX_NAME_BYTES);
+    CHECK(registration->prefix_length >= MIN_PREFIX_BYTES);
+    CHECK(registration->prefix_length <= MAX_PREFIX_BYTES);
+    const Options *options = &registration->options;
+    CHECK(options->timeout > 0 && options->lease > 0 && options->limit > 0);
+    CHECK(options->cache >= CACHE_FOREVER && strlen(options->version) <= MAX_NAME_BYTES);
+    CHECK(!options->each || options->kind == ON_WRITE);
+}
+
+/* Words with a known beginning and a random end, so that many are nearly right. */
+static void parse(Input *input) {
+    static const char *words[] = {"f",    "ON",      "miss",  "WRITE",   "PREFIX", "abc:",
+                                  "CACHE", "forever", "LEASE", "PENDING", "9",      "",
+                                  "EACH", "CLEAN",   "VERSION", "TIMEOUT", "off",   "-1"};
+    char buffer[MAX_SERVE_ARGUMENTS][400];
+    Text texts[MAX_SERVE_ARGUMENTS];
+    int count = 1 + (int)next(input, MAX_SERVE_ARGUMENTS - 1);
+    for (int i = 0; i < count; i++) {
+        const char *word = words[next(input, sizeof words / sizeof *words)];
+        size_t length = strlen(word), more = next(input, 4) ? 0 : next(input, 256);
+        memcpy(buffer[i], word, length);
+        for (size_t n = 0; n < more; n++) buffer[i][length + n] = (char)next(input, 256);
+        texts[i] = (Text){buffer[i], length + more};
+    }
+    Registration registration;
+    if (!read_serve(texts, count, &registration)) check_registration(&registration);
+    Text setting = {(const char *)input->bytes, input->left};
+    size_t before = setting.length + 1;
+    while (!read_setting(&setting, &registration) && *registration.name) {
+        check_registration(&registration);
+        CHECK(setting.length < before);
+        before = setting.length;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+    Input input = {bytes, length};
+    if (next(&input, 4)) run(&input);
+    else parse(&input);
+    return 0;
+}
+
+#ifdef SEEDED
+int main(int argc, char **argv) {
+    if (argc != 3) return 2;
+    srandom((unsigned)atoi(argv[1]));
+    for (int runs = atoi(argv[2]); runs; runs--) {
+        uint8_t bytes[1200];
+        size_t length = (size_t)random() % sizeof bytes;
+        for (size_t i = 0; i < length; i++) bytes[i] = (uint8_t)random();
+        LLVMFuzzerTestOneInput(bytes, length);
+    }
+    printf("done\n");
+    return 0;
+}
+#endif

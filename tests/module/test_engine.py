@@ -1,0 +1,40 @@
+"""The engine and the argument parsers alone, fed with random programs under the sanitizers."""
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "src" / "keymiss" / "server" / "module"
+SEED = int(os.environ.get("SEED", str(random.randrange(10**6))))
+RUNS = 3000
+
+
+@pytest.fixture(scope="module")
+def fuzzer(tmp_path_factory):
+    program = tmp_path_factory.mktemp("engine") / "fuzz_engine"
+    warnings = ["-Wall", "-Wextra", "-Werror", "-Wshadow"]
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sources = [
+        Path(__file__).with_name("fuzz_engine.c"),
+        SOURCES / "engine.c",
+        SOURCES / "options.c",
+    ]
+    options = ["-std=gnu11", "-g", "-O1", *warnings, *sanitizers, "-DSEEDED", f"-I{SOURCES}"]
+    subprocess.run(["cc", *options, *map(str, sources), "-o", str(program)], check=True)
+    return program
+
+
+def test_whatever_is_done_the_engine_keeps_its_books(fuzzer):
+    done = subprocess.run(
+        [fuzzer, str(SEED), str(RUNS)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "done\n", f"SEED={SEED}\n{done.stderr}"
+
+
+def test_the_engine_knows_nothing_of_the_server():
+    for name in ("engine.h", "engine.c", "options.h", "options.c"):
+        assert "api.h" not in (SOURCES / name).read_text()
+        assert "RedisModule" not in (SOURCES / name).read_text()
