@@ -270,7 +270,7 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serv
             serving(long)
             small, large = ask_all(server, background, ["long:100", "long:101"])
             assert small.result(5) == b"x" * 100
-            with pytest.raises(valkey.ResponseError, match="KEYMISS failed the value is longer"):
+            with pytest.raises(valkey.ResponseError, match="KEYMISS refused the value has 101"):
                 large.result(5)
             assert admin.get("long:7") == b"x" * 7
         finally:

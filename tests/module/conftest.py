@@ -107,6 +107,31 @@ def sanitized(folder: Path, program: Path, module: Path) -> Path:
     return server
 
 
+@pytest.fixture
+def bare_server(
+    program_name: str, tmp_path: Path, eventually: Callable[..., None]
+) -> Iterator[int]:
+    """The port of a server without the module."""
+    port = free_port()
+    options = ("--dir", str(tmp_path), "--save", "", "--enable-module-command", "yes")
+    program = programs()[program_name]
+    if SANITIZED_MODULE:
+        program = sanitized(tmp_path, program, Path(SANITIZED_MODULE))
+    process = subprocess.Popen([program, "--port", str(port), *options], stdout=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with contextlib.suppress(valkey.ConnectionError), valkey.Valkey(port=port) as client:
+            return bool(client.ping())
+        return False
+
+    try:
+        eventually(answers)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture(scope="session")
 def running_server(launcher: tuple[Launch, list[EmbeddedServer]]) -> EmbeddedServer:
     return launcher[0]()
@@ -224,9 +249,11 @@ def new_worker(server: EmbeddedServer) -> Iterator[Callable[..., RawWorker]]:
 def taking(background: Callable[..., Any], eventually: Callable[..., None]) -> Callable[..., Any]:
     """Parks a worker's TAKE; returns its reply in the making."""
 
-    def park(worker: RawWorker, client: valkey.Valkey, *names: str, block: int = 10_000) -> Any:
+    def park(
+        worker: RawWorker, client: valkey.Valkey, *names: str, block: int = 10_000, count: int = 100
+    ) -> Any:
         id = str(worker.client.client_id())
-        reply = background(worker.take, *names, block=block)
+        reply = background(worker.take, *names, block=block, count=count)
         eventually(lambda: any(c["id"] == id and "b" in c["flags"] for c in client.client_list()))
         return reply
 

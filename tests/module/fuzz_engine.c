@@ -321,7 +321,23 @@ static void run(Input *input) {
         free(waiting[place]);
         waiting[place] = NULL;
     }
-    engine_clear(&engine);
+    List lost;
+    list_init(&lost);
+    while (!list_empty(&engine.workers))
+        engine_worker_lost(&engine, NODE_OWNER(engine.workers.next, Worker, node), now, &lost);
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine.functions[slot];
+        if (!function) continue;
+        engine_forget(&engine, function, &lost);
+        discard_all(&lost);
+        engine_free_function(&engine, function);
+    }
+    discard_all(&lost);
+    while (!list_empty(&engine.users)) { /* a user begins with its node */
+        Node *user = engine.users.next;
+        list_remove(user);
+        release(user);
+    }
     CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
     CHECK(!engine.by_key && !engine.by_id);
 }

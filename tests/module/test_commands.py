@@ -42,6 +42,31 @@ def test_prefixes_must_not_overlap(worker):
             worker.serve("second", prefix)
 
 
+def test_a_refused_registration_changes_nothing(client, new_worker, eventually):
+    first, second = new_worker(), new_worker()
+    first.serve("first", "aaa:")
+    second.serve("second", "bbb:")
+    first.die()
+    eventually(lambda: listed(client)["first"]["workers"] == 0)
+    with pytest.raises(valkey.ResponseError, match="overlaps"):
+        second.serve("first", "bbb:x")
+    assert listed(client)["first"]["prefix"] == "aaa:"
+
+
+def listed(client):
+    reply = client.execute_command("KEYMISS.LIST")
+    return {each[1]: dict(zip(each[::2], each[1::2], strict=True)) for each in reply}
+
+
+def test_sums_do_not_fall_when_a_function_is_forgotten(client, worker, background, counters):
+    reply = background(client.get, "echo:1")
+    worker.answer(worker.take_one(), "one")
+    reply.result(3)
+    client.execute_command("KEYMISS.FORGET", "echo")
+    seen = counters()
+    assert (seen["misses"], seen["answered"]) == (1, 1)
+
+
 def test_serve_may_be_repeated_and_updates_options(worker, server):
     worker.serve("echo", "echo:", "TIMEOUT", 77)
     raw = valkey.Valkey(port=server.port)

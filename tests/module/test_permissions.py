@@ -92,6 +92,8 @@ def test_a_user_with_get_alone_reads_but_does_not_compute(server, client, worker
         ("~echo:*", "MISS", True),
         ("~*", "MISS", True),
         ("~other:*", "MISS", False),
+        ("~echo:", "MISS", False),
+        ("~echo:a*", "MISS", False),
         ("%R~echo:*", "MISS", False),
         ("%R~echo:*", "WRITE", True),
         ("~other:*", "WRITE", False),
@@ -128,3 +130,14 @@ def test_answers_are_stored_with_the_servers_own_rights(
         eventually(lambda: client.exists("echo:1"))
         with pytest.raises(valkey.exceptions.NoPermissionError):
             reader.set("echo:1", "mine")
+
+
+def test_who_authenticates_anew_answers_what_it_takes(server, users, client, background):
+    with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
+        worker.execute_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
+        worker.execute_command("AUTH", "first", "first")
+        reply = background(client.get, "echo:1")
+        take = ("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 3000, "echo")
+        ((_, _, id, _),) = worker.execute_command(*take)
+        assert worker.execute_command("KEYMISS.ANSWER", id, "one") == 1
+        assert reply.result(3) == "one"

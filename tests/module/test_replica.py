@@ -99,3 +99,18 @@ def test_writes_are_followed_on_the_primary_only(pair, connect, worker_of, event
     eventually(lambda: connect(replica).exists("text:19"))
     # Its promotion brings workers that walk all keys: what it would have kept is of no use.
     assert connect(replica).info("keymiss")["keymiss_pending"] == 0
+
+
+def test_a_worker_that_stayed_over_a_demotion_is_told_to_walk(
+    pair, launch, connect, worker_of, eventually
+):
+    primary, _ = pair
+    follower = worker_of(primary)
+    follower.serve("tokens", "text:", "ON", "WRITE")
+    other = launch()
+    connect(other).set("text:new", "x")
+    client = connect(primary)
+    client.replicaof("127.0.0.1", other.port)
+    eventually(lambda: client.exists("text:new"))
+    client.execute_command("REPLICAOF", "NO", "ONE")
+    assert follower.take_one("tokens").event == "overflow"

@@ -45,3 +45,21 @@ def test_different_keys_travel_in_one_batch(
     for item in items:
         worker.answer(item, item.key)
     assert {reply.result(3) for reply in replies} == {f"echo:{i}".encode() for i in range(20)}
+
+
+def test_a_worker_of_several_functions_leaves_to_others_what_it_did_not_take(
+    server, client, new_worker, taking
+):
+    both, second = new_worker(), new_worker()
+    both.serve("first", "first:")
+    for worker in (both, second):
+        worker.serve("second", "second:")
+    parked = taking(both, client, "first", "second", count=1)
+    waiting = taking(second, client, "second")
+    askers = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(2)]
+    for asker, key in zip(askers, ("second:1", "first:1"), strict=True):
+        asker.connection.send_command("GET", key)
+    taken = [item for reply in (parked, waiting) for item in reply.result(3)]
+    assert sorted(item.key for item in taken) == ["first:1", "second:1"]
+    for asker in askers:
+        asker.connection.disconnect()

@@ -1,9 +1,13 @@
 """Client-side caching: a client hears of its value before it hears that the value has changed."""
 
+import contextlib
+import random
 import socket
+import threading
 import time
 
 import pytest
+import valkey
 
 
 @pytest.fixture
@@ -90,3 +94,43 @@ def test_a_nil_answer_is_no_change(connect, worker):
     tracking.setblocking(False)
     with pytest.raises(BlockingIOError):
         tracking.recv(100)
+
+
+def test_the_order_is_kept_while_other_values_are_being_stored(connect, server, raw_worker):
+    # A timer that stores is always pending: it must leave alone what was answered after it was set.
+    stop = threading.Event()
+
+    workers = [raw_worker(server.port) for _ in range(2)]
+    for worker in workers:
+        worker.serve()
+
+    def work(worker):
+        while not stop.is_set():
+            for item in worker.take(block=50):
+                worker.answer(item, "value")
+        worker.die()
+
+    def ask():
+        with valkey.Valkey(port=server.port) as client:
+            while not stop.is_set():
+                with contextlib.suppress(valkey.ResponseError):  # the workers have ended
+                    client.get(f"echo:noise:{random.random()}")
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+    threads += [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        tracking = connect()
+        ask_for = b"HELLO 3\r\nCLIENT TRACKING ON\r\n"
+        tracking.sendall(ask_for)
+        read_until(tracking, b"+OK\r\n")
+        for number in range(200):
+            key = b"echo:%d\r\n" % number
+            tracking.sendall(b"GET " + key)
+            received = read_until(tracking, key)
+            assert received.index(b"value") < received.index(b"invalidate")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

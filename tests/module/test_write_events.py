@@ -161,3 +161,40 @@ def test_misses_come_before_writes(client, new_worker, background, counters, eve
     assert [item.event for item in items] == ["miss", "write"]
     worker.answer(items[0], "one")
     assert reply.result(3) == "one"
+
+
+def lose(new_worker, follower, times):
+    """Workers that take the event and are lost, one after the other."""
+    for _ in range(times):
+        event = follower.take_one("tokens")
+        follower.die()
+        follower = new_worker()
+        follower.serve("tokens", "text:", "ON", "WRITE")
+    return follower, event
+
+
+def test_an_event_that_costs_three_workers_is_given_up(client, new_worker, follower):
+    client.set("text:1", "x")
+    follower, _ = lose(new_worker, follower, 3)
+    assert follower.take("tokens", block=0) == []
+
+
+def test_a_key_that_is_written_again_has_cost_nobody_anything(client, new_worker, follower):
+    client.set("text:1", "x")
+    follower, _ = lose(new_worker, follower, 2)
+    item = follower.take_one("tokens")
+    client.set("text:1", "y")
+    follower.die()
+    successor = new_worker()
+    successor.serve("tokens", "text:", "ON", "WRITE")
+    item = successor.take_one("tokens")
+    assert item.key == "text:1"
+    successor.answer(item)
+    assert successor.take("tokens", block=0) == []
+
+
+def test_that_events_were_lost_is_never_lost(client, new_worker, follower):
+    client.flushall()
+    follower, event = lose(new_worker, follower, 5)
+    assert event.event == "overflow"
+    assert follower.take_one("tokens").event == "overflow"

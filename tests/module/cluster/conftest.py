@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 import valkey
-from valkey.crc import key_slot
+from slots import HALF, SLOTS
 
 from keymiss.server.embedded import EmbeddedServer, free_port
-
-SLOTS = 16384
-HALF = SLOTS // 2
 
 
 @dataclass(frozen=True)
@@ -55,16 +52,6 @@ class Cluster:
         slots = [node.ask("CLUSTER", "SLOTS") for node in self.nodes]
         ok = all("cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes)
         return ok and all(sum(len(entry) > 3 for entry in shown) for shown in slots)
-
-
-def key_of(first: int, last: int, prefix: str = "echo:", number: int = 0) -> str:
-    """The number-th key under the prefix whose slot lies in the range."""
-    found = (
-        f"{prefix}{n}" for n in range(10**6) if first <= key_slot(f"{prefix}{n}".encode()) <= last
-    )
-    for _ in range(number):
-        next(found)
-    return next(found)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ import time
 
 import pytest
 import valkey
-
-from conftest import HALF, key_of
+from slots import HALF, key_of
 
 
 def test_who_waits_is_sent_on_and_the_next_primary_computes(

@@ -4,9 +4,8 @@ import contextlib
 
 import pytest
 import valkey
+from slots import HALF, SLOTS, key_of
 from valkey.crc import key_slot
-
-from conftest import HALF, SLOTS, key_of
 
 
 @pytest.fixture

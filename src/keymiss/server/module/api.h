@@ -72,7 +72,7 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_REPLY_STRING 0
 #define REDISMODULE_REPLY_NULL 4
 
-#define REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION (1 << 5) /* Valkey 9; others ignore it */
+#define REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION (1 << 5) /* Valkey 9 */
 #define REDISMODULE_CONFIG_DEFAULT 0
 #define REDISMODULE_CONFIG_MEMORY (1 << 7) /* may be written as 16mb */
 
@@ -165,7 +165,6 @@ typedef struct RedisModuleSwapDbInfo {
     X(const char *, StringPtrLen, (const RedisModuleString *, size_t *))                           \
     X(void, GetRandomHexChars, (char *, size_t))                                                   \
     X(RedisModuleCtx *, GetDetachedThreadSafeContext, (RedisModuleCtx *))                          \
-    X(void, FreeThreadSafeContext, (RedisModuleCtx *))                                             \
     X(RedisModuleBlockedClient *, BlockClient,                                                     \
       (RedisModuleCtx *, CommandFn reply, CommandFn timeout, FreeFn, long long timeout_ms))        \
     X(RedisModuleBlockedClient *, BlockClientOnKeys,                                               \

@@ -80,25 +80,6 @@ void engine_init(Engine *engine) {
     list_init(&engine->answered);
 }
 
-void engine_clear(Engine *engine) {
-    List lost;
-    list_init(&lost);
-    while (!list_empty(&engine->workers))
-        engine_worker_lost(engine, NODE_OWNER(engine->workers.next, Worker, node), 0, &lost);
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine->functions[slot];
-        if (!function) continue;
-        engine_forget(engine, function, &lost);
-        while (!list_empty(&lost)) engine_discard(engine, NODE_OWNER(lost.next, Item, node));
-        engine_free_function(engine, function);
-    }
-    while (!list_empty(&engine->users)) {
-        User *user = NODE_OWNER(engine->users.next, User, node);
-        list_remove(&user->node);
-        engine->release(user);
-    }
-}
-
 const char *engine_user(Engine *engine, const char *name, size_t length) {
     FOR_EACH(&engine->users, user, User, node) {
         if (user->length == length && memcmp(user->name, name, length) == 0) return user->name;
@@ -230,6 +211,9 @@ static void take_back_all(Engine *engine, Function *function) {
         item->oldest = (unsigned short)(item->attempt + 1);
         queue_again(engine, item);
     }
+    FOR_EACH(&engine->answered, item, Item, node) {
+        if (item->queue == &function->queue && !item->dropped) engine_drop(engine, item);
+    }
 }
 
 const char *engine_serve(Engine *engine, const Registration *registration, int db, long long now,
@@ -288,6 +272,9 @@ void engine_forget(Engine *engine, Function *function, List *lost) {
     while (!list_empty(&function->attachments))
         detach(engine, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
     engine_drain(engine, function, lost);
+#define ADD(counter) engine->forgotten.counter += function->counters.counter;
+    COUNTERS(ADD)
+#undef ADD
     engine->functions[function->slot] = NULL;
     functions_changed(engine);
     FOR_EACH(&engine->workers, worker, Worker, node) {
@@ -341,7 +328,11 @@ void engine_attach(Engine *engine, Function *function, Worker *worker) {
 static int give_back(Engine *engine, Item *item, List *lost) {
     Function *function = item->queue->function;
     if (function->options.kind == ON_WRITE) item->oldest = (unsigned short)(item->attempt + 1);
-    item->deaths++;
+    /* What was written meanwhile has cost nobody anything; and that events were lost may not be
+     * lost. */
+    if (item->written || (function->options.kind == ON_WRITE && !item->key_length))
+        item->written = item->deaths = 0;
+    else item->deaths++;
     if (item->deaths >= MAX_DEATHS) {
         lose(item, lost);
         return 0;
@@ -541,6 +532,7 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
         item->worker = worker;
         item->user = worker->user;
         item->taken_at = now;
+        item->written = 0;
         item->attempt++;
         snprintf(item->id + RANDOM_ID_BYTES, sizeof item->id - RANDOM_ID_BYTES, "%04x",
                  item->attempt);

@@ -114,6 +114,7 @@ typedef struct Item {
     int deaths;  /* workers lost with this item in hand */
     int written; /* a write event's key was written while TAKEN: queue it once more */
     int dropped; /* what it was computed from has changed: reply, but do not store */
+    int sent;    /* ANSWERED, and its replies have left: the caller's note */
     unsigned short attempt, oldest;
     char id[ID_BYTES + 1];
     size_t key_length; /* 0 in a write queue: events were lost, walk the keys */
@@ -153,13 +154,13 @@ typedef struct Engine {
     void *by_key, *by_id;
     long long bytes, max_bytes; /* of all items, with their keys and values */
     long long items, waiters;
+    Counters forgotten; /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
     void (*release)(void *);
 } Engine;
 
 void engine_init(Engine *engine);
-void engine_clear(Engine *engine); /* frees all; no waiter may be left */
 
 /* Registers or updates a function. Returns NULL and sets *function, or says what is wrong. */
 const char *engine_serve(Engine *engine, const Registration *registration, int db, long long now,

@@ -80,7 +80,9 @@ static void announce(RedisModuleCtx *ctx, void *data) {
 }
 
 void slots_leave(int begin) {
-    exports += begin ? 1 : -1;
+    /* One that began before the module was loaded ends unannounced. */
+    if (begin) exports++;
+    else if (exports) exports--;
     if (!exports) announce_functions();
 }
 
@@ -112,20 +114,24 @@ static void make_way(const Registration *registration, int db, int from_client) 
     while (!from_client && (other = engine_overlapping(&engine, registration))) forget(other);
 }
 
-/* Who answers for keys must be allowed to read and write them. */
+/* Who answers for keys must be allowed to read and write them. The server can be asked for keys
+ * only, so it is asked for one that nobody can have meant. */
 static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
     RedisModuleString *name = RM_GetClientUserNameById(ctx, RM_GetClientId(ctx));
     if (!name) return 1; /* a client without a user may do all */
     RedisModuleUser *user = RM_GetModuleUserFromUserName(name);
-    RedisModuleString *prefix =
-        RM_CreateString(ctx, registration->prefix, registration->prefix_length);
+    char key[MAX_PREFIX_BYTES + RANDOM_ID_BYTES];
+    memcpy(key, registration->prefix, registration->prefix_length);
+    RM_GetRandomHexChars(key + registration->prefix_length, RANDOM_ID_BYTES);
+    RedisModuleString *some_key =
+        RM_CreateString(ctx, key, registration->prefix_length + RANDOM_ID_BYTES);
     int needed = REDISMODULE_CMD_KEY_ACCESS;
     if (registration->options.kind == ON_MISS)
         needed |=
             REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_INSERT | REDISMODULE_CMD_KEY_DELETE;
-    int may = user && RM_ACLCheckKeyPermissions(user, prefix, needed) == REDISMODULE_OK;
+    int may = user && RM_ACLCheckKeyPermissions(user, some_key, needed) == REDISMODULE_OK;
     if (user) RM_FreeModuleUser(user);
-    RM_FreeString(ctx, prefix);
+    RM_FreeString(ctx, some_key);
     RM_FreeString(ctx, name);
     return may;
 }
@@ -145,6 +151,8 @@ int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return RM_ReplyWithError(ctx, "KEYMISS denied this user may not read and write the keys "
                                       "under that prefix");
 
+    if (from_client && engine_overlapping(&engine, &registration))
+        return reply_wrong(ctx, "prefix overlaps that of another function; see KEYMISS.LIST");
     int db = RM_GetSelectedDb(ctx);
     make_way(&registration, db, from_client);
     Function *function = engine_named(&engine, registration.name, strlen(registration.name));
@@ -178,21 +186,19 @@ int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 }
 
 const char *serve_setting(Text setting) {
-    /* All words are read before the first one counts. */
-    for (int registering = 0; registering <= 1; registering++) {
-        Text rest = setting;
-        Registration registration;
-        const char *wrong;
-        while (!(wrong = read_setting(&rest, &registration)) && *registration.name) {
-            Function *function =
-                engine_named(&engine, registration.name, strlen(registration.name));
-            if (!registering || function) continue;
-            wrong = engine_serve(&engine, &registration, 0, now_ms(), &function);
-            if (wrong) return wrong;
-        }
-        if (wrong) return wrong;
+    Function *added[MAX_FUNCTIONS];
+    int count = 0;
+    Registration registration;
+    const char *wrong;
+    while (!(wrong = read_setting(&setting, &registration)) && *registration.name) {
+        Function *function = engine_named(&engine, registration.name, strlen(registration.name));
+        if (function) continue;
+        wrong = engine_serve(&engine, &registration, 0, now_ms(), &function);
+        if (wrong) break;
+        added[count++] = function;
     }
-    return NULL;
+    while (wrong && count) forget(added[--count]);
+    return wrong;
 }
 
 /* ---- LIST ---- */

@@ -18,8 +18,9 @@
  *     send a tracking client its invalidation before its value, and leave it with a stale copy. The
  *     server hands the replies over at the end of the loop's turn, and frees the Parked structures
  *     there: a timer set by forget_parked runs behind them, one set inside ANSWER would run ahead
- *     of them. Until then the item stays, ANSWERED, and serves the value to all who ask. A value
- *     that nobody waits for is stored at once.
+ *     of them. It stores only what was answered before it was set: what is answered while it is
+ *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
+ *     all who ask. A value that nobody waits for is stored at once.
  *
  * Whether a key that the filter has seen is there when the command runs
  *   Nothing of another client's happens between the two, but a key may expire, may be evicted to
@@ -126,7 +127,7 @@ static int reply_outcome(RedisModuleCtx *ctx, const Outcome *outcome) {
 enum { MAX_ERROR_BYTES = 256 };
 
 static const char *refusal(char *error, const Function *function, const char *reason) {
-    snprintf(error, MAX_ERROR_BYTES, "KEYMISS %s (function '%s')", reason, function->name);
+    snprintf(error, MAX_ERROR_BYTES, "KEYMISS %.160s (function '%s')", reason, function->name);
     return error;
 }
 
@@ -201,6 +202,7 @@ static void store_answered(RedisModuleCtx *ctx, void *data) {
     storing = 0;
     while (!list_empty(&engine.answered)) {
         Item *item = NODE_OWNER(engine.answered.next, Item, node);
+        if (!item->sent) break;
         RedisModuleString *value = item->value;
         store(item, value);
         engine_discard(&engine, item);
@@ -222,7 +224,7 @@ static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (parked->outcome.kind != UNKNOWN) return reply_outcome(ctx, &parked->outcome);
     Function *function = parked->waiter.item->queue->function;
     function->counters.timeouts++;
-    refuse(ctx, function, "timeout no answer in time; a late one will be cached");
+    refuse(ctx, function, "timeout no answer in time; ask again later");
     engine_leave(&engine, &parked->waiter);
     return REDISMODULE_OK;
 }
@@ -233,6 +235,12 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
     engine_leave(&engine, &parked->waiter);
     if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
+    /* All replies of this turn leave in one go. */
+    for (Node *node = engine.answered.previous; node != &engine.answered; node = node->previous) {
+        Item *item = NODE_OWNER(node, Item, node);
+        if (item->sent) break;
+        item->sent = 1;
+    }
     if (!storing && !list_empty(&engine.answered)) {
         RM_CreateTimer(own_context, 0, store_answered, NULL);
         storing = 1;
@@ -261,7 +269,7 @@ void fail_item(Item *item, const char *error) {
     RedisModuleString *text = RM_CreateString(NULL, error, strlen(error));
     tell_waiters(item, (Outcome){FAILURE, text});
     RM_FreeString(NULL, text);
-    item->queue->function->counters.failed++;
+    if (item->state != ANSWERED) item->queue->function->counters.failed++;
     if (item->value) RM_FreeString(NULL, item->value);
     engine_discard(&engine, item);
 }
@@ -292,7 +300,11 @@ void settle_miss(Item *item, RedisModuleString *value) {
 /* The item that the client may wait for, or NULL when it has been refused. */
 static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *item, Text key) {
     if (key.length > (size_t)max_key_bytes) {
-        refuse(ctx, function, "refused the key is longer than keymiss.max-key-bytes");
+        char reason[MAX_ERROR_BYTES];
+        snprintf(reason, sizeof reason,
+                 "refused the key has %zu bytes, keymiss.max-key-bytes is %lld", key.length,
+                 max_key_bytes);
+        refuse(ctx, function, reason);
         return NULL;
     }
     if (!function->workers && now_ms() - function->alone_since >= ALONE_MS) {

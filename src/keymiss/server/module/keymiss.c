@@ -12,8 +12,10 @@
  *   the clock              leases end; clients of a function without workers get an error
  *
  * There is one timer, set for the soonest of all ends, and none while nothing can end: a server
- * that has nothing to do is not woken. The server refuses to unload the module while a client is
- * parked or a timer is set; KEYMISS.FORGET of all functions ends both.
+ * that has nothing to do is not woken.
+ *
+ * The module cannot be unloaded. The server keeps pointers to the command that a client ran last or
+ * has queued in MULTI; for ours they would dangle, in clients that have sent nothing but GET.
  *
  * A subscription to any server event costs every turn of the event loop a few nanoseconds a
  * subscription, so there are no more than needed.
@@ -63,21 +65,11 @@ static void on_clock(RedisModuleCtx *ctx, void *data) {
     watch_the_clock();
 }
 
-static void stop_the_clock(void) {
-    if (clock_due) RM_StopTimer(own_context, clock_timer, NULL);
-    clock_due = 0;
-}
-
 void watch_the_clock(void) {
     long long due = engine_due(&engine);
-    /* A timer that fires for nothing is cheaper than one set and stopped for every miss. Without a
-     * function there must be none, or the module could not be unloaded. */
-    if (due < 0) {
-        if (!engine.function_count) stop_the_clock();
-        return;
-    }
-    if (clock_due && clock_due <= due) return;
-    stop_the_clock();
+    /* A timer that fires for nothing is cheaper than one set and stopped for every miss. */
+    if (due < 0 || (clock_due && clock_due <= due)) return;
+    if (clock_due) RM_StopTimer(own_context, clock_timer, NULL);
     long long wait = due - now_ms();
     clock_timer = RM_CreateTimer(own_context, wait > 0 ? wait : 0, on_clock, NULL);
     clock_due = due;
@@ -86,8 +78,8 @@ void watch_the_clock(void) {
 /* ---- keys ---- */
 
 static void note_written(Function *function, const char *key, size_t length) {
-    /* Nobody takes items here, and the workers that a promotion brings walk all keys. */
-    if (is_replica) return;
+    /* A worker that comes walks all keys. On a replica nobody takes items. */
+    if (is_replica || list_empty(&engine.workers)) return;
     if (!function->options.each) {
         if (engine_written(&engine, &function->queue, key, length)) wake_worker(&function->queue);
         return;
@@ -168,6 +160,8 @@ static void on_fork(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
 static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event, (void)data;
     is_replica = subevent == SUBEVENT_NOW_REPLICA;
+    /* Workers that have stayed have not heard what came from the primary. */
+    if (!is_replica) events_were_lost(-1);
     if (!is_replica) return;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
         if (engine.functions[slot])
@@ -190,7 +184,7 @@ static void on_client(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t sube
 
 static void on_info(RedisModuleInfoCtx *info, int for_crash_report) {
     (void)for_crash_report;
-    Counters sum = {0};
+    Counters sum = engine.forgotten;
     long long workers = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         if (!engine.functions[slot]) continue;
@@ -326,25 +320,21 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     /* Loaded twice, the library is the same and so is its state, which is in use. */
     if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
     RM_SetModuleAttribs(ctx, "keymiss", 1, REDISMODULE_APIVER_1);
-    RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION);
+    if (api_is_valkey) RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION);
     engine.random_id = RM_GetRandomHexChars;
     engine.allocate = RM_Alloc;
     engine.release = RM_Free;
     engine_init(&engine);
     own_context = RM_GetDetachedThreadSafeContext(ctx);
     is_replica = (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
-    if (create_commands(ctx) || subscribe(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
-        !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF) ||
-        register_settings(ctx))
+    /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
+    if (create_commands(ctx) || RM_RegisterInfoFunc(ctx, on_info) || register_settings(ctx) ||
+        subscribe(ctx) || !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
     return REDISMODULE_OK;
 }
 
 EXPORTED int RedisModule_OnUnload(RedisModuleCtx *ctx) {
-    (void)ctx;
-    stop_the_clock();
-    engine_clear(&engine);
-    RM_FreeString(NULL, functions_setting);
-    RM_FreeThreadSafeContext(own_context);
-    return REDISMODULE_OK;
+    RM_Log(ctx, "warning", "keymiss cannot be unloaded; start the server without it");
+    return REDISMODULE_ERR;
 }

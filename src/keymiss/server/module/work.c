@@ -10,8 +10,9 @@
  * connection of the user that took the item; its size is bounded; and error texts are cleaned of
  * line breaks.
  *
- * The race that remains: a TAKE that times out in the turn in which an item arrives returns
- * nothing, and the item waits for the next TAKE. */
+ * The race that remains: on Redis 7.0 a TAKE that is woken in the turn in which it times out is
+ * never replied to. Its worker gives up the silent connection, and the item goes to the next TAKE.
+ */
 #include "keymiss.h"
 
 #include <stdio.h>
@@ -88,12 +89,11 @@ static int reply_items(RedisModuleCtx *ctx, Worker *worker, int even_if_none) {
     if (!count && !even_if_none) return 0;
     RM_ReplyWithArray(ctx, (long)count);
     for (size_t i = 0; i < count; i++) {
-        const Queue *queue = items[i]->queue;
         reply_item(ctx, items[i]);
-        /* What is left behind may be for a worker that waits: one is woken at a time. */
-        if (!list_empty(&queue->ready)) wake_worker(queue);
-        if (queue->function->options.each) engine_discard(&engine, items[i]);
+        if (items[i]->queue->function->options.each) engine_discard(&engine, items[i]);
     }
+    /* What is left behind may be for workers that wait. */
+    wake_workers();
     watch_the_clock();
     return 1;
 }
@@ -157,6 +157,7 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (wrong) return RM_ReplyWithError(ctx, wrong);
     worker->wanted = wanted;
     worker->count = count;
+    worker->user = this_user(ctx); /* it may have authenticated anew since SERVE */
     int cannot_wait = flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING);
     if (reply_items(ctx, worker, !block || cannot_wait)) return REDISMODULE_OK;
     worker->parked = RM_BlockClient(ctx, take_reply, take_timeout, NULL, block);
@@ -187,9 +188,12 @@ int answer_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!item) return RM_ReplyWithLongLong(ctx, 0);
     Function *function = item->queue->function;
     if (argc == 3 && text_of(argv[2]).length > (size_t)max_value_bytes) {
-        fail_item(item, "KEYMISS failed the value is longer than keymiss.max-value-bytes");
-        return RM_ReplyWithError(ctx, "KEYMISS refused the value is longer than "
-                                      "keymiss.max-value-bytes");
+        char error[MAX_MESSAGE_BYTES];
+        snprintf(error, sizeof error,
+                 "KEYMISS refused the value has %zu bytes, keymiss.max-value-bytes is %lld",
+                 text_of(argv[2]).length, max_value_bytes);
+        fail_item(item, error);
+        return RM_ReplyWithError(ctx, error);
     }
     function->counters.answered++;
     if (function->options.kind == ON_WRITE) acknowledge(item);
