@@ -89,18 +89,17 @@ def launcher(
 def sanitized(folder: Path, program: Path, module: Path) -> Path:
     """The stock server with the sanitizer's library ahead of its own; a report ends it.
 
-    Leaks are reported when a server stops, but for those of the server itself.
+    Leaks are reported when a server stops.
     """
-    (folder / "leaks").write_text("leak:valkey-server\nleak:/lua/\n")
     server = folder / "valkey-server"
     preload = f"{module.parent}/without_deepbind.so $(gcc -print-file-name=libasan.so)"
     server.write_text(
         "#!/bin/sh\n"
         f'export LD_PRELOAD="{preload}"\n'
-        "export ASAN_OPTIONS=abort_on_error=1:verify_asan_link_order=0"
+        # Looking up names in the stripped server never ends; offsets and addr2line will do.
+        "export ASAN_OPTIONS=abort_on_error=0:symbolize=0:verify_asan_link_order=0"
         f":log_path={folder}/sanitizer\n"
         f"export UBSAN_OPTIONS=print_stacktrace=1:log_path={folder}/sanitizer\n"
-        f"export LSAN_OPTIONS=suppressions={folder}/leaks\n"
         f'exec {program} "$@"\n'
     )
     server.chmod(0o700)
@@ -129,7 +128,7 @@ def bare_server(
         yield port
     finally:
         process.terminate()
-        process.wait()
+        process.wait(20)
 
 
 @pytest.fixture(scope="session")

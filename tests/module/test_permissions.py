@@ -94,6 +94,7 @@ def test_a_user_with_get_alone_reads_but_does_not_compute(server, client, worker
         ("~other:*", "MISS", False),
         ("~echo:", "MISS", False),
         ("~echo:a*", "MISS", False),
+        ("~echo:?", "MISS", False),
         ("%R~echo:*", "MISS", False),
         ("%R~echo:*", "WRITE", True),
         ("~other:*", "WRITE", False),
@@ -141,3 +142,57 @@ def test_who_authenticates_anew_answers_what_it_takes(server, users, client, bac
         ((_, _, id, _),) = worker.execute_command(*take)
         assert worker.execute_command("KEYMISS.ANSWER", id, "one") == 1
         assert reply.result(3) == "one"
+
+
+@pytest.mark.only("valkey")
+@pytest.mark.parametrize("pattern", ["~echo:[0-9a-f]*", "~echo:*[0-9a-f]", "~echo:*:open"])
+def test_a_worker_serves_only_whole_prefixes(server, client, new_worker, pattern):
+    client.execute_command(
+        "ACL", "SETUSER", "limited", "reset", "on", ">l", pattern, "+keymiss.serve", "+client|id"
+    )
+    try:
+        with pytest.raises(valkey.ResponseError, match="KEYMISS denied"):
+            new_worker(username="limited", password="l").serve()
+    finally:
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
+def test_a_user_who_may_only_read_the_keys_computes_them(server, client, worker, background):
+    client.execute_command("ACL", "SETUSER", "ro", "reset", "on", ">r", "%R~echo:*", "+@read")
+    try:
+        with valkey.Valkey(port=server.port, username="ro", password="r") as reader:
+            reply = background(reader.get, "echo:1")
+            worker.answer(worker.take_one(), "one")
+            assert reply.result(3) == b"one"
+    finally:
+        client.execute_command("ACL", "DELUSER", "ro")
+
+
+def test_a_worker_does_not_displace_the_function_of_keys_that_it_may_not_use(
+    client, new_worker, background
+):
+    client.config_set("keymiss.functions", "bert=bertqa{")
+    client.execute_command(
+        "ACL", "SETUSER", "limited", "reset", "on", ">l", "~a:*", "+keymiss.serve", "+client|id"
+    )
+    try:
+        with pytest.raises(valkey.ResponseError, match="KEYMISS denied"):
+            new_worker(username="limited", password="l").serve("bert", "a:x")
+        assert client.execute_command("KEYMISS.LIST")[0][5] == "bertqa{"
+    finally:
+        client.config_set("keymiss.functions", "")
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
+def test_what_anybody_may_list_does_not_tell_which_keys_exist(server, users, client, new_worker):
+    new_worker().serve("secret", "secret:")
+    client.set("secret:there", "x")
+    before = client.execute_command("KEYMISS.LIST")
+    with valkey.Valkey(port=server.port, username="reader", password="r") as reader:
+        for key in ("secret:there", "secret:gone"):
+            with pytest.raises(valkey.exceptions.NoPermissionError):
+                reader.get(key)
+        assert [[str(f) for f in each] for each in before] == [
+            [f.decode() if isinstance(f, bytes) else str(f) for f in each]
+            for each in reader.execute_command("KEYMISS.LIST")
+        ]

@@ -57,6 +57,8 @@ def test_a_worker_of_several_functions_leaves_to_others_what_it_did_not_take(
     parked = taking(both, client, "first", "second", count=1)
     waiting = taking(second, client, "second")
     askers = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(2)]
+    # Both are held back and run in one turn of the loop, in which the first worker is woken once.
+    client.client_pause(200, all=True)
     for asker, key in zip(askers, ("second:1", "first:1"), strict=True):
         asker.connection.send_command("GET", key)
     taken = [item for reply in (parked, waiting) for item in reply.result(3)]

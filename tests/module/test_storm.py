@@ -6,6 +6,7 @@ STORM=600 makes it last ten minutes, SEED=7 repeats one.
 import contextlib
 import os
 import random
+import socket
 import threading
 import time
 
@@ -58,6 +59,11 @@ class Storm:
 
     def ask(self, client, chance):
         key = chance.choice(KEYS)
+        if chance.random() < 0.02:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=30) as subscribed:
+                subscribed.sendall(f"HELLO 3\r\nSUBSCRIBE news\r\nGET {key}\r\n".encode())
+                subscribed.recv(10_000)
+            return
         if chance.random() < 0.1:
             client.connection.send_command("GET", key)
             time.sleep(chance.random() / 100)

@@ -121,3 +121,44 @@ def test_forgetting_a_function_tells_those_who_wait(
     with pytest.raises(valkey.ResponseError, match="KEYMISS forgotten"):
         reply.result(3)
     assert client.get("echo:1") is None
+
+
+@pytest.fixture
+def subscribed(server):
+    """A RESP3 connection that listens to a channel, which may send other commands all the same."""
+    with valkey.Valkey(port=server.port, protocol=3, single_connection_client=True) as client:
+        link = client.connection
+        link.send_command("SUBSCRIBE", "news")
+        link.read_response(push_request=True)
+        yield link
+        link.disconnect()
+
+
+REFUSED = "KEYMISS refused a subscribed connection cannot wait"
+
+
+def reply_or_refusal(link):
+    """Redis lets such a connection wait, Valkey 9 does not."""
+    try:
+        return link.read_response()
+    except valkey.ResponseError as error:
+        return str(error)[: len(REFUSED)]
+
+
+def test_a_subscribed_connection_is_answered_or_told_that_it_cannot_wait(
+    subscribed, worker, counters, eventually
+):
+    subscribed.send_packed_command(subscribed.pack_commands([("GET", "echo:1"), ("ECHO", "sync")]))
+    for item in worker.take(block=200):
+        worker.answer(item, "one")
+    assert reply_or_refusal(subscribed) in (b"one", REFUSED)
+    assert subscribed.read_response() == b"sync"
+    eventually(lambda: (counters()["waiting"], counters()["pending"]) == (0, 0))
+
+
+def test_a_subscribed_worker_that_would_have_to_wait_does_not_hurt_the_server(subscribed, client):
+    subscribed.send_command("KEYMISS.SERVE", "echo", "ON", "MISS", "PREFIX", "echo:")
+    subscribed.read_response()
+    subscribed.send_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 100, "echo")
+    assert reply_or_refusal(subscribed) in ([], REFUSED)
+    assert client.ping()

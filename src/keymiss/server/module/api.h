@@ -59,6 +59,44 @@ typedef struct RedisModuleFlushInfo {
     int32_t dbnum; /* -1: all databases */
 } RedisModuleFlushInfo;
 
+/* What RM_SetCommandInfo is told; of the fields that we leave empty only the sizes count. */
+typedef struct RedisModuleCommandKeySpec {
+    const char *notes;
+    uint64_t flags;
+    int begin_search; /* one of the KEY_ constants, like find_keys */
+    union {
+        int index;
+        struct {
+            const char *word;
+            int from;
+        } keyword;
+    } begin;
+    int find_keys;
+    union {
+        struct {
+            int last, step, limit;
+        } range;
+    } find;
+} RedisModuleCommandKeySpec;
+
+typedef struct RedisModuleCommandInfoVersion {
+    int version;
+    size_t size_of_history, size_of_key_spec, size_of_argument;
+} RedisModuleCommandInfoVersion;
+
+typedef struct RedisModuleCommandInfo {
+    const RedisModuleCommandInfoVersion *version;
+    const char *summary, *complexity, *since;
+    void *history;
+    const char *tips;
+    int arity;
+    RedisModuleCommandKeySpec *key_specs;
+    void *arguments;
+} RedisModuleCommandInfo;
+
+#define KEY_BEGIN_INDEX 2
+#define KEY_FIND_RANGE 2
+
 typedef struct RedisModuleSwapDbInfo {
     uint64_t version;
     int32_t first, second;
@@ -76,6 +114,7 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_CONFIG_DEFAULT 0
 #define REDISMODULE_CONFIG_MEMORY (1 << 7) /* may be written as 16mb */
 
+#define REDISMODULE_CMD_KEY_RO (1 << 0)
 #define REDISMODULE_CMD_KEY_ACCESS (1 << 4)
 #define REDISMODULE_CMD_KEY_UPDATE (1 << 5)
 #define REDISMODULE_CMD_KEY_INSERT (1 << 6)
@@ -204,6 +243,9 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, InfoAddFieldLongLong, (RedisModuleInfoCtx *, const char *, long long))
 
 #define OPTIONAL_API(X)                                                                            \
+    X(int, SetCommandInfo, (RedisModuleCommand *, const RedisModuleCommandInfo *))                 \
+    X(int, ACLCheckKeyPrefixPermissions,                                                           \
+      (RedisModuleUser *, const char *prefix, size_t length, unsigned int flags)) /* Valkey's */   \
     X(int, GetOpenKeyModesAll, (void))                                                             \
     X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
     X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))

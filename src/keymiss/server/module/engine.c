@@ -99,7 +99,6 @@ static void queue_init(Queue *queue, Function *function) {
     list_init(&queue->ready);
     list_init(&queue->taken);
     queue->pending = 0;
-    queue->bytes = 0;
 }
 
 Function *engine_named(const Engine *engine, const char *name, size_t length) {
@@ -442,14 +441,14 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
 
 static void weigh(Engine *engine, Item *item, long long bytes) {
     engine->bytes += bytes;
-    item->queue->bytes += bytes;
+    item->queue->function->bytes += bytes;
 }
 
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
     long long size = (long long)(sizeof(Item) + length);
     /* The mark that events were lost has no key and always finds room: there is one a queue. */
     int full = queue->pending >= queue->function->options.limit ||
-               queue->bytes + size > engine->max_bytes - engine->bytes;
+               queue->function->bytes + size > engine->max_bytes - engine->bytes;
     if (length && full) return NULL;
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);

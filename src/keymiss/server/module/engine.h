@@ -31,7 +31,7 @@
  *
  * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
  * nobody can degrade by choosing keys. Memory is shared by dynamic thresholds (Choudhury and Hahne,
- * 1998): a queue may hold as many bytes as are still free, so that one flood leaves room for the
+ * 1998): a function may hold as many bytes as are still free, so that one flood leaves room for the
  * others. Times are milliseconds of one monotonic clock, which the caller reads. */
 #ifndef KEYMISS_ENGINE_H
 #define KEYMISS_ENGINE_H
@@ -72,13 +72,14 @@ typedef struct Queue {
     List ready;
     List taken;
     long long pending; /* items, ANSWERED ones too */
-    long long bytes;   /* of those items, with their keys and values */
 } Queue;
 
-/* X(name): what is counted for each function, in the order in which it is shown. */
-#define COUNTERS(X)                                                                                \
-    X(hits)                                                                                        \
+/* X(name): what is counted for each function, in the order in which it is shown. Hits are counted
+ * before the server has looked at permissions: shown to everybody, function by function, they would
+ * tell strangers which keys exist. */
+#define COUNTERS_FOR_ALL(X)                                                                        \
     X(misses) X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped)
+#define COUNTERS(X) X(hits) COUNTERS_FOR_ALL(X)
 
 #define COUNTER(name) long long name;
 typedef struct Counters {
@@ -95,6 +96,7 @@ typedef struct Function {
     int clean; /* no value of an older version is stored any more, its workers say */
     Options options;
     Queue queue;
+    long long bytes; /* of all its items, with their keys and values */
     List attachments;
     int workers;           /* attachments that serve the current version */
     long long alone_since; /* when the last worker left, or registration without one */

@@ -114,25 +114,38 @@ static void make_way(const Registration *registration, int db, int from_client) 
     while (!from_client && (other = engine_overlapping(&engine, registration))) forget(other);
 }
 
-/* Who answers for keys must be allowed to read and write them. The server can be asked for keys
- * only, so it is asked for one that nobody can have meant. */
+/* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a
+ * function of this name with other parameters); others are asked for one key that nobody means. */
+static int may_use(RedisModuleCtx *ctx, RedisModuleUser *user, const char *prefix, size_t length,
+                   int needed) {
+    if (api_is_valkey && RM_ACLCheckKeyPrefixPermissions)
+        return RM_ACLCheckKeyPrefixPermissions(user, prefix, length, (unsigned)needed) ==
+               REDISMODULE_OK;
+    char key[MAX_PREFIX_BYTES + RANDOM_ID_BYTES];
+    memcpy(key, prefix, length);
+    RM_GetRandomHexChars(key + length, RANDOM_ID_BYTES);
+    RedisModuleString *some_key = RM_CreateString(ctx, key, length + RANDOM_ID_BYTES);
+    int may = RM_ACLCheckKeyPermissions(user, some_key, needed) == REDISMODULE_OK;
+    RM_FreeString(ctx, some_key);
+    return may;
+}
+
+/* Who answers for keys must be allowed to read and write them; so must who takes the place of a
+ * function that answered for others. */
 static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
     RedisModuleString *name = RM_GetClientUserNameById(ctx, RM_GetClientId(ctx));
     if (!name) return 1; /* a client without a user may do all */
     RedisModuleUser *user = RM_GetModuleUserFromUserName(name);
-    char key[MAX_PREFIX_BYTES + RANDOM_ID_BYTES];
-    memcpy(key, registration->prefix, registration->prefix_length);
-    RM_GetRandomHexChars(key + registration->prefix_length, RANDOM_ID_BYTES);
-    RedisModuleString *some_key =
-        RM_CreateString(ctx, key, registration->prefix_length + RANDOM_ID_BYTES);
+    RM_FreeString(ctx, name);
+    if (!user) return 0;
     int needed = REDISMODULE_CMD_KEY_ACCESS;
     if (registration->options.kind == ON_MISS)
         needed |=
             REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_INSERT | REDISMODULE_CMD_KEY_DELETE;
-    int may = user && RM_ACLCheckKeyPermissions(user, some_key, needed) == REDISMODULE_OK;
-    if (user) RM_FreeModuleUser(user);
-    RM_FreeString(ctx, some_key);
-    RM_FreeString(ctx, name);
+    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
+    int may = may_use(ctx, user, registration->prefix, registration->prefix_length, needed) &&
+              (!same || may_use(ctx, user, same->prefix, same->prefix_length, needed));
+    RM_FreeModuleUser(user);
     return may;
 }
 
@@ -236,7 +249,7 @@ static void list_function(RedisModuleCtx *ctx, const Function *function) {
     fields += list_number(ctx, "workers", function->workers);
     fields += list_number(ctx, "pending", function->queue.pending);
 #define LIST_COUNTER(counter) fields += list_number(ctx, #counter, function->counters.counter);
-    COUNTERS(LIST_COUNTER)
+    COUNTERS_FOR_ALL(LIST_COUNTER)
     RM_ReplySetArrayLength(ctx, fields);
 }
 

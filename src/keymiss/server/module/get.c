@@ -31,6 +31,10 @@
  * Whose permissions
  *   KEYMISS.GET begins with a GET as the client's user: who may not GET a key may not compute it.
  *
+ * Who cannot wait
+ *   In MULTI, in scripts, and where blocking is denied, a miss is nil. Valkey 9.1 does not park a
+ *   connection that is subscribed, which RESP3 allows to GET: BlockClientOnKeys gives no handle.
+ *
  * The race that remains: a client that waits while its key is dropped gets the answer from before
  * the drop. It asked before, too.
  *
@@ -247,12 +251,17 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
     }
 }
 
-static void park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
+static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);
+    if (parked->client) return REDISMODULE_OK;
+    refuse(ctx, item->queue->function, "refused a subscribed connection cannot wait; use another");
+    engine_leave(&engine, &parked->waiter);
+    RM_Free(parked);
+    return REDISMODULE_OK;
 }
 
 static void tell_waiters(Item *item, Outcome outcome) {
@@ -348,6 +357,5 @@ int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     }
     function->counters.misses++;
     item = item_to_wait_for(ctx, function, item, key);
-    if (item) park(ctx, item, &argv[1]);
-    return REDISMODULE_OK;
+    return item ? park(ctx, item, &argv[1]) : REDISMODULE_OK;
 }

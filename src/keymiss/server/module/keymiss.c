@@ -284,6 +284,27 @@ static int create_commands(RedisModuleCtx *ctx) {
     return done;
 }
 
+/* Without this, a user who may only read the keys (%R~) could not compute them. */
+static int declare_reading(RedisModuleCtx *ctx) {
+    if (!RM_GetCommand || !RM_SetCommandInfo) return REDISMODULE_OK;
+    const RedisModuleCommandInfoVersion version = {1, 16, sizeof(RedisModuleCommandKeySpec), 80};
+    RedisModuleCommandKeySpec keys[] = {
+        {.flags = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS,
+         .begin_search = KEY_BEGIN_INDEX,
+         .begin.index = 1,
+         .find_keys = KEY_FIND_RANGE,
+         .find.range = {0, 1, 0}},
+        {0},
+    };
+    const RedisModuleCommandInfo info = {
+        .version = &version,
+        .summary = "Computes the value of a missing function key.",
+        .arity = 2,
+        .key_specs = keys,
+    };
+    return RM_SetCommandInfo(RM_GetCommand(ctx, "KEYMISS.GET"), &info);
+}
+
 static int subscribe(RedisModuleCtx *ctx) {
     int types = REDISMODULE_NOTIFY_GENERIC | REDISMODULE_NOTIFY_STRING | REDISMODULE_NOTIFY_LIST |
                 REDISMODULE_NOTIFY_SET | REDISMODULE_NOTIFY_HASH | REDISMODULE_NOTIFY_ZSET |
@@ -328,8 +349,9 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     own_context = RM_GetDetachedThreadSafeContext(ctx);
     is_replica = (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
     /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
-    if (create_commands(ctx) || RM_RegisterInfoFunc(ctx, on_info) || register_settings(ctx) ||
-        subscribe(ctx) || !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
+    if (create_commands(ctx) || declare_reading(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
+        register_settings(ctx) || subscribe(ctx) ||
+        !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
     return REDISMODULE_OK;
 }

@@ -161,6 +161,8 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     int cannot_wait = flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING);
     if (reply_items(ctx, worker, !block || cannot_wait)) return REDISMODULE_OK;
     worker->parked = RM_BlockClient(ctx, take_reply, take_timeout, NULL, block);
+    if (!worker->parked)
+        return RM_ReplyWithError(ctx, "KEYMISS refused a subscribed connection cannot wait");
     RM_SetDisconnectCallback(worker->parked, take_disconnected);
     return REDISMODULE_OK;
 }
