@@ -20,9 +20,9 @@ EXPECTED = (
     *("KEYMISS ", "UNBLOCKED ", "WRONGTYPE ", "You can't write against a read only"),
     *("Connection closed", "Error ", "Protocol error", "Timeout ", "Background ", "MASTERDOWN "),
     *("command not allowed when used memory",),
-    *("Can't execute", "DENIED", "Command # 1 (DEL"),
+    *("Can't execute", "DENIED", "Command # 1 (DEL", "[Errno 32]", "[Errno 104]"),
 )
-"""How an error that a client may see begins; Error and Timeout are the client library's own."""
+"""How an error that a client may see begins; Error, Timeout and Errno are not the server's."""
 
 
 SETTINGS = [
