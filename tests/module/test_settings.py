@@ -120,10 +120,7 @@ def test_a_list_that_cannot_be_is_refused(settings, value, message):
     assert settings.execute_command("KEYMISS.LIST") == []
 
 
-def test_settings_come_from_the_command_line_and_a_rewritten_file(launch, connect, tmp_path):
-    file = tmp_path / "server.conf"
-    file.write_text("")
-    # A file must come first among the arguments: the server reads the rest over it.
+def test_settings_come_from_the_command_line(launch, connect):
     server = launch("--keymiss.functions", "greet=greet:", "--keymiss.max-key-bytes", "100")
     client = connect(server)
     assert client.config_get("keymiss.max-key-bytes") == {"keymiss.max-key-bytes": "100"}

@@ -92,21 +92,6 @@ def test_a_worker_whose_take_is_unblocked_can_take_again(
     assert asked.result(3) == "one"
 
 
-def test_a_worker_of_a_version_that_was_superseded_gets_nothing(
-    client, new_worker, background, counters, eventually
-):
-    old, new = new_worker(), new_worker()
-    old.serve("echo", "echo:", "VERSION", "1")
-    reply = background(client.get, "echo:1")
-    item = old.take_one()
-    new.serve("echo", "echo:", "VERSION", "2")
-    assert old.answer(item, "old") == 0
-    with pytest.raises(valkey.ResponseError, match="KEYMISS superseded"):
-        old.take()
-    new.answer(new.take_one(), "new")
-    assert reply.result(3) == "new"
-
-
 def test_what_a_worker_leaves_behind_wakes_the_next_one(
     client, server, worker, new_worker, background, counters, eventually
 ):
