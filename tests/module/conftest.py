@@ -190,9 +190,9 @@ class Taken(NamedTuple):
 
 
 class RawWorker:
-    def __init__(self, port: int, **credentials: str) -> None:
+    def __init__(self, port: int, **options: Any) -> None:
         self.client = valkey.Valkey(
-            port=port, single_connection_client=True, decode_responses=True, **credentials
+            port=port, single_connection_client=True, decode_responses=True, **options
         )
 
     def serve(self, name: str = "echo", prefix: str = "echo:", *options: Any) -> Any:
@@ -235,8 +235,8 @@ def raw_worker() -> type[RawWorker]:
 def new_worker(server: EmbeddedServer) -> Iterator[Callable[..., RawWorker]]:
     workers: list[RawWorker] = []
 
-    def make(**credentials: str) -> RawWorker:
-        workers.append(RawWorker(server.port, **credentials))
+    def make(**options: Any) -> RawWorker:
+        workers.append(RawWorker(server.port, **options))
         return workers[-1]
 
     yield make

@@ -36,7 +36,9 @@ def test_other_databases_are_none_of_its_business(server, client, worker, backgr
     assert reply.result(3) == "one"
 
 
-def test_a_flush_between_the_answer_and_its_storing_leaves_nothing(client, worker, server):
+def test_a_flush_between_the_answer_and_its_storing_leaves_nothing(
+    client, worker, server, counters
+):
     with valkey.Valkey(port=server.port, single_connection_client=True) as asker:
         asker.connection.send_command("GET", "echo:1")
         item = worker.take_one()
@@ -46,6 +48,7 @@ def test_a_flush_between_the_answer_and_its_storing_leaves_nothing(client, worke
         assert [link.read_response(), link.read_response()] == [1, "OK"]
         assert asker.connection.read_response() == b"old"
     assert not client.exists("echo:1")
+    assert (counters()["answered"], counters()["failed"]) == (1, 0)
 
 
 @pytest.mark.parametrize("command", ["FLUSHALL", "SWAPDB 0 5"])

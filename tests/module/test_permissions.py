@@ -121,6 +121,31 @@ def test_a_worker_serves_only_keys_that_it_may_read_and_write(
         client.execute_command("ACL", "DELUSER", "limited")
 
 
+@pytest.mark.only("valkey")
+@pytest.mark.parametrize(("database", "may"), [("db=1", True), ("db=0", False)])
+def test_a_worker_serves_only_databases_that_it_may_use(server, client, new_worker, database, may):
+    commands = [f"+keymiss.{name}" for name in ("serve", "take", "answer", "fail")]
+    client.execute_command(
+        "ACL", "SETUSER", "limited", "reset", "on", ">l", "~echo:*", database, *commands,
+        "+client|id", "+select",
+    )  # fmt: skip
+    worker = new_worker(username="limited", password="l")
+    try:
+        if may:
+            worker.client.execute_command("SELECT", 1)
+            worker.serve("echo", "echo:", "ON", "MISS")
+            return
+        other = new_worker(db=1)
+        other.serve("echo", "echo:", "ON", "MISS")
+        other.die()
+        # It would displace what nobody serves any more.
+        with pytest.raises(valkey.ResponseError, match="KEYMISS denied"):
+            worker.serve("echo", "echo:", "ON", "MISS")
+    finally:
+        worker.die()
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
 def test_answers_are_stored_with_the_servers_own_rights(
     server, users, client, worker, background, eventually
 ):

@@ -121,6 +121,7 @@ def test_forgetting_a_function_tells_those_who_wait(
     with pytest.raises(valkey.ResponseError, match="KEYMISS forgotten"):
         reply.result(3)
     assert client.get("echo:1") is None
+    assert counters()["failed"] == 1
 
 
 @pytest.fixture

@@ -120,6 +120,8 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_CMD_KEY_INSERT (1 << 6)
 #define REDISMODULE_CMD_KEY_DELETE (1 << 7)
 
+#define ACL_DENIED_DATABASE 4 /* Valkey 9.1 */
+
 #define REDISMODULE_READ (1 << 0)
 #define REDISMODULE_OPEN_KEY_NOTOUCH (1 << 16)  /* leave LRU and LFU alone */
 #define REDISMODULE_OPEN_KEY_NONOTIFY (1 << 17) /* no keymiss event */
@@ -246,6 +248,9 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, SetCommandInfo, (RedisModuleCommand *, const RedisModuleCommandInfo *))                 \
     X(int, ACLCheckKeyPrefixPermissions,                                                           \
       (RedisModuleUser *, const char *prefix, size_t length, unsigned int flags)) /* Valkey's */   \
+    X(int, ACLCheckPermissions,                                                                    \
+      (RedisModuleUser *, RedisModuleString * *argv, int argc, int db,                             \
+       int *denied)) /* Valkey 9.1 */                                                              \
     X(int, GetOpenKeyModesAll, (void))                                                             \
     X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
     X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))

@@ -271,9 +271,6 @@ void engine_forget(Engine *engine, Function *function, List *lost) {
     while (!list_empty(&function->attachments))
         detach(engine, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
     engine_drain(engine, function, lost);
-#define ADD(counter) engine->forgotten.counter += function->counters.counter;
-    COUNTERS(ADD)
-#undef ADD
     engine->functions[function->slot] = NULL;
     functions_changed(engine);
     FOR_EACH(&engine->workers, worker, Worker, node) {
@@ -281,7 +278,12 @@ void engine_forget(Engine *engine, Function *function, List *lost) {
     }
 }
 
-void engine_free_function(Engine *engine, Function *function) { engine->release(function); }
+void engine_free_function(Engine *engine, Function *function) {
+#define ADD(counter) engine->forgotten.counter += function->counters.counter;
+    COUNTERS(ADD)
+#undef ADD
+    engine->release(function);
+}
 
 /* ---- workers ---- */
 

@@ -171,7 +171,8 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
 int engine_updates(const Function *function, const Registration *registration, int db);
 /* Another function whose prefix overlaps, or NULL. */
 Function *engine_overlapping(const Engine *engine, const Registration *registration);
-/* Takes the function out, with its attachments; its items go to `lost`. Follow with engine_free. */
+/* Takes the function out, with its attachments; its items go to `lost`. The caller deals with them,
+ * and then frees the function. */
 void engine_forget(Engine *engine, Function *function, List *lost);
 void engine_free_function(Engine *engine, Function *function);
 /* Moves all items of the function's own queue to `lost`. */

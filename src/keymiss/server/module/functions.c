@@ -108,25 +108,44 @@ static void forget(Function *function) {
 
 static void make_way(const Registration *registration, int db, int from_client) {
     Function *same = engine_named(&engine, registration->name, strlen(registration->name));
-    if (same && !engine_updates(same, registration, db) && !(from_client && same->workers))
-        forget(same);
+    /* A client displaces only what nobody serves; the engine says what is wrong with the rest. */
+    if (from_client && ((same && same->workers) || engine_overlapping(&engine, registration)))
+        return;
+    if (same && !engine_updates(same, registration, db)) forget(same);
     Function *other;
-    while (!from_client && (other = engine_overlapping(&engine, registration))) forget(other);
+    while ((other = engine_overlapping(&engine, registration))) forget(other);
 }
 
 /* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a
- * function of this name with other parameters); others are asked for one key that nobody means. */
+ * function of this name with other parameters); others are asked for two keys that nobody means,
+ * which have nothing in common behind the prefix. */
 static int may_use(RedisModuleCtx *ctx, RedisModuleUser *user, const char *prefix, size_t length,
                    int needed) {
     if (api_is_valkey && RM_ACLCheckKeyPrefixPermissions)
         return RM_ACLCheckKeyPrefixPermissions(user, prefix, length, (unsigned)needed) ==
                REDISMODULE_OK;
-    char key[MAX_PREFIX_BYTES + RANDOM_ID_BYTES];
+    char key[MAX_PREFIX_BYTES + 1 + RANDOM_ID_BYTES];
     memcpy(key, prefix, length);
-    RM_GetRandomHexChars(key + length, RANDOM_ID_BYTES);
-    RedisModuleString *some_key = RM_CreateString(ctx, key, length + RANDOM_ID_BYTES);
-    int may = RM_ACLCheckKeyPermissions(user, some_key, needed) == REDISMODULE_OK;
-    RM_FreeString(ctx, some_key);
+    RM_GetRandomHexChars(key + length + 1, RANDOM_ID_BYTES);
+    int may = 1;
+    for (int probe = 0; probe < 2 && may; probe++) {
+        key[length] = probe ? '\xff' : '\0';
+        RedisModuleString *some_key = RM_CreateString(ctx, key, length + 1 + RANDOM_ID_BYTES);
+        may = RM_ACLCheckKeyPermissions(user, some_key, needed) == REDISMODULE_OK;
+        RM_FreeString(ctx, some_key);
+    }
+    return may;
+}
+
+/* Whether a user may use the keys of a database, which Valkey 9.1 can forbid. It is asked of a
+ * command with a key; what else forbids that command to a worker does not matter. */
+static int may_select(RedisModuleCtx *ctx, RedisModuleUser *user, int db) {
+    if (!api_is_valkey || !RM_ACLCheckPermissions) return 1;
+    RedisModuleString *command[] = {RM_CreateString(ctx, "GET", 3), RM_CreateString(ctx, "k", 1)};
+    int denied = 0;
+    int may = RM_ACLCheckPermissions(user, command, 2, db, &denied) == REDISMODULE_OK ||
+              denied != ACL_DENIED_DATABASE;
+    for (int i = 0; i < 2; i++) RM_FreeString(ctx, command[i]);
     return may;
 }
 
@@ -143,8 +162,10 @@ static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
         needed |=
             REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_INSERT | REDISMODULE_CMD_KEY_DELETE;
     const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
-    int may = may_use(ctx, user, registration->prefix, registration->prefix_length, needed) &&
-              (!same || may_use(ctx, user, same->prefix, same->prefix_length, needed));
+    int may = may_select(ctx, user, RM_GetSelectedDb(ctx)) &&
+              may_use(ctx, user, registration->prefix, registration->prefix_length, needed) &&
+              (!same || (may_select(ctx, user, same->db) &&
+                         may_use(ctx, user, same->prefix, same->prefix_length, needed)));
     RM_FreeModuleUser(user);
     return may;
 }
@@ -163,9 +184,6 @@ int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (from_client && !may_serve(ctx, &registration))
         return RM_ReplyWithError(ctx, "KEYMISS denied this user may not read and write the keys "
                                       "under that prefix");
-
-    if (from_client && engine_overlapping(&engine, &registration))
-        return reply_wrong(ctx, "prefix overlaps that of another function; see KEYMISS.LIST");
     int db = RM_GetSelectedDb(ctx);
     make_way(&registration, db, from_client);
     Function *function = engine_named(&engine, registration.name, strlen(registration.name));

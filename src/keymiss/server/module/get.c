@@ -12,8 +12,8 @@
  *   - Its Parked structure belongs to the server's blocked client, which frees it exactly once,
  *     through forget_parked, whatever ended the wait. The engine only links the Waiter inside it.
  *   - UnblockClient runs on_unblock, on Valkey at once, on Redis 8 at the end of the loop's turn.
- * So a Parked holds its outcome, with a reference of its own. An on_unblock that finds none is the
- *     server's own timeout.
+ *     A Parked therefore holds its outcome, with a reference of its own. An on_unblock that finds
+ *     none is the server's own timeout.
  *   - A computed value is stored after the replies have left, with NX. Stored any sooner, it would
  *     send a tracking client its invalidation before its value, and leave it with a stale copy. The
  *     server hands the replies over at the end of the loop's turn, and frees the Parked structures
@@ -251,17 +251,18 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
     }
 }
 
+/* 0 when the client has been refused instead. */
 static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);
-    if (parked->client) return REDISMODULE_OK;
+    if (parked->client) return 1;
     refuse(ctx, item->queue->function, "refused a subscribed connection cannot wait; use another");
     engine_leave(&engine, &parked->waiter);
     RM_Free(parked);
-    return REDISMODULE_OK;
+    return 0;
 }
 
 static void tell_waiters(Item *item, Outcome outcome) {
@@ -278,8 +279,8 @@ void fail_item(Item *item, const char *error) {
     RedisModuleString *text = RM_CreateString(NULL, error, strlen(error));
     tell_waiters(item, (Outcome){FAILURE, text});
     RM_FreeString(NULL, text);
-    if (item->state != ANSWERED) item->queue->function->counters.failed++;
-    if (item->value) RM_FreeString(NULL, item->value);
+    if (item->value) RM_FreeString(NULL, item->value); /* it has been counted as answered */
+    else item->queue->function->counters.failed++;
     engine_discard(&engine, item);
 }
 
@@ -328,10 +329,7 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
     if (!item) {
         function->counters.busy++;
         refuse(ctx, function, "busy too many keys wait; try again later");
-        return NULL;
     }
-    wake_worker(&function->queue);
-    if (!function->workers) watch_the_clock();
     return item;
 }
 
@@ -350,12 +348,16 @@ int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return redirect(ctx, function, argv[1]);
 
     Text key = text_of(argv[1]);
-    Item *item = engine_find(&engine, &function->queue, key.bytes, key.length);
-    if (item && item->state == ANSWERED) {
+    Item *known = engine_find(&engine, &function->queue, key.bytes, key.length);
+    if (known && known->state == ANSWERED) {
         function->counters.hits++;
-        return RM_ReplyWithString(ctx, item->value);
+        return RM_ReplyWithString(ctx, known->value);
     }
     function->counters.misses++;
-    item = item_to_wait_for(ctx, function, item, key);
-    return item ? park(ctx, item, &argv[1]) : REDISMODULE_OK;
+    Item *item = item_to_wait_for(ctx, function, known, key);
+    if (item && park(ctx, item, &argv[1]) && !known) {
+        wake_worker(&function->queue);
+        if (!function->workers) watch_the_clock();
+    }
+    return REDISMODULE_OK;
 }

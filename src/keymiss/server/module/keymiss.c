@@ -160,9 +160,11 @@ static void on_fork(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
 static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event, (void)data;
     is_replica = subevent == SUBEVENT_NOW_REPLICA;
-    /* Workers that have stayed have not heard what came from the primary. */
-    if (!is_replica) events_were_lost(-1);
-    if (!is_replica) return;
+    if (!is_replica) {
+        /* Workers that have stayed have not heard what came from the primary. */
+        events_were_lost(-1);
+        return;
+    }
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
         if (engine.functions[slot])
             drain(engine.functions[slot], "replica the server became a replica while you waited");
