@@ -21,6 +21,10 @@ def write(folder, name, text):
     (folder / name).write_text(text, encoding="utf-8")
 
 
+def open_corpus_keys(raw, document):
+    return create_corpus(raw).keys(document)
+
+
 def test_a_document_is_a_hash_of_sentences_and_a_hash_of_facts(client, raw, tmp_path):
     write(tmp_path, "a:1.txt", "The title\n\nOne {x}.  Two: é.")
     report = ingest(raw, [tmp_path])
@@ -66,6 +70,22 @@ def test_an_id_that_two_files_claim_is_a_problem(client, raw, tmp_path):
     report = ingest(raw, [tmp_path])
     assert report.stored == 1
     assert "the id 'a' is taken by" in report.problems[0]
+
+
+def test_an_id_that_two_lines_claim_is_a_problem(client, raw, tmp_path):
+    write(tmp_path, "a.jsonl", '{"id": "a", "text": "One."}\n{"id": "a", "text": "Two."}\n')
+    report = ingest(raw, [tmp_path, tmp_path / "a.jsonl"])
+    assert (report.stored, len(report.problems)) == (1, 1)
+    assert client.hvals(open_corpus(raw).keys("a").sentences) == ["One."]
+
+
+def test_a_key_of_another_program_is_a_problem_of_its_document_only(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One.")
+    write(tmp_path, "b.txt", "Two.")
+    client.set(open_corpus_keys(raw, "a").bucket, "mine")
+    report = ingest(raw, [tmp_path])
+    assert report.stored == 1
+    assert "the document 'a': WRONGTYPE" in report.problems[0]
 
 
 def test_an_id_that_is_too_long_is_a_problem(client, raw, tmp_path):

@@ -29,17 +29,24 @@ Read = Document | BadInput
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """The files to ingest, each with the id that it has when its content names none.
+    """The files to ingest, each once, with the id that it has when its content names none.
 
     Folders are searched for all known endings; a file's id is its path below the folder.
     """
+    seen: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in READERS and file.is_file():
-                    yield file, file.relative_to(path).with_suffix("").as_posix()
+            files = [
+                (file, file.relative_to(path).with_suffix("").as_posix())
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in READERS and file.is_file()
+            ]
         else:
-            yield path, path.stem
+            files = [(path, path.stem)]
+        for file, default_id in files:
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file, default_id
 
 
 def read_file(path: Path, default_id: str) -> Iterator[Read]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import valkey
 from valkey.exceptions import ResponseError
@@ -14,7 +17,6 @@ from keymiss.errors import BadInput, SetupError, Unavailable
 from keymiss.server.keys import CORPUS, SLOTS, DocumentKeys, document_keys
 
 DEFAULT_BUCKETS = 1024
-DROP_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,51 +69,117 @@ def create_corpus(client: valkey.Valkey, buckets: int = DEFAULT_BUCKETS) -> Corp
     return open_corpus(client)
 
 
-def stored_hash(client: valkey.Valkey, keys: DocumentKeys) -> str | None:
-    """The content hash of the stored document, None when there is none."""
-    value: bytes | None = client.hget(keys.article, "hash")
-    return value.decode() if value is not None else None
+_DROP_NOTED = """
+local noted = redis.call('ZRANGE', KEYS[1], 0, -1)
+for first = 1, #noted, 1000 do
+  redis.call('KEYMISS.DROP', unpack(noted, first, math.min(first + 999, #noted)))
+end
+redis.call('DEL', KEYS[1])
+"""
+"""Drops the computed answers that depend on a document, as part of the document's transaction.
+
+A worker notes a key in `answers:DOC` before it reads the text. What was computed from the old text is
+noted by the time the text changes, in a worker's hands or not; a note that comes later belongs to the
+new text. As a script it runs between MULTI and EXEC, so that no kill can come between text and drop.
+"""
 
 
-def write_document(client: valkey.Valkey, keys: DocumentKeys, document: Document) -> int:
-    """Writes a document in one transaction, replacing what was there, and returns its sentences.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document and what is to be written for it."""
+
+    document: Document
+    keys: DocumentKeys
+    content_hash: str
+    sentences: tuple[str, ...]
+
+
+def prepare(corpus: Corpus, document: Document) -> Prepared:
+    """Cuts a document into sentences.
 
     Raises:
-        BadInput: no sentence was found in it.
+        BadInput: its id cannot be part of a key, or no sentence was found in it.
     """
-    sentences = split_sentences(document.paragraphs)
+    keys = corpus.keys(document.id)
+    sentences = tuple(split_sentences(document.paragraphs))
     if not sentences:
         raise BadInput(f"the document {document.id!r} has no sentence")
-    pipeline = client.pipeline(transaction=True)
-    pipeline.delete(keys.sentences, keys.article)
-    pipeline.hset(keys.sentences, mapping=dict(enumerate(sentences)))
-    pipeline.sadd(keys.bucket, keys.document)
-    pipeline.hset(
-        keys.article,
-        mapping={
-            "title": document.title,
-            "year": document.year,
-            "source": document.source,
-            "sentences": len(sentences),
-            "hash": document.content_hash(SPLITTER),
-        },
-    )
-    pipeline.execute()
-    drop_answers(client, keys)
-    return len(sentences)
+    return Prepared(document, keys, document.content_hash(SPLITTER), sentences)
 
 
-def drop_answers(client: valkey.Valkey, keys: DocumentKeys) -> None:
-    """Drops the computed answers that depend on the document.
+def stored_hashes(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[str | None]:
+    """The content hashes of stored documents, None for those that are not there."""
+    pipeline = client.pipeline(transaction=False)
+    for each in keys:
+        pipeline.hget(each.article, "hash")
+    # Another program's key of another type is no document of ours; writing it will say so.
+    return [
+        reply.decode() if isinstance(reply, bytes) else None
+        for reply in pipeline.execute(raise_on_error=False)
+    ]
 
-    A worker notes a key here before it reads the text. This runs after the text was written, so
-    whatever was computed from the old text is noted, in a worker's hands or not. Dropping a key
-    and its note is one step: a note that a worker adds afterwards belongs to the new text.
+
+def write_documents(
+    client: valkey.Valkey, documents: Sequence[Prepared]
+) -> list[ResponseError | None]:
+    """Writes documents, each in a transaction of its own, and what went wrong with each.
+
+    A document replaces what was there under its id, and the answers that were computed from that
+    are dropped. Its content hash is written last.
     """
-    noted: list[bytes] = client.zrange(keys.answers, 0, -1)
-    for start in range(0, len(noted), DROP_BATCH):
-        batch = noted[start : start + DROP_BATCH]
-        pipeline = client.pipeline(transaction=True)
-        pipeline.execute_command("KEYMISS.DROP", *batch)
-        pipeline.zrem(keys.answers, *batch)
-        pipeline.execute()
+    pipeline = client.pipeline(transaction=False)
+    for one in documents:
+        pipeline.execute_command("MULTI")
+        pipeline.execute_command("UNLINK", one.keys.sentences, one.keys.article)
+        numbered = [part for pair in enumerate(one.sentences) for part in pair]
+        pipeline.execute_command("HSET", one.keys.sentences, *numbered)
+        pipeline.execute_command("SADD", one.keys.bucket, one.keys.document)
+        pipeline.execute_command("EVAL", _DROP_NOTED, 1, one.keys.answers)
+        facts = {
+            "title": one.document.title,
+            "year": one.document.year,
+            "source": one.document.source,
+            "sentences": len(one.sentences),
+            "hash": one.content_hash,
+        }
+        pipeline.execute_command("HSET", one.keys.article, *itertools.chain(*facts.items()))
+        pipeline.execute_command("EXEC")
+    return _transaction_errors(pipeline.execute(raise_on_error=False), 7)
+
+
+def forget_documents(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[bool]:
+    """Deletes documents and the answers that were computed from them; whether each was there."""
+    pipeline = client.pipeline(transaction=False)
+    for each in keys:
+        pipeline.execute_command("MULTI")
+        pipeline.execute_command("DEL", each.article, each.sentences)
+        pipeline.execute_command("SREM", each.bucket, each.document)
+        pipeline.execute_command("EVAL", _DROP_NOTED, 1, each.answers)
+        pipeline.execute_command("EXEC")
+    replies = pipeline.execute(raise_on_error=False)
+    for error in _transaction_errors(replies, 5):
+        if error is not None:
+            raise error
+    return [bool(executed[0]) for executed in replies[4::5]]
+
+
+def _transaction_errors(replies: list[Any], commands: int) -> list[ResponseError | None]:
+    """The first error of each of the transactions, which have so many commands each."""
+    return [
+        next(
+            (
+                reply
+                for reply in _flattened(replies[start : start + commands])
+                if isinstance(reply, ResponseError)
+            ),
+            None,
+        )
+        for start in range(0, len(replies), commands)
+    ]
+
+
+def _flattened(replies: list[Any]) -> Iterator[Any]:
+    executed = replies[-1]
+    # What a command in the transaction met says more than EXEC's "discarded because of".
+    yield from executed if isinstance(executed, list) else ()
+    yield from replies
