@@ -78,9 +78,9 @@ redis.call('DEL', KEYS[1])
 """
 """Drops the computed answers that depend on a document, as part of the document's transaction.
 
-A worker notes a key in `answers:DOC` before it reads the text. What was computed from the old text is
-noted by the time the text changes, in a worker's hands or not; a note that comes later belongs to the
-new text. As a script it runs between MULTI and EXEC, so that no kill can come between text and drop.
+A worker notes a key in `answers:DOC` before it reads the text. What was computed from the old text
+is noted by the time the text changes, in a worker's hands or not; a note that comes later belongs
+to the new text. As a script it runs between MULTI and EXEC: no kill can come between text and drop.
 """
 
 

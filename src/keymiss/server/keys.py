@@ -21,6 +21,9 @@ SLOTS = 16384
 CORPUS = "corpus"
 SENTENCES = "sentence:"
 ARTICLES = "article_id:"
+TOKENS = "tokenized:"
+ANSWERS = "answers:"
+BUCKETS = "documents:"
 FIND = "find{"
 QA = "qa{"
 BERTQA = "bertqa{"
@@ -39,6 +42,10 @@ _ANSWER = re.compile(
 )
 _FIND = re.compile(r"find\{(?P<tag>[^{}:]+)\}_(?P<question>.*)", re.DOTALL)
 _OF_DOCUMENT = re.compile(r"[a-z_]+:(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}")
+_TOKENS = re.compile(
+    r"tokenized:(?P<fingerprint>[^{}:]+):(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}"
+)
+_BUCKET = re.compile(r"documents:\{(?P<tag>[^{}:]+)\}")
 
 
 def crc16(data: bytes) -> int:
@@ -112,12 +119,16 @@ class DocumentKeys:
     @property
     def answers(self) -> str:
         """Sorted set: computed keys that depend on the document, by expiry."""
-        return f"answers:{self.document}:{{{self.tag}}}"
+        return f"{ANSWERS}{self.document}:{{{self.tag}}}"
 
     @property
     def bucket(self) -> str:
         """Set: the documents of the bucket."""
-        return f"documents:{{{self.tag}}}"
+        return f"{BUCKETS}{{{self.tag}}}"
+
+    def tokens(self, fingerprint: str) -> str:
+        """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
+        return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
 
     def sentence(self, number: int) -> str:
         """The name of a sentence, as in the article: `DOC:{TAG}:N`."""
@@ -132,9 +143,21 @@ def document_keys(document: str, buckets: int) -> DocumentKeys:
 
 
 def parse_document_key(key: str) -> DocumentKeys | None:
-    """The document that an `article_id:` or `sentence:` key belongs to, None for other keys."""
+    """The document of an `article_id:`, `sentence:` or `answers:` key, None for other keys."""
     match = _OF_DOCUMENT.fullmatch(key)
     return DocumentKeys(match["document"], match["tag"]) if match else None
+
+
+def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
+    """The tokenizer's fingerprint and the document of a `tokenized:` key, None for other keys."""
+    match = _TOKENS.fullmatch(key)
+    return (match["fingerprint"], DocumentKeys(match["document"], match["tag"])) if match else None
+
+
+def parse_bucket_key(key: str) -> str | None:
+    """The tag of a `documents:` key, None for other keys."""
+    match = _BUCKET.fullmatch(key)
+    return match["tag"] if match else None
 
 
 @dataclass(frozen=True, slots=True)

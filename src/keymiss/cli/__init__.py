@@ -1,0 +1,27 @@
+"""The commands a person types."""
+
+from __future__ import annotations
+
+import sys
+
+import valkey
+from rich.text import Text
+
+from keymiss.cli import asking, corpus, running
+from keymiss.cli.terminal import EXIT_FAILED, app, err
+from keymiss.errors import KeymissError, SetupError
+from keymiss.stack import EXIT_SETUP
+
+__all__ = ["app", "asking", "corpus", "main", "running"]
+
+
+def main() -> None:
+    """Runs a command; what can be explained is one line and a status, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except KeymissError as error:
+        err.print(Text(f"keymiss: {error}"), soft_wrap=True)
+        sys.exit(EXIT_SETUP if isinstance(error, SetupError) else EXIT_FAILED)
+    except valkey.ValkeyError as error:
+        err.print(Text(f"keymiss: the Valkey server cannot be used: {error}"), soft_wrap=True)
+        sys.exit(EXIT_FAILED)

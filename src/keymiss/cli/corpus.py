@@ -1,0 +1,122 @@
+"""Commands for the stored documents: ingest, forget, corpus."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from keymiss.cli.terminal import DEFAULT_URL, EXIT_FAILED, AsJson, Url, app, connect, err, out
+from keymiss.corpus.formats import find_files
+from keymiss.corpus.ingest import Report, ingest
+from keymiss.corpus.status import read_status
+from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.verify import Damage, repair, verify
+
+corpus_app = typer.Typer(help="Look after the stored documents.", no_args_is_help=True)
+app.add_typer(corpus_app, name="corpus")
+
+
+@app.command("ingest")
+def ingest_command(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders: CORD-19 .json, .jsonl, .md, .txt.")
+    ],
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Store documents; those that cannot be read are reported and left out.
+
+    What is stored already and has not changed is left alone, so an ingest may be repeated.
+    """
+    total = sum(1 for _ in find_files(paths))
+    with connect(url) as client, _progress() as progress:
+        task = progress.add_task("ingest", total=total)
+        report = ingest(client, paths, lambda path: progress.advance(task))
+    if as_json:
+        print(json.dumps(asdict(report)))
+    else:
+        for problem in report.problems:
+            err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
+        out.print(_summary(report), highlight=False)
+    if report.problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def forget(
+    documents: Annotated[list[str], typer.Argument(help="Ids of documents.")],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete documents, and the answers that were computed from them."""
+    with connect(url) as client:
+        corpus = open_corpus(client)
+        found = forget_documents(client, [corpus.keys(document) for document in documents])
+    for document, there in zip(documents, found, strict=True):
+        if not there:
+            err.print(Text(f"there is no document {document!r}", style="yellow"), soft_wrap=True)
+    out.print(f"{sum(found)} documents forgotten", highlight=False)
+    if not all(found):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@corpus_app.command("status")
+def corpus_status(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Say what the corpus holds, and how far the tokens and the index have followed."""
+    with connect(url) as client:
+        status = asdict(read_status(client))
+    if as_json:
+        print(json.dumps(status))
+        return
+    for name, value in status.items():
+        out.print(f"{name.replace('_', ' '):>18}  {value}", highlight=False)
+
+
+@corpus_app.command("verify")
+def corpus_verify(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Check every key of the corpus; exit 1 when something is damaged."""
+    with connect(url) as client:
+        damages = verify(client)
+    if as_json:
+        print(json.dumps([asdict(damage) for damage in damages]))
+    else:
+        _print_damages(damages)
+    if damages:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@corpus_app.command("repair")
+def corpus_repair(url: Url = DEFAULT_URL) -> None:
+    """Mend what `corpus verify` finds. Documents that are not whole are forgotten."""
+    with connect(url) as client:
+        damages = verify(client)
+        _print_damages(damages)
+        repair(client, damages)
+    if damages:
+        out.print(f"{len(damages)} mended", highlight=False)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
+
+
+def _summary(report: Report) -> str:
+    rate = report.sentences / report.seconds if report.seconds else 0
+    return (
+        f"{report.stored} documents stored with {report.sentences} sentences "
+        f"({rate:,.0f} a second), "
+        f"{report.unchanged} unchanged, {len(report.problems)} left out"
+    )
+
+
+def _print_damages(damages: list[Damage]) -> None:
+    for damage in damages:
+        out.print(Text(f"{damage.key} {damage.wrong}", style="yellow"), soft_wrap=True)
+    if not damages:
+        out.print("nothing is damaged")

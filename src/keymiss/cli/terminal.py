@@ -1,0 +1,81 @@
+"""What the commands share: the application, options, and how it all looks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import valkey
+from rich.console import Console
+from rich.text import Text
+from valkey.connection import parse_url
+
+from keymiss.answers.asking import Answer, Answers
+from keymiss.errors import SetupError, Unavailable
+from keymiss.server.embedded import LOOPBACK
+
+DEFAULT_PORT = 6390
+DEFAULT_HTTP_PORT = 8390
+EXIT_FAILED = 1
+
+app = typer.Typer(help="Look after the stored documents.", no_args_is_help=True)
+app = typer.Typer(
+    help="Answers questions from text that lives in Valkey.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+
+def checked_url(url: str | None) -> str | None:
+    try:
+        if url is not None:
+            parse_url(url)
+    except ValueError as error:
+        raise SetupError(f"{url!r} is no server's URL: {error}") from None
+    return url
+
+
+Url = Annotated[
+    str,
+    typer.Option(
+        envvar="KEYMISS_URL", help="The Valkey server, valkey://host:port.", callback=checked_url
+    ),
+]
+Model = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
+HttpPort = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Demo = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles.")]
+DEFAULT_URL = f"valkey://{LOOPBACK}:{DEFAULT_PORT}"
+
+
+def connect(url: str) -> valkey.Valkey:
+    try:
+        client = valkey.Valkey.from_url(url)
+        client.ping()
+    except valkey.ConnectionError as error:
+        raise Unavailable(
+            f"no Valkey server at {url}: {error}; start one with `keymiss serve`"
+        ) from None
+    return client
+
+
+def print_answers(question: str, answers: Answers, seconds: float, most: int = 5) -> None:
+    out.print(Text(f"\n{question}", style="bold"), soft_wrap=True)
+    if not answers.answers:
+        out.print("  no answer in the corpus")
+    for number, answer in enumerate(answers.answers[:most], start=1):
+        out.print(Text(f"{number}. {answer.text}", style="green"), soft_wrap=True)
+        out.print(_place(answer), soft_wrap=True)
+    note = "" if answers.complete else ", incomplete"
+    out.print(f"   [dim]{1000 * seconds:.0f} ms{note}[/dim]", highlight=False)
+
+
+def _place(answer: Answer) -> Text:
+    text = Text(f"   {answer.sentence_text}", style="default")
+    text.stylize("bold underline green", 3 + answer.start, 3 + answer.end)
+    text.append(f"\n   {answer.title}, {answer.sentence}", style="dim")
+    return text

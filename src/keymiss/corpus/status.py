@@ -1,0 +1,53 @@
+"""What a corpus holds, in figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import valkey
+
+from keymiss.corpus.store import open_corpus
+from keymiss.corpus.survey import survey
+from keymiss.server.keys import CORPUS, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counts of one server. Bytes are Valkey's `used_memory_dataset`."""
+
+    documents: int
+    sentences: int
+    with_tokens: int
+    """Documents that a worker has tokenised."""
+    cached_answers: int
+    buckets: int
+    splitter: str
+    dataset_bytes: int
+
+
+def read_status(client: valkey.Valkey) -> Status:
+    """Walks all keys and counts.
+
+    Raises:
+        Unavailable: there is no corpus.
+    """
+    corpus = open_corpus(client)
+    documents = survey(client).documents
+    pipeline = client.pipeline(transaction=False)
+    for document, keys in documents.items():
+        if keys.article:
+            pipeline.hget(document.article, "sentences")
+    counts = [int(reply) for reply in pipeline.execute(raise_on_error=False) if _is_count(reply)]
+    return Status(
+        documents=sum(keys.article for keys in documents.values()),
+        sentences=sum(counts),
+        with_tokens=sum(bool(keys.tokens) for keys in documents.values()),
+        cached_answers=sum(len(keys.cached) for keys in documents.values()),
+        buckets=corpus.buckets,
+        splitter=decode(client.hget(CORPUS, "splitter") or b""),
+        dataset_bytes=int(client.info("memory")["used_memory_dataset"]),
+    )
+
+
+def _is_count(reply: object) -> bool:
+    return isinstance(reply, bytes) and reply.isdigit()

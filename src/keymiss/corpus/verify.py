@@ -1,0 +1,154 @@
+"""Whether a corpus is as it should be, key by key, and mending what is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+import valkey
+
+from keymiss.corpus.store import Corpus, forget_documents, open_corpus
+from keymiss.corpus.survey import PIPELINE, Keys, survey
+from keymiss.errors import BadInput
+from keymiss.server.keys import DocumentKeys, encode, unescape
+
+SETTLING_SECONDS = 1.0
+"""What is written while we look may seem damaged: only what stays so for this long is."""
+
+Mend = Literal["delete", "drop", "list", "unlist", "forget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What is wrong with a key, and how it is mended.
+
+    `delete` and `drop` remove a key that nothing belongs to, or an answer that may be stale; `list`
+    and `unlist` correct the bucket's set; `forget` removes a document that is not whole, which has
+    to be ingested again.
+    """
+
+    key: str
+    wrong: str
+    mend: Mend
+    document: DocumentKeys | None = None
+
+
+def verify(client: valkey.Valkey) -> list[Damage]:
+    """What is damaged: documents that are not whole, keys of documents that are gone, tokens and
+    cached answers that are not of the document's present text.
+
+    Raises:
+        Unavailable: there is no corpus.
+    """
+    damages = _look(client)
+    if damages:
+        time.sleep(SETTLING_SECONDS)
+        still = set(_look(client))
+        damages = [damage for damage in damages if damage in still]
+    return damages
+
+
+def repair(client: valkey.Valkey, damages: Iterable[Damage]) -> None:
+    """Mends what `verify` found."""
+    for damage in damages:
+        key = encode(damage.key)
+        if damage.mend == "delete":
+            client.unlink(key)
+        elif damage.mend == "drop":
+            client.execute_command("KEYMISS.DROP", key)
+        elif damage.document is not None:
+            if damage.mend == "list":
+                client.sadd(damage.document.bucket, damage.document.document)
+            elif damage.mend == "unlist":
+                client.srem(damage.document.bucket, damage.document.document)
+            else:
+                forget_documents(client, [damage.document])
+
+
+def _look(client: valkey.Valkey) -> list[Damage]:
+    corpus = open_corpus(client)
+    seen = survey(client)
+    damages = [
+        Damage(key, "is no key that keymiss writes", "delete") for key in sorted(seen.strange)
+    ]
+    whole = []
+    for document, keys in sorted(seen.documents.items(), key=lambda item: item[0].article):
+        if keys.article and keys.sentences and _in_its_bucket(corpus, document):
+            whole.append((document, keys))
+        else:
+            damages.extend(_remains(document, keys))
+    rest = iter(whole)
+    while some := list(islice(rest, PIPELINE)):
+        damages.extend(_compare(client, some))
+    return damages
+
+
+def _in_its_bucket(corpus: Corpus, document: DocumentKeys) -> bool:
+    try:
+        return corpus.keys(unescape(document.document)) == document
+    except BadInput:
+        return False
+
+
+def _remains(document: DocumentKeys, keys: Keys) -> Iterator[Damage]:
+    """All keys of a document that is not whole, or is gone."""
+    wrong = "belongs to no document"
+    if keys.article:
+        yield Damage(document.article, "is no whole document; ingest it again", "forget", document)
+    elif keys.sentences:
+        yield Damage(document.sentences, wrong, "forget", document)
+    if keys.listed and not keys.article:
+        yield Damage(document.bucket, f"names {document.document!r}", "unlist", document)
+    if keys.answers:
+        yield Damage(document.answers, wrong, "delete")
+    for fingerprint in keys.tokens:
+        yield Damage(document.tokens(fingerprint), wrong, "delete")
+    for key in keys.cached:
+        yield Damage(key, wrong, "drop")
+
+
+def _compare(
+    client: valkey.Valkey, documents: Sequence[tuple[DocumentKeys, Keys]]
+) -> Iterator[Damage]:
+    pipeline = client.pipeline(transaction=False)
+    for document, keys in documents:
+        pipeline.hmget(document.article, "hash", "sentences")
+        pipeline.hkeys(document.sentences)
+        pipeline.zrange(document.answers, 0, -1)
+        for fingerprint in keys.tokens:
+            pipeline.hget(encode(document.tokens(fingerprint)), "hash")
+            pipeline.hlen(encode(document.tokens(fingerprint)))
+    replies = iter(pipeline.execute(raise_on_error=False))
+    for document, keys in documents:
+        yield from _compare_document(document, keys, replies)
+
+
+def _compare_document(
+    document: DocumentKeys, keys: Keys, replies: Iterator[Any]
+) -> Iterator[Damage]:
+    facts, numbers, noted = next(replies), next(replies), next(replies)
+    tokens = [(fingerprint, next(replies), next(replies)) for fingerprint in keys.tokens]
+    if not _is_whole(facts, numbers):
+        yield from _remains(document, keys)
+        return
+    if not keys.listed:
+        yield Damage(document.bucket, f"lacks {document.document!r}", "list", document)
+    for fingerprint, content_hash, count in tokens:
+        # Besides the tokens of each sentence there is the hash.
+        if content_hash != facts[0] or count != len(numbers) + 1:
+            yield Damage(document.tokens(fingerprint), "is of another text", "delete")
+    known = set(noted) if isinstance(noted, list) else set()
+    for key in keys.cached:
+        if encode(key) not in known:
+            yield Damage(key, "is not noted with its document", "drop")
+
+
+def _is_whole(facts: Any, numbers: Any) -> bool:
+    if not isinstance(facts, list) or not isinstance(numbers, list) or facts[0] is None:
+        return False
+    return facts[1] == b"%d" % len(numbers) and set(numbers) == {
+        b"%d" % number for number in range(len(numbers))
+    }

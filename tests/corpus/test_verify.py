@@ -1,0 +1,95 @@
+"""Planted damage is found, named and mended; a sound corpus is left alone."""
+
+import pytest
+import valkey
+
+from keymiss.corpus import verify as verifying
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.store import open_corpus
+from keymiss.corpus.verify import repair, verify
+from keymiss.errors import Unavailable
+from keymiss.server.keys import DocumentKeys, bertqa_key, qa_key
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0)
+
+
+@pytest.fixture
+def raw(server):
+    with valkey.Valkey(port=server.port) as raw:
+        yield raw
+
+
+@pytest.fixture
+def keys(raw, tmp_path):
+    """A document with tokens and a cached answer, and another one."""
+    (tmp_path / "a.txt").write_text("One. Two. Three.", encoding="utf-8")
+    (tmp_path / "b:é.txt").write_text("Other.", encoding="utf-8")
+    ingest(raw, [tmp_path])
+    keys = open_corpus(raw).keys("a")
+    content_hash = raw.hget(keys.article, "hash")
+    raw.hset(keys.tokens("f"), mapping={"hash": content_hash, 0: b"1", 1: b"2", 2: b"3"})
+    raw.set(answer(keys), "One")
+    raw.zadd(keys.answers, {answer(keys): 9e12})
+    return keys
+
+
+def answer(keys, question="What?"):
+    return qa_key(keys.sentence(0), question)
+
+
+GONE = DocumentKeys("gone", "0")
+
+PLANTED = {
+    "a sentence is missing": lambda c, k: c.hdel(k.sentences, "1"),
+    "a sentence too many": lambda c, k: c.hset(k.sentences, "7", "Seven."),
+    "no sentences": lambda c, k: c.delete(k.sentences),
+    "no article": lambda c, k: c.delete(k.article),
+    "no hash": lambda c, k: c.hdel(k.article, "hash"),
+    "an article of another type": lambda c, k: (c.delete(k.article), c.set(k.article, "x")),
+    "not in its bucket's set": lambda c, k: c.srem(k.bucket, k.document),
+    "the set names what is gone": lambda c, k: c.sadd(k.bucket, "gone"),
+    "tokens of another text": lambda c, k: c.hset(k.tokens("f"), "hash", "old"),
+    "tokens of some sentences": lambda c, k: c.hdel(k.tokens("f"), "1"),
+    "tokens of what is gone": lambda c, k: c.hset(GONE.tokens("f"), "hash", "x"),
+    "notes of what is gone": lambda c, k: c.zadd(GONE.answers, {"x": 1}),
+    "sentences of what is gone": lambda c, k: c.hset(GONE.sentences, "0", "x"),
+    "an answer of what is gone": lambda c, k: c.set(bertqa_key(GONE.sentence(3), "What?"), "x"),
+    "an answer that is not noted": lambda c, k: c.set(answer(k, "Not noted?"), "x"),
+    "a document under another tag": lambda c, k: c.copy(k.article, DocumentKeys("a", "0").article),
+    "a key that nobody writes": lambda c, k: c.set("sentence:x", "y"),
+}
+
+
+def test_a_sound_corpus_has_no_damage(raw, keys):
+    assert verify(raw) == []
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_planted_damage_is_found_and_mended(raw, keys, plant):
+    plant(raw, keys)
+    damages = verify(raw)
+    assert damages
+    repair(raw, damages)
+    assert verify(raw) == []
+
+
+def test_mending_leaves_other_documents_alone(raw, keys):
+    raw.hdel(keys.sentences, "1")
+    repair(raw, verify(raw))
+    assert not raw.exists(keys.article, keys.sentences, keys.tokens("f"), answer(keys))
+    assert raw.exists(open_corpus(raw).keys("b:é").article)
+
+
+def test_what_is_whole_again_at_a_second_look_is_not_damaged(raw, keys, monkeypatch):
+    text = raw.hget(keys.sentences, "1")
+    raw.hdel(keys.sentences, "1")
+    monkeypatch.setattr(verifying.time, "sleep", lambda _: raw.hset(keys.sentences, "1", text))
+    assert verify(raw) == []
+
+
+def test_without_a_corpus_there_is_nothing_to_verify(raw):
+    with pytest.raises(Unavailable):
+        verify(raw)

@@ -1,0 +1,68 @@
+"""forget and corpus: what they print, and their exit status."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import valkey
+
+from keymiss.corpus.store import open_corpus
+
+
+@pytest.fixture
+def keymiss(server):
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "keymiss", *arguments, "--url", server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.fixture
+def keys(server, tmp_path, keymiss):
+    (tmp_path / "a.txt").write_text("One. Two.")
+    assert keymiss("ingest", str(tmp_path / "a.txt")).returncode == 0
+    with valkey.Valkey(port=server.port) as raw:
+        return open_corpus(raw).keys("a")
+
+
+def test_ingest_reports_as_json(keymiss, tmp_path):
+    (tmp_path / "good.txt").write_text("One. Two.")
+    (tmp_path / "bad.json").write_text("{")
+    done = keymiss("ingest", str(tmp_path), "--json")
+    report = json.loads(done.stdout)
+    assert (report["stored"], report["sentences"], report["unchanged"]) == (1, 2, 0)
+    assert "bad.json: is no JSON" in report["problems"][0]
+    assert done.returncode == 1
+
+
+def test_forget_deletes_a_document_and_says_what_was_not_there(keymiss, client, keys):
+    done = keymiss("forget", "a", "b")
+    assert (done.returncode, done.stdout) == (1, "1 documents forgotten\n")
+    assert "there is no document 'b'" in done.stderr
+    assert client.keys("*") == ["corpus"]
+
+
+def test_status_counts(keymiss, keys):
+    status = json.loads(keymiss("corpus", "status", "--json").stdout)
+    assert (status["documents"], status["sentences"], status["buckets"]) == (1, 2, 1024)
+
+
+def test_verify_and_repair(keymiss, client, keys):
+    assert keymiss("corpus", "verify").stdout == "nothing is damaged\n"
+    client.srem(keys.bucket, "a")
+    done = keymiss("corpus", "verify", "--json")
+    assert (done.returncode, json.loads(done.stdout)[0]["wrong"]) == (1, "lacks 'a'")
+    assert keymiss("corpus", "repair").stdout.endswith("1 mended\n")
+    assert keymiss("corpus", "verify").returncode == 0
+
+
+def test_without_a_corpus_it_says_how_to_make_one(keymiss):
+    done = keymiss("corpus", "verify")
+    assert (done.returncode, "keymiss ingest PATH" in done.stderr) == (1, True)
