@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keymiss.answers.functions import answer_functions
+from keymiss.answers.tokens import tokens_function
 from keymiss.errors import SetupError
 from keymiss.functions import Function
 from keymiss.reader import BUNDLED_MODEL, ModelError, Reader
@@ -26,4 +27,4 @@ def application(model: str | Path = BUNDLED_MODEL) -> list[Function]:
         raise SetupError(f"the model cannot be loaded: {error}") from None
     # The first inference compiles kernels; it should not be somebody's first question.
     reader.read("Is the reader ready?", ["The reader is ready."])
-    return [*search_functions(), *answer_functions(reader)]
+    return [*search_functions(), tokens_function(reader.tokens), *answer_functions(reader)]

@@ -6,19 +6,34 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from keymiss.answers.found import Found
+from keymiss.answers.tokens import HASH, unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, NotFound
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
-from keymiss.reader import Reader
+from keymiss.reader import Passage, Reader, Tokens
 from keymiss.search.question import check_question
-from keymiss.server.keys import BERTQA, QA, AnswerKey, decode, parse_answer_key
+from keymiss.server.keys import BERTQA, QA, AnswerKey, decode, encode, parse_answer_key
+from keymiss.server.transactions import Command
 
 CACHE = "1h"
-CACHE_SECONDS = 3600
+NOTED_SECONDS = 3600 + 300
+"""A note is made before the answer is computed, and must outlive it."""
+
 BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is read for a key: its window's text, with tokens where they have been made."""
+
+    window: Window
+    passage: str | Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +42,7 @@ class _Asked:
 
     index: int
     key: AnswerKey
-    window: Window
+    text: _Text
 
 
 def answer_functions(reader: Reader) -> list[Function]:
@@ -41,12 +56,12 @@ def answer_functions(reader: Reader) -> list[Function]:
     @on_miss(BERTQA, name="bertqa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
     async def bertqa(events: Sequence[Event]) -> list[Result]:
         found = await _read(reader, events)
-        return [_text(one) if isinstance(one, Found) else one for one in found]
+        return [_answer(one) if isinstance(one, Found) else one for one in found]
 
     return [qa, bertqa]
 
 
-def _text(found: Found) -> str:
+def _answer(found: Found) -> str:
     return found.text if found.margin > 0 else ""
 
 
@@ -63,28 +78,30 @@ async def _read(reader: Reader, events: Sequence[Event]) -> list[Found | Excepti
     asked: list[_Asked] = []
     for shard in {event.shard for event in events}:
         of_shard = [(index, key) for index, key in keys if events[index].shard == shard]
-        windows = await _windows(shard, [(events[i].key, key) for i, key in of_shard])
-        for (index, key), window in zip(of_shard, windows, strict=True):
-            if isinstance(window, Window):
-                asked.append(_Asked(index, key, window))
+        named = [(events[i].key, key) for i, key in of_shard]
+        texts = await _texts(shard, named, reader.tokens)
+        for (index, key), text in zip(of_shard, texts, strict=True):
+            if isinstance(text, _Text):
+                asked.append(_Asked(index, key, text))
             else:
-                results[index] = window
-    pairs = [(one.key.question, one.window.text) for one in asked]
+                results[index] = text
+    pairs = [(one.key.question, one.text.passage) for one in asked]
     answers = await asyncio.to_thread(reader.read_batch, pairs)
     for one, best in zip(asked, answers, strict=True):
         if not best:
             results[one.index] = Found("", 0, 0, one.key.sentence, 0.0, 0.0, reader.name)
             continue
-        sentence, start, end = one.window.locate(best[0].start, best[0].end)
-        text = one.window.sentences[sentence - one.window.first][start:end]
+        window = one.text.window
+        sentence, start, end = window.locate(best[0].start, best[0].end)
+        answer = window.sentences[sentence - window.first][start:end]
         scores = (round(best[0].score, 4), round(best[0].null_score, 4))
-        results[one.index] = Found(text, start, end, sentence, *scores, reader.name)
+        results[one.index] = Found(answer, start, end, sentence, *scores, reader.name)
     return results
 
 
-async def _windows(
-    shard: Shard, keys: Sequence[tuple[str, AnswerKey]]
-) -> list[Window | KeymissError]:
+async def _texts(
+    shard: Shard, keys: Sequence[tuple[str, AnswerKey]], tokens: Tokens
+) -> list[_Text | KeymissError]:
     """The text to read for each key, which is noted with its document before the text is read.
 
     Sentences that do not exist are found out first: a stranger's keys leave no note behind.
@@ -92,33 +109,49 @@ async def _windows(
     probe = shard.client.pipeline(transaction=False)
     for _, key in keys:
         probe.hexists(key.keys.sentences, str(key.sentence))
-    exists = await probe.execute(raise_on_error=False)
-    reading = shard.client.pipeline(transaction=False)
+    exists = await probe.execute(raise_on_error=False) if keys else []
+    there = [named for named, reply in zip(keys, exists, strict=True) if reply == 1]
     now = int(time.time())
-    for (name, key), there in zip(keys, exists, strict=True):
-        if there != 1:
-            continue
-        noted = key.keys.answers
-        reading.zadd(noted, {name.encode("utf-8", "surrogateescape"): now + CACHE_SECONDS})
-        reading.zremrangebyscore(noted, "-inf", now)
-        reading.expire(noted, CACHE_SECONDS)
-        reading.hmget(key.keys.sentences, [str(n) for n in window_numbers(key.sentence)])
-    replies = iter(await reading.execute(raise_on_error=False))
+    read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
     return [
-        _window(key, [next(replies) for _ in range(4)] if there == 1 else [there])
-        for (_, key), there in zip(keys, exists, strict=True)
+        _text(key, next(read) if reply == 1 else reply, tokens)
+        for (_, key), reply in zip(keys, exists, strict=True)
     ]
 
 
-def _window(key: AnswerKey, replies: list[object]) -> Window | KeymissError:
+def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
+    """One transaction: the note comes before the text, and the tokens are of that text."""
+    noted, numbers = key.keys.answers, window_numbers(key.sentence)
+    return [
+        ("ZADD", noted, now + NOTED_SECONDS, encode(name)),
+        ("ZREMRANGEBYSCORE", noted, "-inf", now),
+        ("EXPIRE", noted, NOTED_SECONDS),
+        ("HMGET", key.keys.sentences, *numbers),
+        ("HGET", key.keys.article, HASH),
+        ("HMGET", encode(key.keys.tokens(tokens.fingerprint)), HASH, *numbers),
+    ]
+
+
+def _text(key: AnswerKey, read: object, tokens: Tokens) -> _Text | KeymissError:
+    """What to read, from the replies to `_reading`, or what the probe replied in their place."""
+    replies: list[Any] = read if isinstance(read, list) else [read]
     for reply in replies:
         if isinstance(reply, Exception):
             return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
-    texts = replies[-1]
-    window = None
-    if isinstance(texts, list):
-        decoded = [None if text is None else decode(text) for text in texts]
-        window = make_window(key.sentence, decoded)
+    if len(replies) == 1:
+        return _no_sentence(key)
+    texts, content_hash, (of_tokens, *packed) = replies[3:]
+    window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
     if window is None:
-        return NotFound(f"document {key.keys.document!r} has no sentence {key.sentence}")
-    return window
+        return _no_sentence(key)
+    stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
+    wanted = [stored[window.first + index] for index in range(len(window.sentences))]
+    if content_hash is None or of_tokens != content_hash or None in wanted:
+        return _Text(window, window.text)
+    # WordPiece cuts at white space first: a sentence's tokens do not depend on its neighbours.
+    ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
+    return _Text(window, Passage(window.text, ids))
+
+
+def _no_sentence(key: AnswerKey) -> NotFound:
+    return NotFound(f"document {key.keys.document!r} has no sentence {key.sentence}")

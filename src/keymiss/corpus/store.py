@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import valkey
 from valkey.exceptions import ResponseError
@@ -15,6 +14,7 @@ from keymiss.corpus.document import Document
 from keymiss.corpus.sentences import SPLITTER, split_sentences
 from keymiss.errors import BadInput, SetupError, Unavailable
 from keymiss.server.keys import CORPUS, SLOTS, DocumentKeys, document_keys
+from keymiss.server.transactions import Command, Executed, executed, queued
 
 DEFAULT_BUCKETS = 1024
 
@@ -127,59 +127,53 @@ def write_documents(
     A document replaces what was there under its id, and the answers that were computed from that
     are dropped. Its content hash is written last.
     """
-    pipeline = client.pipeline(transaction=False)
-    for one in documents:
-        pipeline.execute_command("MULTI")
-        pipeline.execute_command("UNLINK", one.keys.sentences, one.keys.article)
-        numbered = [part for pair in enumerate(one.sentences) for part in pair]
-        pipeline.execute_command("HSET", one.keys.sentences, *numbered)
-        pipeline.execute_command("SADD", one.keys.bucket, one.keys.document)
-        pipeline.execute_command("EVAL", _DROP_NOTED, 1, one.keys.answers)
-        facts = {
-            "title": one.document.title,
-            "year": one.document.year,
-            "source": one.document.source,
-            "sentences": len(one.sentences),
-            "hash": one.content_hash,
-        }
-        pipeline.execute_command("HSET", one.keys.article, *itertools.chain(*facts.items()))
-        pipeline.execute_command("EXEC")
-    return _transaction_errors(pipeline.execute(raise_on_error=False), 7)
+    return [_first_error(result) for result in _execute(client, list(map(_writing, documents)))]
+
+
+def _writing(one: Prepared) -> list[Command]:
+    facts = {
+        "title": one.document.title,
+        "year": one.document.year,
+        "source": one.document.source,
+        "sentences": len(one.sentences),
+        "hash": one.content_hash,
+    }
+    return [
+        ("UNLINK", one.keys.sentences, one.keys.article),
+        ("HSET", one.keys.sentences, *itertools.chain(*enumerate(one.sentences))),
+        ("SADD", one.keys.bucket, one.keys.document),
+        ("EVAL", _DROP_NOTED, 1, one.keys.answers),
+        ("HSET", one.keys.article, *itertools.chain(*facts.items())),
+    ]
 
 
 def forget_documents(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[bool]:
     """Deletes documents and the answers that were computed from them; whether each was there."""
-    pipeline = client.pipeline(transaction=False)
-    for each in keys:
-        pipeline.execute_command("MULTI")
-        pipeline.execute_command("DEL", each.article, each.sentences)
-        pipeline.execute_command("SREM", each.bucket, each.document)
-        pipeline.execute_command("EVAL", _DROP_NOTED, 1, each.answers)
-        pipeline.execute_command("EXEC")
-    replies = pipeline.execute(raise_on_error=False)
-    for error in _transaction_errors(replies, 5):
-        if error is not None:
+    results = _execute(
+        client,
+        [
+            [
+                ("UNLINK", each.article, each.sentences),
+                ("SREM", each.bucket, each.document),
+                ("EVAL", _DROP_NOTED, 1, each.answers),
+            ]
+            for each in keys
+        ],
+    )
+    for result in results:
+        if error := _first_error(result):
             raise error
-    return [bool(executed[0]) for executed in replies[4::5]]
+    return [bool(result[0]) for result in results if isinstance(result, list)]
 
 
-def _transaction_errors(replies: list[Any], commands: int) -> list[ResponseError | None]:
-    """The first error of each of the transactions, which have so many commands each."""
-    return [
-        next(
-            (
-                reply
-                for reply in _flattened(replies[start : start + commands])
-                if isinstance(reply, ResponseError)
-            ),
-            None,
-        )
-        for start in range(0, len(replies), commands)
-    ]
+def _execute(client: valkey.Valkey, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
+    pipeline = client.pipeline(transaction=False)
+    for command in queued(transactions):
+        pipeline.execute_command(*command)
+    return executed(transactions, pipeline.execute(raise_on_error=False))
 
 
-def _flattened(replies: list[Any]) -> Iterator[Any]:
-    executed = replies[-1]
-    # What a command in the transaction met says more than EXEC's "discarded because of".
-    yield from executed if isinstance(executed, list) else ()
-    yield from replies
+def _first_error(result: Executed) -> ResponseError | None:
+    if isinstance(result, ResponseError):
+        return result
+    return next((reply for reply in result if isinstance(reply, ResponseError)), None)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from valkey.asyncio import Valkey
 
 from keymiss.errors import SetupError
+from keymiss.server.transactions import Command, Executed, executed, queued
 
 Value = str | bytes | None
 Result = Value | Exception
@@ -24,6 +25,15 @@ class Shard:
 
     url: str
     client: Valkey
+
+    async def transactions(self, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
+        """Executes each of the transactions, all in one round trip."""
+        if not transactions:
+            return []
+        pipeline = self.client.pipeline(transaction=False)
+        for command in queued(transactions):
+            pipeline.execute_command(*command)
+        return executed(transactions, await pipeline.execute(raise_on_error=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Function:
     version: str = ""
     each: bool = False
     known: Callable[[Shard], Iterable[str]] | None = None
+    derived: str = ""
 
     def serve_arguments(self) -> list[str]:
         """The arguments of KEYMISS.SERVE that register this function."""
@@ -122,6 +133,8 @@ def on_write(
     pending: int = 100_000,
     batch: int = 256,
     known: Callable[[Shard], Iterable[str]] | None = None,
+    derived: str = "",
+    version: str = "",
 ) -> Callable[[Any], Function]:
     """Makes a handler follow the keys under a prefix that are written or deleted.
 
@@ -134,12 +147,17 @@ def on_write(
             every key goes to one worker.
         known: the keys that the handler remembers of a shard. Those that are gone when the keys
             are walked are told, too.
+        derived: a prefix of keys that the handler writes. They are told when the keys are walked,
+            so that those whose source is gone are found.
         name, lease, pending, batch: as for `on_miss`.
+        version: while workers of two versions are there, only those of the last one are told.
     """
     options = ("LEASE", str(milliseconds(lease)), "PENDING", str(pending))
 
     def decorate(handler: Handler | AsyncHandler) -> Function:
         known_as = name or handler.__name__
-        return Function(known_as, "WRITE", prefix, handler, options, batch, each=each, known=known)
+        return Function(
+            known_as, "WRITE", prefix, handler, options, batch, version, each, known, derived
+        )
 
     return decorate

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import valkey
 import valkey.asyncio
@@ -195,11 +195,11 @@ def _checked(function: Function, results: Sequence[Result] | None, count: int) -
 
 
 async def _walk(function: Function, shard: Shard) -> None:
-    """Tells the handler of every key under the prefix, and of those that it knows and are gone."""
+    """Tells the handler of every key under the prefix, of those that it knows and are gone, and of
+    those that it has derived."""
     gone = set(function.known(shard)) if function.known else set()
     batch: list[Event] = []
-    async for raw in shard.client.scan_iter(_pattern(function), SCAN_COUNT):
-        key = raw.decode("utf-8", "surrogateescape")
+    async for key in _keys(function, shard):
         gone.discard(key)
         batch.append(Event(key, shard))
         if len(batch) == function.batch:
@@ -210,10 +210,17 @@ async def _walk(function: Function, shard: Shard) -> None:
         await _handle(function, batch)
 
 
+async def _keys(function: Function, shard: Shard) -> AsyncIterator[str]:
+    for prefix in (function.prefix, function.derived):
+        if prefix:
+            async for raw in shard.client.scan_iter(_pattern(prefix), SCAN_COUNT):
+                yield raw.decode("utf-8", "surrogateescape")
+
+
 async def _drop_cached(function: Function, shard: Shard) -> None:
     """Deletes what workers of another version have computed."""
     batch: list[bytes] = []
-    async for key in shard.client.scan_iter(_pattern(function), SCAN_COUNT):
+    async for key in shard.client.scan_iter(_pattern(function.prefix), SCAN_COUNT):
         batch.append(key)
         if len(batch) == SCAN_COUNT:
             await shard.client.execute_command("KEYMISS.DROP", *batch)
@@ -222,6 +229,6 @@ async def _drop_cached(function: Function, shard: Shard) -> None:
         await shard.client.execute_command("KEYMISS.DROP", *batch)
 
 
-def _pattern(function: Function) -> str:
+def _pattern(prefix: str) -> str:
     special = str.maketrans({letter: f"\\{letter}" for letter in "*?[]^\\"})
-    return function.prefix.translate(special) + "*"
+    return prefix.translate(special) + "*"

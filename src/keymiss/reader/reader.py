@@ -54,6 +54,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A text and the ids that `Reader.tokens` gives for it, int32: they are not made again."""
+
+    text: str
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     """One forward pass: `[CLS] question [SEP] passage [SEP]`."""
 
@@ -111,27 +119,35 @@ class Reader:
 
     def read_batch(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Sequence[tuple[str, str | Passage]],
         top_k: int = 1,
         max_answer_tokens: int = 30,
     ) -> list[list[Answer]]:
         """For each (question, passage) pair its best `top_k` answers, best first.
 
-        The list of a pair is empty when its passage has no token. Passages that do not fit the
-        model together with their question are cut at its length.
+        A passage is a text, or a text with its tokens. The list of a pair is empty when its passage
+        has no token. Passages that do not fit the model together with their question are cut at its
+        length.
         """
         rows = self._rows(pairs)
         results: list[list[Answer]] = [[] for _ in pairs]
         for group in _groups(rows):
             for row, logits in zip(group, self._logits(group), strict=True):
                 passage = pairs[row.index][1]
-                results[row.index] = self._answers(row, passage, logits, top_k, max_answer_tokens)
+                text = passage.text if isinstance(passage, Passage) else passage
+                results[row.index] = self._answers(row, text, logits, top_k, max_answer_tokens)
         return results
 
-    def _rows(self, pairs: Sequence[tuple[str, str]]) -> list[_Row]:
+    def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
+        texts = [passage for passage in passages if isinstance(passage, str)]
+        made = iter(self.tokens.encode(texts))
+        for passage in passages:
+            yield passage.ids if isinstance(passage, Passage) else next(made)
+
+    def _rows(self, pairs: Sequence[tuple[str, str | Passage]]) -> list[_Row]:
         questions = list(dict.fromkeys(question for question, _ in pairs))
         encoded = dict(zip(questions, self.tokens.encode(questions), strict=True))
-        passages = self.tokens.encode([passage for _, passage in pairs])
+        passages = self._ids([passage for _, passage in pairs])
         special = self.tokens.special
         rows = []
         for index, ((question, _), passage) in enumerate(zip(pairs, passages, strict=True)):

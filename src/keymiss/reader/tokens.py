@@ -43,6 +43,7 @@ class Tokens:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.fingerprint = hashlib.sha256(content).hexdigest()[:8]
+        self.vocabulary: int = self._tokenizer.get_vocab_size()
         self.special = SpecialTokens(
             *(_token_id(self._tokenizer, name, path) for name in ("[CLS]", "[SEP]", "[PAD]"))
         )

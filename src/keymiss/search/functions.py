@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+
+from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, on_miss, on_write
@@ -19,6 +22,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_find_key,
 )
+from keymiss.server.transactions import Executed
 
 FORMAT = 1
 CANDIDATES = 30
@@ -65,30 +69,33 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     for document in documents:
         pipeline.hget(document.article, "hash")
     hashes = await pipeline.execute()
-    changed = False
-    for document, content_hash in zip(documents, hashes, strict=True):
-        if content_hash is not None:
-            if index.content_hash(document) == decode(content_hash):
-                continue
-            await _index_document(index, shard, document)
-        else:
-            index.remove(document)
-        changed = True
-    if changed:
-        index.commit()
+    stale = [
+        document
+        for document, content_hash in zip(documents, hashes, strict=True)
+        if content_hash is None or index.content_hash(document) != decode(content_hash)
+    ]
+    # Each in one transaction: the hash belongs to these sentences and no others.
+    read = await shard.transactions(
+        [[("HGET", each.article, "hash"), ("HGETALL", each.sentences)] for each in stale]
+    )
+    changed = [
+        _index_document(index, document, result)
+        for document, result in zip(stale, read, strict=True)
+    ]
+    if any(changed):
+        await asyncio.to_thread(index.commit)
 
 
-async def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys) -> None:
-    # One transaction: the hash belongs to these sentences and no others.
-    pipeline = shard.client.pipeline(transaction=True)
-    pipeline.hget(keys.article, "hash")
-    pipeline.hgetall(keys.sentences)
-    content_hash, sentences = await pipeline.execute()
+def _index_document(index: SentenceIndex, keys: DocumentKeys, read: Executed) -> bool:
+    """Whether the index has changed."""
+    if isinstance(read, ResponseError):
+        raise read
+    content_hash, flat = read
     if content_hash is None:
-        index.remove(keys)
-        return
-    texts = {int(number): decode(text) for number, text in sentences.items()}
-    index.put(keys, decode(content_hash), dict(sorted(texts.items())))
+        return index.remove(keys)
+    pairs = zip(map(int, flat[::2]), map(decode, flat[1::2]), strict=True)
+    index.put(keys, decode(content_hash), dict(sorted(pairs)))
+    return True
 
 
 def candidates_to_json(candidates: Candidates) -> str:

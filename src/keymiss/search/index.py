@@ -91,14 +91,16 @@ class SentenceIndex:
                 )
             self._documents[keys] = IndexedDocument(content_hash, len(sentences), length)
 
-    def remove(self, keys: DocumentKeys) -> None:
-        """Takes a document out. Visible to `find` after `commit`."""
+    def remove(self, keys: DocumentKeys) -> bool:
+        """Takes a document out, and says whether it was there. Visible to `find` after `commit`."""
         with self._lock:
-            self._delete(keys)
+            return self._delete(keys)
 
-    def _delete(self, keys: DocumentKeys) -> None:
-        if self._documents.pop(keys, None):
-            self._writer.delete_documents_by_term("document", keys.article)
+    def _delete(self, keys: DocumentKeys) -> bool:
+        if not self._documents.pop(keys, None):
+            return False
+        self._writer.delete_documents_by_term("document", keys.article)
+        return True
 
     def commit(self) -> None:
         """Makes all changes visible."""

@@ -1,0 +1,118 @@
+"""The function `tokens`: sentences are tokenised once, when they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from valkey.exceptions import ResponseError
+
+from keymiss.functions import Event, Function, Shard, on_write
+from keymiss.reader import Ids, Tokens
+from keymiss.server.keys import (
+    SENTENCES,
+    TOKENS,
+    DocumentKeys,
+    decode,
+    encode,
+    parse_document_key,
+    parse_tokens_key,
+)
+from keymiss.server.transactions import Command, Executed
+
+HASH = "hash"
+"""The field of the content hash of the text that the tokens are of."""
+
+SMALL_VOCABULARY = 1 << 16
+
+
+def tokens_function(tokens: Tokens) -> Function:
+    """The function that keeps `tokenized:` keys in step with the sentences."""
+
+    @on_write(SENTENCES, name="tokens", batch=64, derived=TOKENS, version=tokens.fingerprint)
+    async def follow(events: Sequence[Event]) -> None:
+        for shard in {event.shard for event in events}:
+            keys = [event.key for event in events if event.shard == shard]
+            await update_tokens(tokens, shard, keys)
+
+    return follow
+
+
+async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+    """Makes the tokens of these documents agree with their texts.
+
+    `keys` are those of sentences, or of tokens, which are deleted when they are of another
+    tokenizer or of no document.
+    """
+    await _delete_strange(tokens, shard, keys)
+    documents = [document for key in keys if (document := _document_of(key))]
+    stale = await _stale(tokens, shard, list(dict.fromkeys(documents)))
+    read = await shard.transactions(
+        [[("HGET", each.article, HASH), ("HGETALL", each.sentences)] for each in stale]
+    )
+    writing = [
+        await _writing(tokens, document, result)
+        for document, result in zip(stale, read, strict=True)
+    ]
+    for result in await shard.transactions(writing):
+        if isinstance(result, ResponseError):
+            raise result
+
+
+async def _writing(tokens: Tokens, document: DocumentKeys, read: Executed) -> list[Command]:
+    if isinstance(read, ResponseError):
+        raise read
+    content_hash, flat = read
+    key = encode(document.tokens(tokens.fingerprint))
+    if content_hash is None or not isinstance(flat, list) or not flat:
+        return [("UNLINK", key)]
+    made = await asyncio.to_thread(tokens.encode, [decode(text) for text in flat[1::2]])
+    packed = [pack(ids, tokens.vocabulary) for ids in made]
+    fields = itertools.chain(*zip(flat[::2], packed, strict=True))
+    return [("UNLINK", key), ("HSET", key, HASH, content_hash, *fields)]
+
+
+def pack(ids: Ids, vocabulary: int) -> bytes:
+    """Token ids as they are stored: little endian uint16, uint32 for large vocabularies."""
+    return ids.astype("<u2" if vocabulary <= SMALL_VOCABULARY else "<u4").tobytes()
+
+
+def unpack(value: bytes, vocabulary: int) -> Ids:
+    """Token ids, int32, from what `pack` made."""
+    stored = np.frombuffer(value, "<u2" if vocabulary <= SMALL_VOCABULARY else "<u4")
+    return stored.astype(np.int32)
+
+
+def _document_of(key: str) -> DocumentKeys | None:
+    derived = parse_tokens_key(key)
+    return derived[1] if derived else parse_document_key(key)
+
+
+async def _delete_strange(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+    strange = [
+        encode(key)
+        for key in keys
+        if key.startswith(TOKENS)
+        and ((parsed := parse_tokens_key(key)) is None or parsed[0] != tokens.fingerprint)
+    ]
+    if strange:
+        await shard.client.unlink(*strange)
+
+
+async def _stale(
+    tokens: Tokens, shard: Shard, documents: Sequence[DocumentKeys]
+) -> list[DocumentKeys]:
+    """The documents whose tokens are not of their present text."""
+    asking = shard.client.pipeline(transaction=False)
+    for document in documents:
+        asking.hget(document.article, HASH)
+        asking.hget(encode(document.tokens(tokens.fingerprint)), HASH)
+    replies: list[Any] = await asking.execute() if documents else []
+    return [
+        document
+        for document, of_text, of_tokens in zip(documents, replies[::2], replies[1::2], strict=True)
+        if of_text != of_tokens
+    ]
