@@ -111,7 +111,9 @@ def running_stack(
             with valkey.Valkey(LOOPBACK, port) as client:
                 ingest(client, [ARTICLES])
         processes = []
-        worker = Process("worker", "--url", server.url, "--model", model)
+        worker = Process(
+            "worker", "--url", server.url, "--model", model, "--cache", str(data / "cache")
+        )
         stack.callback(worker.stop)
         processes.append(worker)
         if http_port is not None:

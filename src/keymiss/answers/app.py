@@ -15,8 +15,12 @@ NAMES = ("find", "qa", "bertqa")
 """The functions that must be attached before a question can be asked."""
 
 
-def application(model: str | Path = BUNDLED_MODEL) -> list[Function]:
+def application(model: str | Path = BUNDLED_MODEL, cache: Path | None = None) -> list[Function]:
     """Loads the model and returns all functions of the application.
+
+    Args:
+        model: the reader's.
+        cache: the folder where search indexes are kept between runs; in memory only when None.
 
     Raises:
         SetupError: the model cannot be loaded.
@@ -27,4 +31,4 @@ def application(model: str | Path = BUNDLED_MODEL) -> list[Function]:
         raise SetupError(f"the model cannot be loaded: {error}") from None
     # The first inference compiles kernels; it should not be somebody's first question.
     reader.read("Is the reader ready?", ["The reader is ready."])
-    return [*search_functions(), tokens_function(reader.tokens), *answer_functions(reader)]
+    return [*search_functions(cache), tokens_function(reader.tokens), *answer_functions(reader)]

@@ -33,6 +33,7 @@ from keymiss.cli.terminal import (
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import SetupError
 from keymiss.reader import BUNDLED_MODEL
+from keymiss.search.cache import default_cache
 from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bertqa_key
 from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever
@@ -72,10 +73,16 @@ def worker(
         str | None, typer.Option("--app", help="Serve the functions of this module instead.")
     ] = None,
     model: Model = BUNDLED_MODEL,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
+    ] = None,
 ) -> None:
     """Serve functions beside the data: search and answers, or your own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
-    served = functions.load_app(app_name) if app_name else application(model)
+    served = (
+        functions.load_app(app_name) if app_name else application(model, cache or default_cache())
+    )
     asyncio.run(_work(served, url))
 
 

@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, on_miss, on_write
 from keymiss.functions.function import Result
+from keymiss.search.cache import claim_folder
 from keymiss.search.index import Candidate, Candidates, SentenceIndex
 from keymiss.search.question import check_question
 from keymiss.server.keys import (
@@ -29,12 +31,18 @@ CANDIDATES = 30
 """Three for each sentence that is read: what is best over all shards is among them."""
 
 
-def search_functions() -> list[Function]:
-    """The functions that keep an index of each shard and search it."""
+def search_functions(cache: Path | None = None) -> list[Function]:
+    """The functions that keep an index of each shard and search it.
+
+    Args:
+        cache: the folder where indexes are kept between runs; they stay in memory when None.
+    """
     indexes: dict[Shard, SentenceIndex] = {}
 
     def index_of(shard: Shard) -> SentenceIndex:
-        return indexes.setdefault(shard, SentenceIndex())
+        if shard not in indexes:
+            indexes[shard] = SentenceIndex(claim_folder(cache, shard.url) if cache else None)
+        return indexes[shard]
 
     def known(shard: Shard) -> list[str]:
         return [keys.article for keys in index_of(shard).known()]
@@ -64,7 +72,8 @@ def _find(index: SentenceIndex, key: str) -> Result:
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the index agree with what the shard holds of these documents."""
-    documents = [parsed for key in keys if (parsed := parse_document_key(key))]
+    parsed = (parse_document_key(key) for key in keys)
+    documents = list(dict.fromkeys(document for document in parsed if document))
     pipeline = shard.client.pipeline(transaction=False)
     for document in documents:
         pipeline.hget(document.article, "hash")

@@ -1,17 +1,24 @@
-"""A shard's sentences in a tantivy index, in the worker's memory."""
+"""A shard's sentences in a tantivy index, which may outlive the worker."""
 
 from __future__ import annotations
 
+import json
+import logging
+import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import tantivy
 
 from keymiss.server.keys import DocumentKeys
 
+logger = logging.getLogger(__name__)
+
 ANALYZER = "english"
+FACTS = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 MAX_QUESTION_TERMS = 64
@@ -52,20 +59,46 @@ class IndexedDocument:
 
 
 class SentenceIndex:
-    """Finds sentences by the words of a question. May be used from several threads."""
+    """Finds sentences by the words of a question. May be used from several threads.
 
-    def __init__(self) -> None:
-        schema = tantivy.SchemaBuilder()
-        schema.add_text_field("document", tokenizer_name="raw", index_option="basic")
-        schema.add_text_field("sentence", stored=True, tokenizer_name="raw", index_option="basic")
-        schema.add_text_field("text", stored=True, tokenizer_name=ANALYZER, index_option="freq")
-        self._schema = schema.build()
+    In the index a document is one entry for each sentence and one that holds its facts, all under
+    the document's name, so that they come and go together.
+
+    Args:
+        folder: where the index is kept, and found again by the next one of this folder; it must
+            not be in use by another. In memory when None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._schema = _schema()
         self._analyzer = _english()
-        self._index = tantivy.Index(self._schema)
+        self._index = _open(self._schema, folder)
         self._index.register_tokenizer(ANALYZER, self._analyzer)
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
         self._lock = threading.Lock()
         self._documents: dict[DocumentKeys, IndexedDocument] = {}
+        self._counts: Counter[str] = Counter()
+        """In how many sentences each term occurs: the index's own counts deleted ones, too."""
+        self._sentences = self._length = 0
+        self._uncommitted: dict[DocumentKeys, Counter[str]] = {}
+        stored = _is(self._schema, "kind", FACTS)
+        for keys, indexed, counts in self._stored(stored, max(1, self._index.searcher().num_docs)):
+            self._add(keys, indexed, counts)
+
+    def _add(self, keys: DocumentKeys, indexed: IndexedDocument, counts: Counter[str]) -> None:
+        self._documents[keys] = indexed
+        self._sentences += indexed.sentences
+        self._length += indexed.length
+        self._counts.update(counts)
+
+    def _stored(
+        self, query: tantivy.Query, limit: int
+    ) -> Iterator[tuple[DocumentKeys, IndexedDocument, Counter[str]]]:
+        searcher = self._index.searcher()
+        for _, address in searcher.search(query, limit, count=False).hits:
+            facts = json.loads(bytes(searcher.doc(address).get_first("facts") or b""))
+            indexed = IndexedDocument(*facts["indexed"])
+            yield DocumentKeys(*facts["document"]), indexed, Counter(facts["counts"])
 
     def known(self) -> list[DocumentKeys]:
         """The documents that the index holds."""
@@ -82,14 +115,25 @@ class SentenceIndex:
         with self._lock:
             self._delete(keys)
             length = 0
+            counts: Counter[str] = Counter()
             for number, text in sentences.items():
-                length += len(self._analyzer.analyze(text))
+                terms = self._analyzer.analyze(text)
+                length += len(terms)
+                counts.update(set(terms))
                 self._writer.add_document(
                     tantivy.Document(
                         document=keys.article, sentence=keys.sentence(number), text=text
                     )
                 )
-            self._documents[keys] = IndexedDocument(content_hash, len(sentences), length)
+            indexed = IndexedDocument(content_hash, len(sentences), length)
+            facts = {"document": astuple(keys), "indexed": astuple(indexed), "counts": counts}
+            self._writer.add_document(
+                tantivy.Document(
+                    document=keys.article, kind=FACTS, facts=json.dumps(facts).encode()
+                )
+            )
+            self._add(keys, indexed, counts)
+            self._uncommitted[keys] = counts
 
     def remove(self, keys: DocumentKeys) -> bool:
         """Takes a document out, and says whether it was there. Visible to `find` after `commit`."""
@@ -97,46 +141,53 @@ class SentenceIndex:
             return self._delete(keys)
 
     def _delete(self, keys: DocumentKeys) -> bool:
-        if not self._documents.pop(keys, None):
+        indexed = self._documents.pop(keys, None)
+        if indexed is None:
             return False
+        self._sentences -= indexed.sentences
+        self._length -= indexed.length
+        gone = self._uncommitted.pop(keys, None)
+        for term, count in (self._stored_counts(keys) if gone is None else gone).items():
+            self._counts[term] -= count
+            if not self._counts[term]:
+                del self._counts[term]
         self._writer.delete_documents_by_term("document", keys.article)
         return True
+
+    def _stored_counts(self, keys: DocumentKeys) -> Counter[str]:
+        facts_of = [_is(self._schema, "document", keys.article), _is(self._schema, "kind", FACTS)]
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in facts_of])
+        return next(counts for _, _, counts in self._stored(query, limit=1))
 
     def commit(self) -> None:
         """Makes all changes visible."""
         with self._lock:
             self._writer.commit()
             self._index.reload()
+            self._uncommitted.clear()
 
     def find(self, question: str, limit: int) -> Candidates:
         """The shard's best sentences by its own BM25, with what a global ranking needs."""
         terms = list(dict.fromkeys(self._analyzer.analyze(question)))[:MAX_QUESTION_TERMS]
         with self._lock:
             searcher = self._index.searcher()
-            held = list(self._documents.values())
-        counts = {term: self._count(searcher, term) for term in terms}
+            documents, sentences = len(self._documents), self._sentences
+            total_length = self._length
+            counts = {term: self._counts[term] for term in terms}
         return Candidates(
-            documents=len(held),
-            sentences=sum(document.sentences for document in held),
-            total_length=sum(document.length for document in held),
+            documents=documents,
+            sentences=sentences,
+            total_length=total_length,
             sentence_counts=counts,
             candidates=tuple(self._search(searcher, [t for t in terms if counts[t]], limit)),
         )
-
-    def _count(self, searcher: tantivy.Searcher, term: str) -> int:
-        """Sentences with the term; the index's own doc_freq counts deleted ones, too."""
-        if not searcher.doc_freq("text", term):
-            return 0
-        query = tantivy.Query.term_query(self._schema, "text", term)
-        found: int = searcher.search(query, 1, count=True).count  # type: ignore[attr-defined]
-        return found
 
     def _search(
         self, searcher: tantivy.Searcher, terms: Sequence[str], limit: int
     ) -> Iterable[Candidate]:
         if not terms:
             return
-        queries = [tantivy.Query.term_query(self._schema, "text", term) for term in terms]
+        queries = [_is(self._schema, "text", term) for term in terms]
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, part) for part in queries])
         wanted = set(terms)
         for _, address in searcher.search(query, limit, count=False).hits:
@@ -144,6 +195,34 @@ class SentenceIndex:
             found = self._analyzer.analyze(str(stored.get_first("text")))
             frequencies = Counter(term for term in found if term in wanted)
             yield Candidate(str(stored.get_first("sentence")), len(found), dict(frequencies))
+
+
+def _schema() -> tantivy.Schema:
+    schema = tantivy.SchemaBuilder()
+    schema.add_text_field("document", tokenizer_name="raw", index_option="basic")
+    schema.add_text_field("sentence", stored=True, tokenizer_name="raw", index_option="basic")
+    schema.add_text_field("text", stored=True, tokenizer_name=ANALYZER, index_option="freq")
+    schema.add_text_field("kind", tokenizer_name="raw", index_option="basic")
+    schema.add_bytes_field("facts", stored=True)
+    return schema.build()
+
+
+def _is(schema: tantivy.Schema, field: str, term: str) -> tantivy.Query:
+    return tantivy.Query.term_query(schema, field, term)
+
+
+def _open(schema: tantivy.Schema, folder: Path | None) -> tantivy.Index:
+    if folder is None:
+        return tantivy.Index(schema)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return tantivy.Index(schema, str(folder))
+    except ValueError as error:
+        # It holds nothing that the keys do not.
+        logger.warning("the index in %s cannot be used and is made anew: %s", folder, error)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return tantivy.Index(schema, str(folder))
 
 
 def _english() -> tantivy.TextAnalyzer:

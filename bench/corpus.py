@@ -1,0 +1,144 @@
+"""How fast a corpus becomes searchable, what it weighs, and how long a search takes in it.
+
+    python bench/corpus.py FOLDER            the documents of a folder
+    python bench/corpus.py --sentences N     generated documents, of Zipf-distributed words
+
+The clock stops when tokens and index are complete. Writes bench-results/corpus.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import valkey
+
+from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.ingest import ingest
+from keymiss.server.keys import bucket_tag, find_key
+from module import embedded_server, processor
+
+RESULTS = Path("bench-results/corpus.json")
+VOCABULARY = 50_000
+SENTENCES_PER_DOCUMENT = 50
+SEARCHES = 500
+LETTERS = "etaoinshrdlcumwfgypbvk"
+
+
+def words(count: int) -> list[str]:
+    """Distinct words of three to nine letters."""
+    chance = random.Random(1)
+    made: dict[str, None] = {}
+    while len(made) < count:
+        made["".join(chance.choices(LETTERS, k=chance.randint(3, 9)))] = None
+    return list(made)
+
+
+def generate(folder: Path, sentences: int) -> list[str]:
+    """Writes documents of so many sentences, and returns questions about them."""
+    vocabulary = words(VOCABULARY)
+    weights = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))
+    chance = random.Random(2)
+
+    def sentence() -> str:
+        length = chance.randint(10, 30)
+        return " ".join(chance.choices(vocabulary, cum_weights=weights, k=length)).capitalize()
+
+    with (folder / "generated.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(sentences // SENTENCES_PER_DOCUMENT):
+            text = " ".join(f"{sentence()}." for _ in range(SENTENCES_PER_DOCUMENT))
+            file.write(json.dumps({"id": f"g{number}", "text": text}) + "\n")
+    return [" ".join(chance.choices(vocabulary, cum_weights=weights, k=8)) for _ in range(SEARCHES)]
+
+
+def resident_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def text_bytes(client: valkey.Valkey) -> int:
+    return sum(
+        len(text)
+        for key in client.scan_iter("sentence:*", 1000)
+        for text in client.hvals(key)  # type: ignore[union-attr]
+    )
+
+
+def find(client: valkey.Valkey, question: str) -> dict[str, int]:
+    found: dict[str, int] = json.loads(client.get(find_key(bucket_tag(0, 1), question)) or "{}")
+    return found
+
+
+def wait_until_derived(client: valkey.Valkey, documents: int) -> None:
+    """Until the index holds all documents, and no write event waits to be followed."""
+    while find(client, "complete").get("documents") != documents:
+        time.sleep(0.01)
+    while client.info("keymiss")["keymiss_pending"]:
+        time.sleep(0.01)
+
+
+def measure(folder: Path, questions: list[str]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name, embedded_server(Path(name)) as server:
+        worker = subprocess.Popen([sys.executable, "-m", "keymiss", "worker", "--url", server.url])
+        client = valkey.Valkey(port=server.port)
+        while "documents" not in str(client.execute_command("KEYMISS.LIST")) and not any(
+            b"bertqa" in function for function in client.execute_command("KEYMISS.LIST")
+        ):
+            time.sleep(0.05)
+        empty = client.info("memory")["used_memory_dataset"]
+        before = resident_bytes(worker.pid)
+        started = time.perf_counter()
+        report = ingest(client, [folder])
+        stored = time.perf_counter() - started
+        wait_until_derived(client, report.stored)
+        complete = time.perf_counter() - started
+        grown = client.info("memory")["used_memory_dataset"] - empty
+        times = []
+        for question in questions:
+            asked = time.perf_counter()
+            find(client, question)
+            times.append(1000 * (time.perf_counter() - asked))
+        times.sort()
+        results = {
+            "documents": report.stored,
+            "sentences": report.sentences,
+            "stored_seconds": round(stored, 2),
+            "complete_seconds": round(complete, 2),
+            "sentences_per_second": round(report.sentences / complete),
+            "dataset_bytes_per_text_byte": round(grown / text_bytes(client), 3),
+            "worker_megabytes": round((resident_bytes(worker.pid) - before) / 1e6, 1),
+            "find_p50_ms": round(statistics.median(times), 2),
+            "find_p99_ms": round(times[int(0.99 * len(times))], 2),
+        }
+        client.close()
+        worker.terminate()
+        worker.wait()
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", type=Path, default=ARTICLES)
+    parser.add_argument("--sentences", type=int)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if arguments.sentences:
+            questions = generate(Path(name), arguments.sentences)
+            results = measure(Path(name), questions)
+        else:
+            results = measure(arguments.folder, ["How does the virus spread among adults?"] * 200)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
