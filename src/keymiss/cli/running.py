@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import valkey
 from rich.text import Text
 
 from keymiss import functions
 from keymiss.answers.app import application
+from keymiss.answers.doctor import examine
 from keymiss.cli.asking import ask_all
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
     DEFAULT_URL,
+    EXIT_FAILED,
     Demo,
     HttpPort,
     Model,
@@ -98,6 +101,18 @@ def web(
     from keymiss.web.app import create_app
 
     uvicorn.run(create_app(url), host=host, port=port, log_level="warning")
+
+
+@app.command()
+def doctor(url: Url = DEFAULT_URL) -> None:
+    """Say what is wrong with the installation or the running system; exit 1 when something is."""
+    with valkey.Valkey.from_url(url) as client:
+        findings = examine(client)
+    for finding in findings:
+        out.print(Text(f"{finding.wrong}\n    {finding.advice}"), soft_wrap=True)
+    if findings:
+        raise typer.Exit(EXIT_FAILED)
+    out.print("all is well")
 
 
 @app.command()

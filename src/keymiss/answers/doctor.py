@@ -1,0 +1,150 @@
+"""What is wrong with an installation or a running system, in words."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import valkey
+from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from keymiss.answers.status import parse_list
+from keymiss.corpus.status import read_status
+from keymiss.errors import KeymissError, SetupError, Unavailable
+from keymiss.server.embedded import module_path
+from keymiss.server.keys import bucket_tag, find_key
+
+FUNCTIONS = ("index", "find", "tokens", "qa", "bertqa")
+OLDEST = {"valkey": (8, 0), "redis": (7, 4)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong, and what to do about it."""
+
+    wrong: str
+    advice: str
+
+
+def examine(client: valkey.Valkey) -> list[Finding]:
+    """Looks at the installation, then at the server, its workers and its corpus.
+
+    What depends on a part that is missing is not looked at: the list begins with the cause.
+    """
+    findings = list(_installation())
+    try:
+        info: dict[str, Any] = client.info("everything")
+    except (AuthenticationError, NoPermissionError) as error:
+        return [*findings, Finding(f"the server refuses: {error}", "give user and password")]
+    except valkey.ConnectionError as error:
+        advice = "start one with `keymiss serve`, or give its address with --url"
+        return [*findings, Finding(f"no server can be reached: {error}", advice)]
+    findings += _server(info)
+    findings += _memory(client)
+    findings += _persistence(client)
+    if "keymiss_functions" not in info:
+        advice = "start it with `loadmodule PATH`; see docs/commands.md"
+        return [*findings, Finding("the server has not loaded keymiss.so", advice)]
+    return [*findings, *_workers(client), *_corpus(client)]
+
+
+def _installation() -> Iterator[Finding]:
+    try:
+        module_path()
+    except SetupError as error:
+        yield Finding("the module is not installed", str(error))
+    if platform.system() != "Linux":
+        yield Finding(f"{platform.system()} is not supported", "use Linux, or a container")
+
+
+def _server(info: dict[str, Any]) -> Iterator[Finding]:
+    name = str(info.get("server_name", "redis"))
+    shown = str(info.get(f"{name}_version", info.get("redis_version", "0")))
+    version = tuple(int(part) for part in shown.split(".")[:2])
+    oldest = OLDEST.get(name, OLDEST["redis"])
+    if version < oldest:
+        yield Finding(
+            f"the server is {name} {shown}: hits are slower and permissions coarser there",
+            f"use Valkey {'.'.join(map(str, OLDEST['valkey']))} or later",
+        )
+    if info.get("role") == "slave":
+        yield Finding("the server is a replica, where nothing is computed", "ask its primary")
+
+
+def _config(client: valkey.Valkey, name: str) -> str:
+    """A setting; empty when the server does not say."""
+    try:
+        return str(client.config_get(name).get(name, ""))
+    except ResponseError:
+        return ""
+
+
+def _memory(client: valkey.Valkey) -> Iterator[Finding]:
+    policy = _config(client, "maxmemory-policy")
+    if policy.startswith("allkeys") and _config(client, "maxmemory") != "0":
+        yield Finding(
+            f"maxmemory-policy {policy} may delete sentences when memory is short",
+            "CONFIG SET maxmemory-policy volatile-lru: only cached answers expire",
+        )
+
+
+def _persistence(client: valkey.Valkey) -> Iterator[Finding]:
+    if _config(client, "appendonly") == "no" and not _config(client, "save"):
+        yield Finding(
+            "persistence is off: a restart loses the corpus",
+            "CONFIG SET appendonly yes, and set it in the server's configuration",
+        )
+
+
+def _workers(client: valkey.Valkey) -> Iterator[Finding]:
+    functions = parse_list(client.execute_command("KEYMISS.LIST"))
+    missing = [name for name in FUNCTIONS if not functions.get(name, {}).get("workers")]
+    if missing:
+        yield Finding(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")
+    counts = {functions[name]["workers"] for name in FUNCTIONS if name not in missing}
+    if len(counts) > 1:
+        yield Finding(
+            "not all workers serve all functions",
+            "give them a moment if they have just started; else read their logs",
+        )
+    for name, function in functions.items():
+        if 2 * function["pending"] > function["limit"]:
+            yield Finding(
+                f"{function['pending']} keys wait for {name}, of at most {function['limit']}",
+                "start more workers, or ask less",
+            )
+
+
+def _corpus(client: valkey.Valkey) -> Iterator[Finding]:
+    try:
+        status = read_status(client)
+    except Unavailable as error:
+        yield Finding("there is no corpus yet", str(error).partition("; ")[2])
+        return
+    except KeymissError as error:
+        yield Finding(str(error), "use a server or database of its own for keymiss")
+        return
+    if status.with_tokens < status.documents:
+        yield Finding(
+            f"{status.documents - status.with_tokens} of {status.documents} documents have no "
+            "tokens yet: they are read more slowly",
+            "wait a moment; if it stays so, start `keymiss worker` again",
+        )
+    indexed = _indexed(client)
+    if indexed is not None and indexed != status.documents:
+        yield Finding(
+            f"the index holds {indexed} documents, the corpus {status.documents}",
+            "wait a moment; if it stays so, start `keymiss worker` again",
+        )
+
+
+def _indexed(client: valkey.Valkey) -> int | None:
+    """Documents in the index of whichever worker answers; None when none does."""
+    try:
+        value = client.get(find_key(bucket_tag(0, 1), "doctor"))
+    except ResponseError:
+        return None
+    return int(json.loads(value)["documents"]) if value else None

