@@ -1,10 +1,17 @@
 """What can go wrong, in classes that know how to tell it to a person, a browser or a client."""
 
+from __future__ import annotations
+
 
 class KeymissError(Exception):
     """Something that keymiss can explain. `status` is the HTTP status that fits."""
 
     status = 500
+
+    @property
+    def resp(self) -> str:
+        """What a client of the server reads behind `-KEYMISS failed `."""
+        return f"{type(self).__name__}: {self}"
 
 
 class BadInput(KeymissError):
@@ -39,3 +46,15 @@ class TooSlow(KeymissError):
 
 class SetupError(KeymissError):
     """This installation or its settings cannot work: a port in use, a folder or file missing."""
+
+
+def from_resp(text: str) -> KeymissError | None:
+    """The error whose `resp` this is; None when it is none of ours."""
+    name, separator, words = text.partition(": ")
+    classes: list[type[KeymissError]] = [KeymissError, *_subclasses(KeymissError)]
+    kind = next((each for each in classes if each.__name__ == name), None)
+    return kind(words) if kind and separator else None
+
+
+def _subclasses(kind: type[KeymissError]) -> list[type[KeymissError]]:
+    return [each for child in kind.__subclasses__() for each in (child, *_subclasses(child))]

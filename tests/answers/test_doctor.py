@@ -1,5 +1,6 @@
 """The doctor names what is wrong: each fault is staged on a real server."""
 
+import re
 import subprocess
 import sys
 
@@ -89,7 +90,7 @@ def test_documents_without_tokens(stack):
         key = client.keys("tokenized:*")[0]
         saved = client.dump(key)
         client.delete(key)
-        assert "1 of 20 documents have no tokens yet" in wrongs(client)
+        assert re.search(r"\b1 of \d+ documents have no tokens yet", wrongs(client))
         client.restore(key, 0, saved)
 
 

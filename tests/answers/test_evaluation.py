@@ -2,7 +2,7 @@
 
 import pytest
 
-from keymiss.answers.evaluation import exact, f1, score
+from keymiss.answers.evaluation import exact, f1, score, score_refusals
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ def test_scores_count_first_and_first_five():
     scores = score(results)
     assert (scores.questions, scores.first, scores.first_five) == (4, 1, 2)
     assert (scores.exact, scores.f1) == (25.0, 25.0)
+
+
+def test_refusals_have_precision_and_recall():
+    refusals = score_refusals([False, False, True], [True, True, False, False])
+    assert (refusals.unanswerable, refusals.precision, refusals.recall) == (4, 66.7, 50.0)
+    assert score_refusals([], []).recall == 0

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from keymiss.corpus.demo import ARTICLES, FOLDER, load_questions
+from keymiss.corpus.demo import ARTICLES, FOLDER, load_questions, load_unanswerable
 from keymiss.corpus.formats import find_files, read_file
 from keymiss.corpus.sentences import split_sentences
 
@@ -34,3 +34,9 @@ def test_there_are_sixty_questions_ten_of_them_in_other_words():
 def test_the_answer_stands_verbatim_in_one_sentence(question):
     sentences = split_sentences(DOCUMENTS[question.document].paragraphs)
     assert any(question.answer in sentence for sentence in sentences)
+
+
+def test_there_are_twenty_questions_without_an_answer():
+    questions = load_unanswerable()
+    assert len(set(questions)) == 20
+    assert not set(questions) & {question.text for question in QUESTIONS}

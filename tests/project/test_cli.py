@@ -65,7 +65,8 @@ def test_eval_prints_the_scores_as_json(stack):
     done = keymiss("eval", "--demo", "--json", "--url", stack.url)
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
-    assert list(scores) == ["questions", "first", "first_five", "exact", "f1"]
+    assert list(scores) == ["questions", "first", "first_five", "exact", "f1", "no_answer"]
+    assert scores["no_answer"]["unanswerable"] == 20
     assert scores["questions"] == 60
     assert scores["first"] >= 40
     assert scores["first_five"] >= 50

@@ -22,7 +22,7 @@ def test_the_answer_has_the_stated_shape_and_is_ranked(http):
     assert body["results"]
     for result in body["results"]:
         assert set(result) == {
-            *("answer", "sentence", "sentencekey", "title", "score", "start", "end"),
+            *("answer", "sentence", "sentencekey", "title", "score", "probability", "start", "end"),
         }
         assert result["sentence"][result["start"] : result["end"]] == result["answer"]
     scores = [result["score"] for result in body["results"]]

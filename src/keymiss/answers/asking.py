@@ -10,7 +10,7 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.found import Found, found_from_json
-from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable, from_resp
 from keymiss.search.functions import candidates_from_json
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import Ranked, rank
@@ -40,12 +40,14 @@ class Answer:
 
     `sentence_text[start:end] == text`; `sentence` is the name `DOC:{TAG}:N`. `score` is the
     reader's margin in logits: how much more likely the span is than that there is no answer.
+    `probability` is how often an answer of that score is right.
     """
 
     text: str
     start: int
     end: int
     score: float
+    probability: float
     sentence: str
     sentence_text: str
     title: str
@@ -120,8 +122,8 @@ def explain(message: str) -> KeymissError:
     code, _, words = rest.partition(" ")
     if word != "KEYMISS":
         return Unavailable(f"the server refuses: {message}")
-    if code == "failed" and words.startswith("NotFound:"):
-        return NotFound(words.partition(": ")[2])
+    if code == "failed" and (error := from_resp(words)):
+        return error
     return _ERRORS.get(code, KeymissError)(f"{code}: {words}")
 
 
@@ -143,6 +145,19 @@ async def _read(client: Valkey, question: str, ranked: Sequence[Ranked]) -> Answ
     return Answers(tuple(await _with_texts(client, best)), complete=not missing)
 
 
+async def first_margin(client: Valkey, text: str) -> Found | None:
+    """The span that the reader prefers for a question, believed or not; None without candidates.
+
+    Raises what `ask` raises.
+    """
+    question = normalise_question(text)
+    ranked = await find(client, question)
+    keys = [qa_key(one.sentence, question) for one in ranked[:READ]]
+    values = await asyncio.gather(*(compute(client, key) for key in keys))
+    found = [found_from_json(value) for value in values if value is not None]
+    return max(found, key=lambda one: one.margin, default=None)
+
+
 def _document_of(sentence: str) -> DocumentKeys:
     keys = parse_document_key(f"sentence:{sentence.rpartition(':')[0]}")
     if keys is None:
@@ -151,10 +166,10 @@ def _document_of(sentence: str) -> DocumentKeys:
 
 
 def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKeys, Found]]:
-    """The answers that the reader believes in, best first, each text once."""
+    """The likely answers, best first, each text once."""
     kept: dict[str, tuple[DocumentKeys, Found]] = {}
     for keys, one in sorted(found, key=lambda pair: (-pair[1].margin, pair[0].document)):
-        if one.text and one.margin > 0:
+        if one.is_answer:
             kept.setdefault(" ".join(one.text.casefold().split()), (keys, one))
     return list(kept.values())[:ANSWERS]
 
@@ -176,6 +191,7 @@ async def _with_texts(client: Valkey, best: Sequence[tuple[DocumentKeys, Found]]
                 start=found.start,
                 end=found.end,
                 score=round(found.margin, 4),
+                probability=found.probability,
                 sentence=keys.sentence(found.sentence),
                 sentence_text=decode(text),
                 title=decode(title or b""),

@@ -48,19 +48,42 @@ class Scores:
     """Mean F1 of the first answers, in percent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Of questions that get no answer, those that have none (precision), in percent; and of those
+    that have none, those that get no answer (recall)."""
+
+    unanswerable: int
+    precision: float
+    recall: float
+
+
+def score_refusals(answerable: Sequence[bool], unanswerable: Sequence[bool]) -> Refusals:
+    """From whether each of the questions that have an answer, and that have none, was refused."""
+    refused, right = sum(answerable) + sum(unanswerable), sum(unanswerable)
+    return Refusals(
+        unanswerable=len(unanswerable),
+        precision=round(100 * right / max(1, refused), 1),
+        recall=round(100 * right / max(1, len(unanswerable)), 1),
+    )
+
+
+def is_right(answer: str, expected: str) -> bool:
+    """Whether an answer matches exactly, or most of its words are the expected ones."""
+    return exact(answer, expected) or f1(answer, expected) >= RIGHT_F1
+
+
 def score(results: Sequence[tuple[Sequence[str], str]]) -> Scores:
     """Scores ranked answers against the expected one of each question."""
-
-    def right(answer: str, expected: str) -> bool:
-        return exact(answer, expected) or f1(answer, expected) >= RIGHT_F1
 
     firsts = [(answers[0] if answers else "", expected) for answers, expected in results]
     count = max(1, len(results))
     return Scores(
         questions=len(results),
-        first=sum(right(*pair) for pair in firsts),
+        first=sum(is_right(*pair) for pair in firsts),
         first_five=sum(
-            any(right(answer, expected) for answer in answers[:5]) for answers, expected in results
+            any(is_right(answer, expected) for answer in answers[:5])
+            for answers, expected in results
         ),
         exact=round(100 * sum(exact(*pair) for pair in firsts) / count, 1),
         f1=round(100 * sum(f1(*pair) for pair in firsts) / count, 1),

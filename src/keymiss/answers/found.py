@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-FORMAT = 1
+FORMAT = 2
+
+LIKELY = 0.05
+"""Spans that are right less often than this are no answers; docs/decisions/0010-no-answer.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best span, whether or not the reader believes in it; `margin` says how much it does.
+    """The best span, whether or not it is likely to be the answer.
 
-    `start` and `end` are character offsets in the text of the sentence with number `sentence`.
+    `probability` is how often such a span is right; `score` and `null_score` are the reader's
+    logits for the span and for that there is no answer. `start` and `end` are character offsets in
+    the text of the sentence with number `sentence`.
     """
 
     text: str
@@ -21,12 +26,18 @@ class Found:
     sentence: int
     score: float
     null_score: float
+    probability: float
     model: str
 
     @property
     def margin(self) -> float:
-        """Score less null score, in logits: above 0 the reader takes the span for an answer."""
+        """Score less null score, in logits; comparable between passages."""
         return self.score - self.null_score
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the span is likely enough to be given as an answer."""
+        return bool(self.text) and self.probability >= LIKELY
 
     def to_json(self) -> str:
         """The value as it is cached."""

@@ -62,7 +62,7 @@ def answer_functions(reader: Reader) -> list[Function]:
 
 
 def _answer(found: Found) -> str:
-    return found.text if found.margin > 0 else ""
+    return found.text if found.is_answer else ""
 
 
 async def _read(reader: Reader, events: Sequence[Event]) -> list[Found | Exception]:
@@ -89,12 +89,13 @@ async def _read(reader: Reader, events: Sequence[Event]) -> list[Found | Excepti
     answers = await asyncio.to_thread(reader.read_batch, pairs)
     for one, best in zip(asked, answers, strict=True):
         if not best:
-            results[one.index] = Found("", 0, 0, one.key.sentence, 0.0, 0.0, reader.name)
+            results[one.index] = Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, reader.name)
             continue
         window = one.text.window
         sentence, start, end = window.locate(best[0].start, best[0].end)
         answer = window.sentences[sentence - window.first][start:end]
-        scores = (round(best[0].score, 4), round(best[0].null_score, 4))
+        probability = reader.calibration.probability(best[0].margin)
+        scores = (round(best[0].score, 4), round(best[0].null_score, 4), round(probability, 4))
         results[one.index] = Found(answer, start, end, sentence, *scores, reader.name)
     return results
 

@@ -13,7 +13,7 @@ import typer
 import valkey.asyncio
 
 from keymiss.answers.asking import Answers, ask
-from keymiss.answers.evaluation import score
+from keymiss.answers.evaluation import score, score_refusals
 from keymiss.cli.terminal import (
     DEFAULT_URL,
     AsJson,
@@ -25,7 +25,7 @@ from keymiss.cli.terminal import (
     out,
     print_answers,
 )
-from keymiss.corpus.demo import load_questions
+from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.errors import BadInput
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded import LOOPBACK, free_port
@@ -55,17 +55,23 @@ def evaluate(
     """Ask the demo questions and score the answers."""
     if not demo:
         raise BadInput("say --demo: the demo questions are the ones to evaluate")
-    questions = load_questions()
+    questions, unanswerable = load_questions(), load_unanswerable()
+    asked = [*(question.text for question in questions), *unanswerable]
     with ExitStack() as stack:
         if url is None:
             port = free_port()
             stack.enter_context(stop_signals())
             stack.enter_context(running_stack(None, port, None, model, demo=True))
             url = f"valkey://{LOOPBACK}:{port}"
-        answers = asyncio.run(ask_all(url, [question.text for question in questions]))
+        answers = asyncio.run(ask_all(url, asked))
     texts = [[answer.text for answer in one.answers] for one in answers]
+    found, beside = texts[: len(questions)], texts[len(questions) :]
     expected = [question.answer for question in questions]
-    scores = asdict(score(list(zip(texts, expected, strict=True))))
+    refusals = score_refusals([not one for one in found], [not one for one in beside])
+    scores = {
+        **asdict(score(list(zip(found, expected, strict=True)))),
+        "no_answer": asdict(refusals),
+    }
     if as_json:
         print(json.dumps(scores))
     else:

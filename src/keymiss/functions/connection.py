@@ -129,8 +129,10 @@ class FunctionConnection:
 
 def _settle(item: Item, result: Result) -> tuple[Any, ...]:
     if isinstance(result, Exception):
-        message = f"{type(result).__name__}: {result}"[:MAX_MESSAGE]
-        return ("KEYMISS.FAIL", item.id, message.encode("utf-8", "replace"))
+        message = f"{type(result).__name__}: {result}"
+        if isinstance(result, KeymissError):
+            message = result.resp
+        return ("KEYMISS.FAIL", item.id, message[:MAX_MESSAGE].encode("utf-8", "replace"))
     if result is None:
         return ("KEYMISS.ANSWER", item.id)
     value = result.encode("utf-8", "surrogateescape") if isinstance(result, str) else result

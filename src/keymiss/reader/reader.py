@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from keymiss.reader.calibration import CALIBRATION, load_calibration
 from keymiss.reader.config import load_config
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
@@ -79,6 +80,7 @@ class Reader:
         self.name = folder.name
         self.tokens = Tokens(folder)
         self._max_tokens = config.max_position_embeddings
+        self.calibration = load_calibration(folder)
         model = build_graph(config, load_weights(folder))
         self.version = _version(folder)
         options: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -195,7 +197,8 @@ class Reader:
 def _version(folder: Path) -> str:
     """Names what the answers depend on: the model's files and this code's way of reading."""
     digest = hashlib.sha256(str(READING).encode())
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    names = ("config.json", "tokenizer.json", "model.safetensors", CALIBRATION)
+    for name in (name for name in names if (folder / name).exists()):
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return f"{folder.name[:40]}-{digest.hexdigest()[:12]}"
 

@@ -54,6 +54,7 @@ class Result(BaseModel):
     sentencekey: str = Field(description="Document, tag and number of the sentence.")
     title: str
     score: float = Field(description="Logits by which the answer beats 'no answer'.")
+    probability: float = Field(description="How often an answer of this score is right.")
     start: int
     end: int
 
@@ -138,6 +139,7 @@ def _results(answers: Answers) -> SearchResults:
                 sentencekey=answer.sentence,
                 title=answer.title,
                 score=answer.score,
+                probability=answer.probability,
                 start=answer.start,
                 end=answer.end,
             )

@@ -1,4 +1,4 @@
-"""The demo corpus that comes with the package: twenty articles and sixty questions."""
+"""The demo corpus that comes with the package: twenty articles, and questions about them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def load_questions() -> list[Question]:
     lines = (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     return [Question(r["question"], r["answer"], r["document"]) for r in records]
+
+
+def load_unanswerable() -> list[str]:
+    """Questions that nothing in the demo articles answers."""
+    lines = (FOLDER / "unanswerable.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["question"] for line in lines]
