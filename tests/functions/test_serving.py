@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 import valkey
@@ -306,3 +308,32 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
     assert client.get("ver:x") == "2"
     stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
     assert (stored["version"], stored["clean"]) == ("2", 1)
+
+
+@pytest.mark.parametrize("protocol", ["", "?protocol=3"])
+def test_a_server_that_is_silent_for_long_is_attached_to_again(
+    server, client, serving, monkeypatch, protocol
+):
+    monkeypatch.setattr("keymiss.functions.connection.REPLY_SECONDS", 0.2)
+
+    @on_miss("size:", cache="off")
+    def size(misses):
+        return ["x"] * len(misses)
+
+    @on_write("text:")
+    def follow(events):
+        pass
+
+    serving(size, follow, url=server.url + protocol)
+    client.execute_command("CLIENT", "PAUSE", 2500, "ALL")
+    # Its own GET waits for the end of the pause.
+    eventually_long(lambda: client.get("size:1") == "x")
+
+
+def eventually_long(condition):
+    for _ in range(100):
+        with suppress(valkey.ResponseError):
+            if condition():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within ten seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class FunctionConnection:
     def __init__(self, url: str, function: Function) -> None:
         self._function = function
         pool = ConnectionPool.from_url(url, socket_connect_timeout=REPLY_SECONDS)
+        # RESP2, whatever the URL says: a push in between would be taken for a reply.
+        pool.connection_kwargs["protocol"] = 2
         self._connection = pool.make_connection()
         self._take = ("KEYMISS.TAKE", "COUNT", function.batch, "BLOCK", BLOCK_MS, function.name)
 
@@ -124,7 +127,9 @@ class FunctionConnection:
             logger.error("%s: %s", self._function.name, error)
 
     async def _read(self) -> Any:
-        return await self._connection.read_response(timeout=BLOCK_MS / 1000 + REPLY_SECONDS)
+        # read_response has a timeout of its own, which returns None as if that were the reply.
+        async with asyncio.timeout(BLOCK_MS / 1000 + REPLY_SECONDS):
+            return await self._connection.read_response()
 
 
 def _settle(item: Item, result: Result) -> tuple[Any, ...]:
