@@ -49,6 +49,11 @@ bench: $(READY)
 bench-module: $(READY)
 	$(PYTHON) bench/module.py
 
+# FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
+.PHONY: bench-corpus
+bench-corpus: $(READY)
+	$(PYTHON) bench/corpus.py $(FOLDER) $(if $(SENTENCES),--sentences $(SENTENCES))
+
 clean:
 	rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
