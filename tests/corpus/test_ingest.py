@@ -1,13 +1,15 @@
 """Ingest: what is stored, what is left alone, what is left out, and what it makes invalid."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import valkey
 
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import create_corpus, open_corpus
+from keymiss.corpus.store import create_corpus, forget_documents, open_corpus
 from keymiss.errors import SetupError, Unavailable
 
 
@@ -126,6 +128,29 @@ def test_a_corpus_key_of_another_program_is_left_alone(client, raw, tmp_path):
     with pytest.raises(SetupError, match="belongs to another program"):
         ingest(raw, [tmp_path])
     assert client.get("corpus") == "mine"
+
+
+def test_the_documented_rights_suffice(server, client, raw, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    rights = re.search(r"^\| ingest \| `([^`]+)`", page, re.MULTILINE)[1].split()
+    raw.execute_command("ACL", "SETUSER", "ingest", "reset", "on", ">p", *rights)
+    try:
+        with valkey.Valkey(port=server.port, username="ingest", password="p") as limited:
+            write(tmp_path, "a.txt", "One.")
+            ingest(limited, [tmp_path])
+            keys = open_corpus(limited).keys("a")
+            for change in (
+                lambda: ingest(limited, [tmp_path]),
+                lambda: forget_documents(limited, [keys]),
+            ):
+                client.set("qa{x}cached", "old")
+                client.zadd(keys.answers, {"qa{x}cached": 9e12})
+                write(tmp_path, "a.txt", "Two.")
+                change()
+                assert not client.exists("qa{x}cached")
+            assert client.keys("*") == ["corpus"]
+    finally:
+        raw.execute_command("ACL", "DELUSER", "ingest")
 
 
 def test_the_demo_articles_are_ingested_without_a_problem(raw):
