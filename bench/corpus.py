@@ -3,7 +3,8 @@
     python bench/corpus.py FOLDER            the documents of a folder
     python bench/corpus.py --sentences N     generated documents, of Zipf-distributed words
 
-The clock stops when tokens and index are complete. Writes bench-results/corpus.json.
+The clock stops when tokens and index are complete. Then the demo questions are asked: how well "no
+answer" is told. Writes bench-results/corpus.json.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import random
 import statistics
 import subprocess
@@ -20,9 +22,13 @@ import time
 from pathlib import Path
 
 import valkey
+from calibration import ask_demo, calibration_error, no_answer
 
+from keymiss.answers.found import LIKELY
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
+from keymiss.reader import BUNDLED_FOLDER
+from keymiss.reader.calibration import load_calibration
 from keymiss.server.keys import bucket_tag, find_key
 from module import embedded_server, processor
 
@@ -113,7 +119,7 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
             "stored_seconds": round(stored, 2),
             "complete_seconds": round(complete, 2),
             "sentences_per_second": round(report.sentences / complete),
-            "dataset_bytes_per_text_byte": round(grown / text_bytes(client), 3),
+            "bytes_per_text_byte": round(grown / text_bytes(client), 3),
             "worker_megabytes": round((resident_bytes(worker.pid) - before) / 1e6, 1),
             "find_p50_ms": round(statistics.median(times), 2),
             "find_p99_ms": round(times[int(0.99 * len(times))], 2),
@@ -122,6 +128,20 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
         worker.terminate()
         worker.wait()
     return results
+
+
+def demo_answers() -> dict[str, float]:
+    """How well the demo questions without an answer are told from the others."""
+    calibration = load_calibration(BUNDLED_FOLDER)
+    found = ask_demo()
+    odds = LIKELY / (1 - LIKELY)
+    refused = no_answer(found, calibration.offset + calibration.temperature * math.log(odds))
+    error = calibration_error(found, calibration.temperature, calibration.offset)
+    return {
+        "noanswer.precision": refused["precision"],
+        "noanswer.recall": refused["recall"],
+        "calibration_error": round(error, 3),
+    }
 
 
 def main() -> None:
@@ -135,6 +155,7 @@ def main() -> None:
             results = measure(Path(name), questions)
         else:
             results = measure(arguments.folder, ["How does the virus spread among adults?"] * 200)
+    results |= demo_answers()
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
     print(RESULTS.read_text(), end="")

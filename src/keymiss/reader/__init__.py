@@ -4,7 +4,16 @@ It knows nothing of Valkey and imports no other package of keymiss.
 """
 
 from keymiss.reader.errors import ModelError
-from keymiss.reader.reader import BUNDLED_MODEL, Answer, Passage, Reader
+from keymiss.reader.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Answer, Passage, Reader
 from keymiss.reader.tokens import Ids, Tokens
 
-__all__ = ["BUNDLED_MODEL", "Answer", "Ids", "ModelError", "Passage", "Reader", "Tokens"]
+__all__ = [
+    "BUNDLED_FOLDER",
+    "BUNDLED_MODEL",
+    "Answer",
+    "Ids",
+    "ModelError",
+    "Passage",
+    "Reader",
+    "Tokens",
+]

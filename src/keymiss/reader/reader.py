@@ -22,6 +22,8 @@ from keymiss.reader.weights import load_weights
 BUNDLED_MODEL = "minilm-qa"
 """The small reader that comes with the package."""
 
+BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
+
 READING = 1
 """Raised whenever the same model gives other answers than before."""
 
@@ -97,8 +99,7 @@ class Reader:
         Raises:
             ModelError: there is no such model, or it is incomplete or damaged.
         """
-        bundled = Path(__file__).parent / "models" / str(name_or_path)
-        folder = bundled if name_or_path == BUNDLED_MODEL else Path(name_or_path)
+        folder = BUNDLED_FOLDER if name_or_path == BUNDLED_MODEL else Path(name_or_path)
         if not folder.is_dir():
             raise ModelError(
                 f"{folder} is no model folder; give a folder with config.json, tokenizer.json and "
