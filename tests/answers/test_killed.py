@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import valkey
 
 from keymiss.corpus import verify as verifying
@@ -32,12 +33,24 @@ def write_articles(path, generation):
             file.write(json.dumps({"id": f"a{number}", "text": text}) + "\n")
 
 
-def start(command, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "keymiss", command, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def start():
+    """Starts commands as processes, which are killed at the latest when the test ends."""
+    started = []
+
+    def run(command, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keymiss", command, *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def indexed_documents(client):
@@ -55,7 +68,7 @@ def wait_until_derived(client):
         time.sleep(0.05)
 
 
-def test_whatever_is_killed_a_rerun_completes(tmp_path, monkeypatch):
+def test_whatever_is_killed_a_rerun_completes(start, tmp_path, monkeypatch):
     monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0.2)
     articles, chance = tmp_path / "articles.jsonl", random.Random(7)
     with EmbeddedServer(tmp_path / "server", free_port()) as server:
