@@ -23,7 +23,7 @@ import valkey
 import valkey.asyncio
 
 from keymiss.answers.asking import first_margin
-from keymiss.answers.evaluation import is_right
+from keymiss.answers.evaluation import is_right, score_refusals
 from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_MODEL
@@ -123,13 +123,16 @@ def calibration_error(found: list[Outcome], temperature: float, offset: float) -
 
 def no_answer(found: list[Outcome], threshold: float) -> dict[str, float]:
     """Precision and recall of saying that there is no answer, and right answers lost by it."""
-    refused = [one for one in found if one.margin <= threshold]
-    without = sum(not one.answerable for one in refused)
+    flags = [(one.answerable, one.margin <= threshold) for one in found]
+    refusals = score_refusals(
+        [refused for answerable, refused in flags if answerable],
+        [refused for answerable, refused in flags if not answerable],
+    )
     return {
         "threshold": round(threshold, 2),
-        "precision": round(without / max(1, len(refused)), 3),
-        "recall": round(without / max(1, sum(not one.answerable for one in found)), 3),
-        "right_lost": sum(one.right for one in refused),
+        "precision": round(refusals.precision / 100, 3),
+        "recall": round(refusals.recall / 100, 3),
+        "right_lost": sum(one.right for one in found if one.margin <= threshold),
     }
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 import valkey
 from calibration import ask_demo, calibration_error, no_answer
 
+from keymiss.answers.doctor import FUNCTIONS
 from keymiss.answers.found import LIKELY
+from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_FOLDER
@@ -95,9 +97,7 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name, embedded_server(Path(name)) as server:
         worker = subprocess.Popen([sys.executable, "-m", "keymiss", "worker", "--url", server.url])
         client = valkey.Valkey(port=server.port)
-        while "documents" not in str(client.execute_command("KEYMISS.LIST")) and not any(
-            b"bertqa" in function for function in client.execute_command("KEYMISS.LIST")
-        ):
+        while unserved(parse_list(client.execute_command("KEYMISS.LIST")), FUNCTIONS):
             time.sleep(0.05)
         empty = client.info("memory")["used_memory_dataset"]
         before = resident_bytes(worker.pid)

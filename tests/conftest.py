@@ -57,6 +57,13 @@ def client(server: EmbeddedServer) -> Iterator[valkey.Valkey]:
         yield client
 
 
+@pytest.fixture
+def raw(server: EmbeddedServer) -> Iterator[valkey.Valkey]:
+    """A client that gets bytes, as keymiss itself does."""
+    with valkey.Valkey(port=server.port) as raw:
+        yield raw
+
+
 @dataclass(frozen=True)
 class Stack:
     port: int

@@ -13,12 +13,6 @@ from keymiss.corpus.ingest import ingest
 from keymiss.server.embedded import EmbeddedServer, free_port
 
 
-@pytest.fixture
-def raw(server):
-    with valkey.Valkey(port=server.port) as raw:
-        yield raw
-
-
 def wrongs(client):
     return " | ".join(finding.wrong for finding in examine(client))
 

@@ -60,12 +60,6 @@ def workers(server, tmp_path):
         workers.kill(number)
 
 
-@pytest.fixture
-def raw(server):
-    with valkey.Valkey(port=server.port) as raw:
-        yield raw
-
-
 def wait_for_workers(raw, count):
     deadline = time.monotonic() + 60
     while True:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import valkey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +12,6 @@ from keymiss.reader import Passage, Reader
 
 READER = Reader.from_pretrained("minilm-qa")
 TOKENS = READER.tokens
-
-
-@pytest.fixture
-def raw(server):
-    with valkey.Valkey(port=server.port) as raw:
-        yield raw
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from keymiss.corpus.store import create_corpus, forget_documents, open_corpus
 from keymiss.errors import SetupError, Unavailable
 
 
-@pytest.fixture
-def raw(server):
-    with valkey.Valkey(port=server.port) as raw:
-        yield raw
-
-
 def write(folder, name, text):
     (folder / name).write_text(text, encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """Planted damage is found, named and mended; a sound corpus is left alone."""
 
 import pytest
-import valkey
 
 from keymiss.corpus import verify as verifying
 from keymiss.corpus.ingest import ingest
@@ -14,12 +13,6 @@ from keymiss.server.keys import DocumentKeys, bertqa_key, qa_key
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0)
-
-
-@pytest.fixture
-def raw(server):
-    with valkey.Valkey(port=server.port) as raw:
-        yield raw
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import valkey
 from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from keymiss.answers.status import parse_list
+from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.status import read_status
 from keymiss.errors import KeymissError, SetupError, Unavailable
 from keymiss.server.embedded import module_path
@@ -101,7 +101,7 @@ def _persistence(client: valkey.Valkey) -> Iterator[Finding]:
 
 def _workers(client: valkey.Valkey) -> Iterator[Finding]:
     functions = parse_list(client.execute_command("KEYMISS.LIST"))
-    missing = [name for name in FUNCTIONS if not functions.get(name, {}).get("workers")]
+    missing = unserved(functions, FUNCTIONS)
     if missing:
         yield Finding(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")
     counts = {functions[name]["workers"] for name in FUNCTIONS if name not in missing}

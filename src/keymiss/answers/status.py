@@ -20,6 +20,11 @@ def parse_list(reply: list[list[Any]]) -> dict[str, dict[str, Any]]:
     return functions
 
 
+def unserved(functions: dict[str, dict[str, Any]], names: Iterable[str]) -> list[str]:
+    """Those of the functions that no worker serves, by the reply of KEYMISS.LIST."""
+    return [name for name in names if not functions.get(name, {}).get("workers")]
+
+
 async def missing_functions(client: valkey.asyncio.Valkey, names: Iterable[str]) -> list[str]:
     """Those of the functions that no worker serves.
 
@@ -30,4 +35,4 @@ async def missing_functions(client: valkey.asyncio.Valkey, names: Iterable[str])
         functions = parse_list(await client.execute_command("KEYMISS.LIST"))
     except ResponseError as error:
         raise Unavailable(f"the server has not loaded keymiss.so: {error}") from None
-    return [name for name in names if not functions.get(name, {}).get("workers")]
+    return unserved(functions, names)
