@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ import httpx
 import pytest
 import valkey
 
+from keymiss import functions
+from keymiss.functions import Function
 from keymiss.server.embedded import EmbeddedServer, free_port
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -78,24 +83,39 @@ class Stack:
         return f"http://127.0.0.1:{self.http_port}"
 
 
+@contextmanager
+def serving(*options: str, folder: Path | None = None) -> Iterator[Stack]:
+    """`keymiss serve`, started in a folder; it has to end well."""
+    stack = Stack(free_port(), free_port())
+    ports = ("--port", str(stack.port), "--http-port", str(stack.http_port))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "serve", *options, *ports],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    assert process.stdout is not None
+    # It says where it is once it can answer.
+    assert process.stdout.readline().startswith("Valkey")
+    wait_for_http(stack.http)
+    yield stack
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    process.stdout.close()
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The whole system with the demo articles, as `keymiss serve --demo` runs it."""
-    stack = Stack(free_port(), free_port())
-    ports = ("--port", str(stack.port), "--http-port", str(stack.http_port))
-    serving = subprocess.Popen(
-        [sys.executable, "-m", "keymiss", "serve", "--demo", *ports],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert serving.stdout is not None
-    # It says where it is once it can answer.
-    assert serving.stdout.readline().startswith("Valkey")
-    wait_for_http(stack.http)
-    yield stack
-    serving.send_signal(signal.SIGINT)
-    assert serving.wait(15) == 0
-    serving.stdout.close()
+    with serving("--demo") as stack:
+        yield stack
+
+
+@pytest.fixture
+def empty_stack(tmp_path: Path) -> Iterator[Stack]:
+    """The whole system without a document, its data in the test's folder."""
+    with serving(folder=tmp_path) as stack:
+        yield stack
 
 
 def wait_for_http(url: str) -> None:
@@ -150,3 +170,24 @@ def eventually() -> Callable[[Callable[[], Any]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+@contextmanager
+def served(url: str, served: list[Function]) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    stop, ready = asyncio.Event(), threading.Event()
+    serving = functions.serve(served, url, stop, ready.set)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+    thread.start()
+    assert ready.wait(10)
+    yield
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def serve(server: EmbeddedServer) -> Iterator[Callable[..., None]]:
+    """Serves functions until the test ends."""
+    with ExitStack() as stack:
+        yield lambda *each: stack.enter_context(served(server.url, list(each)))

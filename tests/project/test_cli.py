@@ -52,7 +52,7 @@ def test_ingest_says_what_it_did_and_fails_when_something_was_left_out(server, t
     done = keymiss("ingest", str(tmp_path), "--url", server.url)
     assert done.returncode == 1
     assert re.match(
-        r"1 documents stored with 2 sentences \([\d,]+ a second\), 0 unchanged, 1 left out",
+        r"1 document stored with 2 sentences \([\d,]+ a second\), 0 unchanged, 1 left out",
         done.stdout,
     )
     assert "bad.json: is no JSON" in done.stderr

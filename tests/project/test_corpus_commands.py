@@ -44,7 +44,7 @@ def test_ingest_reports_as_json(keymiss, tmp_path):
 
 def test_forget_deletes_a_document_and_says_what_was_not_there(keymiss, client, keys):
     done = keymiss("forget", "a", "b")
-    assert (done.returncode, done.stdout) == (1, "1 documents forgotten\n")
+    assert (done.returncode, done.stdout) == (1, "1 document forgotten\n")
     assert "there is no document 'b'" in done.stderr
     assert client.keys("*") == ["corpus"]
 

@@ -1,12 +1,16 @@
 """The docs are true: their commands are run, and what they list is checked against the code."""
 
+import itertools
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from keymiss.web.app import create_app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST_HOUR = (ROOT / "docs" / "first-hour.md").read_text(encoding="utf-8")
 FUNCTIONS = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
 
 
@@ -26,10 +31,12 @@ def blocks(text, language):
 
 def transcript(text):
     """(command, expected output) of every `$ command` in the console blocks."""
-    for block in blocks(text, "console"):
-        for part in block.split("$ ")[1:]:
-            command, _, output = part.partition("\n")
-            yield command, output.rstrip("\n")
+    for block in blocks(text, "console(?: following)?"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            first, *rest = part.rstrip("\n").split("\n")
+            more = list(itertools.takewhile(lambda line: line.startswith(">"), rest))
+            command = "\n".join([first, *(line[2:] for line in more)])
+            yield command, "\n".join(rest[len(more) :])
 
 
 def run(command, stack):
@@ -50,7 +57,9 @@ def assert_alike(output, expected):
     if expected.startswith("{"):
         assert same_answers(json.loads(output), json.loads(expected))
         return
-    timeless = [re.sub(r"\d+ ms", "? ms", text).strip("\n") for text in (output, expected)]
+    timeless = [
+        re.sub(r"\d+ ms|\([\d,]+ a second\)", "?", text).strip("\n") for text in (output, expected)
+    ]
     assert timeless[0] == timeless[1]
 
 
@@ -63,6 +72,54 @@ def same_answers(found, expected):
 @pytest.mark.parametrize(("command", "expected"), list(transcript(README)))
 def test_the_readmes_transcript_is_what_happens(stack, command, expected):
     assert_alike(run(command, stack), expected)
+
+
+def test_the_first_hour_is_what_happens(empty_stack, tmp_path):
+    for name in ("redis-cli", "curl"):
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+    shell = Shell(empty_stack, tmp_path)
+    with valkey.Valkey(port=empty_stack.port) as client:
+        for command, expected in transcript(FIRST_HOUR):
+            if "--follow" in command:
+                following = shell.start(command)
+                assert following.stderr.readline() == expected + "\n"
+                continue
+            # Index and tokens follow a moment after what was written.
+            wait_for(lambda: client.info("keymiss")["keymiss_pending"] == 0)
+            done = shell.start(command)
+            output, errors = done.communicate(timeout=30)
+            assert done.returncode == 0, (command, output, errors)
+            assert_alike(output, expected)
+    following.send_signal(signal.SIGINT)
+    assert following.wait(10) == 0
+    following.communicate()
+
+
+@dataclass
+class Shell:
+    """A shell in a folder, as somebody has it open beside `keymiss serve`."""
+
+    stack: object
+    folder: Path
+
+    def start(self, command):
+        ports = {"8390": str(self.stack.http_port), "6390": str(self.stack.port)}
+        for usual, port in ports.items():
+            command = command.replace(usual, port)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            [
+                "bash",
+                "-c",
+                "exec " * ("--follow" in command) + command.replace("-cli", "-cli --no-raw"),
+            ],
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, "KEYMISS_URL": self.stack.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def test_the_readmes_reader_example_runs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +12,23 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from keymiss.cli.terminal import DEFAULT_URL, EXIT_FAILED, AsJson, Url, app, connect, err, out
-from keymiss.corpus.formats import find_files
-from keymiss.corpus.ingest import Report, ingest
+from keymiss.cli.terminal import (
+    DEFAULT_URL,
+    EXIT_FAILED,
+    AsJson,
+    Url,
+    app,
+    connect,
+    err,
+    number_of,
+    out,
+    serve_functions,
+)
+from keymiss.corpus.follow import follow_function
+from keymiss.corpus.formats import find_files, read_files
+from keymiss.corpus.from_keys import Keys, parse_keys, scan_keys
+from keymiss.corpus.ingest import Accept, Report, ingest_sources
+from keymiss.corpus.language import in_language
 from keymiss.corpus.status import read_status
 from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.corpus.verify import Damage, repair, verify
@@ -25,8 +40,21 @@ app.add_typer(corpus_app, name="corpus")
 @app.command("ingest")
 def ingest_command(
     paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders: CORD-19 .json, .jsonl, .md, .txt.")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Files or folders: CORD-19 .json, .jsonl, .md, .txt."),
+    ] = None,
+    keys: Annotated[
+        str | None, typer.Option(help="Instead of files, keys of the server, like 'doc:*'.")
+    ] = None,
+    field: Annotated[
+        str, typer.Option(help="The keys are hashes with the text in this field; else strings.")
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep the documents of --keys current until Ctrl-C.")
+    ] = False,
+    language: Annotated[
+        str | None, typer.Option(help="Leave out what is in other languages; for English: en.")
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -34,18 +62,38 @@ def ingest_command(
 
     What is stored already and has not changed is left alone, so an ingest may be repeated.
     """
-    total = sum(1 for _ in find_files(paths))
+    if bool(paths) == bool(keys):
+        raise typer.BadParameter("give files or folders, or --keys")
+    if (field or follow) and not keys:
+        raise typer.BadParameter("--field and --follow belong to --keys")
+    accept = in_language(language) if language else lambda document: True
+    chosen = parse_keys(keys, field) if keys else None
+    if chosen and follow:
+        _follow(url, chosen, accept, as_json)
+        return
+    total = sum(1 for _ in find_files(paths)) if paths else None
     with connect(url) as client, _progress() as progress:
         task = progress.add_task("ingest", total=total)
-        report = ingest(client, paths, lambda path: progress.advance(task))
-    if as_json:
-        print(json.dumps(asdict(report)))
-    else:
-        for problem in report.problems:
-            err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
-        out.print(_summary(report), highlight=False)
+        sources = scan_keys(client, chosen) if chosen else read_files(paths or [])
+        report = ingest_sources(client, sources, lambda source: progress.advance(task), accept)
+    _print_report(report, as_json)
     if report.problems:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _follow(url: str, keys: Keys, accept: Accept, as_json: bool) -> None:
+    """Prints a report for every batch that has changed something."""
+
+    def print_changes(report: Report) -> None:
+        if report.stored or report.forgotten or report.problems:
+            _print_report(report, as_json)
+
+    def say_ready() -> None:
+        err.print(f"following {keys.prefix}*; Ctrl-C ends", highlight=False)
+
+    with connect(url) as client:
+        function = follow_function(client, keys, accept, print_changes)
+        asyncio.run(serve_functions([function], url, say_ready))
 
 
 @app.command()
@@ -60,7 +108,7 @@ def forget(
     for document, there in zip(documents, found, strict=True):
         if not there:
             err.print(Text(f"there is no document {document!r}", style="yellow"), soft_wrap=True)
-    out.print(f"{sum(found)} documents forgotten", highlight=False)
+    out.print(f"{number_of(sum(found), 'document')} forgotten", highlight=False)
     if not all(found):
         raise typer.Exit(EXIT_FAILED)
 
@@ -106,13 +154,28 @@ def _progress() -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
 
 
+def _print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(report)), flush=True)
+        return
+    for problem in report.problems:
+        err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
+    out.print(_summary(report), highlight=False, soft_wrap=True)
+
+
 def _summary(report: Report) -> str:
     rate = report.sentences / report.seconds if report.seconds else 0
-    return (
-        f"{report.stored} documents stored with {report.sentences} sentences "
-        f"({rate:,.0f} a second), "
-        f"{report.unchanged} unchanged, {len(report.problems)} left out"
-    )
+    counts = [
+        f"{number_of(report.stored, 'document')} stored with "
+        f"{number_of(report.sentences, 'sentence')} ({rate:,.0f} a second)",
+        f"{report.unchanged} unchanged",
+        f"{len(report.problems)} left out",
+    ]
+    if report.not_accepted:
+        counts.append(f"{report.not_accepted} in other languages")
+    if report.forgotten:
+        counts.append(f"{report.forgotten} forgotten")
+    return ", ".join(counts)
 
 
 def _print_damages(damages: list[Damage]) -> None:

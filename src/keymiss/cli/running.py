@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,7 @@ from keymiss.cli.terminal import (
     connect,
     out,
     print_answers,
+    serve_functions,
 )
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import SetupError
@@ -86,7 +86,7 @@ def worker(
     served = (
         functions.load_app(app_name) if app_name else application(model, cache or default_cache())
     )
-    asyncio.run(_work(served, url))
+    asyncio.run(serve_functions(served, url))
 
 
 @app.command()
@@ -134,16 +134,6 @@ def demo(model: Model = BUNDLED_MODEL) -> None:
     )
     out.print('  .venv/bin/keymiss ask "How does measles spread?"', highlight=False)
     out.print("  README.md      what redis-cli and curl can ask", highlight=False)
-
-
-async def _work(served: list[functions.Function], url: str) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    names = ", ".join(function.name for function in served)
-    logging.getLogger("keymiss").info("serving %s", names)
-    await functions.serve(served, url, stop)
 
 
 def _say_where(port: int, http_port: int) -> None:

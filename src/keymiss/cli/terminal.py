@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from valkey.connection import parse_url
 
+from keymiss import functions
 from keymiss.answers.asking import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
 from keymiss.server.embedded import LOOPBACK
@@ -18,7 +23,6 @@ DEFAULT_PORT = 6390
 DEFAULT_HTTP_PORT = 8390
 EXIT_FAILED = 1
 
-app = typer.Typer(help="Look after the stored documents.", no_args_is_help=True)
 app = typer.Typer(
     help="Answers questions from text that lives in Valkey.",
     no_args_is_help=True,
@@ -52,6 +56,10 @@ Demo = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles
 DEFAULT_URL = f"valkey://{LOOPBACK}:{DEFAULT_PORT}"
 
 
+def number_of(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def connect(url: str) -> valkey.Valkey:
     try:
         client = valkey.Valkey.from_url(url)
@@ -61,6 +69,19 @@ def connect(url: str) -> valkey.Valkey:
             f"no Valkey server at {url}: {error}; start one with `keymiss serve`"
         ) from None
     return client
+
+
+async def serve_functions(
+    served: Sequence[functions.Function], url: str, on_ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    names = ", ".join(function.name for function in served)
+    logging.getLogger("keymiss").info("serving %s", names)
+    await functions.serve(served, url, stop, on_ready)
 
 
 def print_answers(question: str, answers: Answers, seconds: float, most: int = 5) -> None:

@@ -16,8 +16,10 @@ class Document:
     paragraphs: tuple[str, ...]
     year: str = ""
     source: str = ""
+    key: str = ""
+    """The key of another program's that holds the text; empty when it comes from elsewhere."""
 
     def content_hash(self, splitter: str) -> str:
         """Names the content and how it is cut: equal hashes mean equal keys."""
-        parts = [splitter, self.title, self.year, self.source, *self.paragraphs]
+        parts = [splitter, self.title, self.year, self.source, self.key, *self.paragraphs]
         return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()[:32]

@@ -26,6 +26,14 @@ MAX_LINE_BYTES = 16 << 20
 """A JSON lines file may be of any size, each of its lines may not."""
 
 Read = Document | BadInput
+Source = tuple[str, Iterable[Read]]
+"""Where documents come from, a file or a key, in words; and what is read there."""
+
+
+def read_files(paths: Iterable[Path]) -> Iterator[Source]:
+    """The documents of these files and folders."""
+    for path, default_id in find_files(paths):
+        yield str(path), read_file(path, default_id)
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -173,8 +181,18 @@ def _jsonl_document(line: bytes, default_id: str) -> Document:
         record = _load_object(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BadInput(f"is no UTF-8: {error}") from None
-    title, text, source = (_text(record.get(name), name) for name in ("title", "text", "source"))
-    id = _label(record.get("id"), "id") or default_id
+    return record_document(record, _label(record.get("id"), "id") or default_id, "text")
+
+
+def record_document(record: dict[str, Any], id: str, text_field: str) -> Document:
+    """The document of a record with a text and, if there are any, title, year and source.
+
+    Raises:
+        BadInput: a field is not text, or there is no text.
+    """
+    title, text, source = (
+        _text(record.get(name), name) for name in ("title", text_field, "source")
+    )
     year = _label(record.get("year"), "year")
     return _document(id, title, _split_paragraphs(text), year, source)
 
@@ -227,10 +245,17 @@ def _inline_text(token: Token) -> str:
 
 
 def _read_plain(path: Path, default_id: str) -> Iterator[Read]:
-    """Paragraphs stand between blank lines; the first line is the title."""
-    text = _read_text(path)
+    yield plain_document(_read_text(path), default_id)
+
+
+def plain_document(text: str, id: str) -> Document:
+    """Paragraphs stand between blank lines; the first line is the title.
+
+    Raises:
+        BadInput: there is no text.
+    """
     title = text.strip().split("\n", 1)[0].strip()[:200]
-    yield _document(default_id, title, _split_paragraphs(text), "", "")
+    return _document(id, title, _split_paragraphs(text), "", "")
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Read]]] = {

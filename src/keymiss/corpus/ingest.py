@@ -12,7 +12,7 @@ from pathlib import Path
 import valkey
 
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import find_files, read_file
+from keymiss.corpus.formats import Read, Source, read_files
 from keymiss.corpus.store import (
     Corpus,
     Prepared,
@@ -29,6 +29,8 @@ BATCH_SENTENCES = 2_000
 IN_FLIGHT = 4
 """Batches that may wait for the server; then reading waits, too."""
 
+Accept = Callable[[Document], bool]
+
 
 @dataclass(slots=True)
 class Report:
@@ -36,26 +38,40 @@ class Report:
 
     stored: int = 0
     unchanged: int = 0
+    not_accepted: int = 0
+    """Documents that the caller did not want."""
+    forgotten: int = 0
+    """Documents whose key is gone; only those who follow keys look for them."""
     sentences: int = 0
     """Sentences of the documents that were stored."""
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
-    """One line for each file or document that was left out, and why."""
+    """One line for each document, or file, that was left out, and why."""
+
+
+Stream = Iterable[tuple[str, Prepared | None]]
+"""Every document that can be stored, with the name of its source; None behind the last of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    documents: list[tuple[Path, Prepared]]
-    done: list[Path]
-    """Files of which this batch holds the last document."""
+    documents: list[tuple[str, Prepared]]
+    done: list[str]
+    """Sources of which this batch holds the last document."""
 
 
-def ingest(
+def ingest(client: valkey.Valkey, paths: Iterable[Path]) -> Report:
+    """Stores the documents of these files and folders, as `ingest_sources` does."""
+    return ingest_sources(client, read_files(paths))
+
+
+def ingest_sources(
     client: valkey.Valkey,
-    paths: Iterable[Path],
-    on_file: Callable[[Path], None] = lambda path: None,
+    sources: Iterable[Source],
+    on_done: Callable[[str], None] = lambda source: None,
+    accept: Accept = lambda document: True,
 ) -> Report:
-    """Stores the documents of these files and folders; `on_file` is called as files are done.
+    """Stores the documents of these sources; `on_done` is called as each is done.
 
     A document whose content is stored already is left alone: an ingest that was killed goes on
     where it was when it is started again. Batches are written while the next ones are read.
@@ -64,58 +80,69 @@ def ingest(
         SetupError: the server holds something else under the corpus's key.
         valkey.ConnectionError: the server cannot be reached, or is gone.
     """
-    started = time.monotonic()
     report = Report()
-    corpus = create_corpus(client)
+    documents = read_documents(create_corpus(client), sources, report, accept)
+    store(client, documents, report, on_done)
+    return report
+
+
+def read_documents(
+    corpus: Corpus, sources: Iterable[Source], report: Report, accept: Accept
+) -> Stream:
+    """Reads and cuts; what cannot be stored is written down in the report."""
+    origins: dict[str, str] = {}
+    for source, reads in sources:
+        for read in reads:
+            try:
+                if isinstance(read, Document) and not accept(read):
+                    report.not_accepted += 1
+                    continue
+                yield source, _checked(corpus, read, source, origins)
+            except BadInput as error:
+                report.problems.append(str(error))
+        yield source, None
+
+
+def store(
+    client: valkey.Valkey,
+    documents: Stream,
+    report: Report,
+    on_done: Callable[[str], None] = lambda source: None,
+) -> None:
+    """Writes documents in batches, in their order, while the next ones are read."""
+    started = time.monotonic()
     writing: deque[Future[None]] = deque()
     # One thread: batches are written in their order, and the report has one writer.
     with ThreadPoolExecutor(1) as writer:
-        for batch in _batches(_documents(corpus, paths, report)):
-            writing.append(writer.submit(_write, client, batch, report, on_file))
+        for batch in _batches(documents):
+            writing.append(writer.submit(_write, client, batch, report, on_done))
             if len(writing) == IN_FLIGHT:
                 writing.popleft().result()
         for last in writing:
             last.result()
     report.seconds = round(time.monotonic() - started, 3)
-    return report
 
 
-def _documents(
-    corpus: Corpus, paths: Iterable[Path], report: Report
-) -> Iterator[tuple[Path, Prepared | None]]:
-    """Every document that can be stored, and None behind the last one of each file."""
-    origins: dict[str, Path] = {}
-    for path, default_id in find_files(paths):
-        for read in read_file(path, default_id):
-            try:
-                yield path, _checked(corpus, read, path, origins)
-            except BadInput as error:
-                report.problems.append(str(error))
-        yield path, None
-
-
-def _checked(
-    corpus: Corpus, read: Document | BadInput, path: Path, origins: dict[str, Path]
-) -> Prepared:
+def _checked(corpus: Corpus, read: Read, source: str, origins: dict[str, str]) -> Prepared:
     if isinstance(read, BadInput):
         raise read
     try:
         prepared = prepare(corpus, read)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{source}: {error}") from None
     if other := origins.get(prepared.keys.document):
-        raise BadInput(f"{path}: the id {read.id!r} is taken by {other}")
-    origins[prepared.keys.document] = path
+        raise BadInput(f"{source}: the id {read.id!r} is taken by {other}")
+    origins[prepared.keys.document] = source
     return prepared
 
 
-def _batches(documents: Iterable[tuple[Path, Prepared | None]]) -> Iterator[_Batch]:
+def _batches(documents: Stream) -> Iterator[_Batch]:
     batch, sentences = _Batch([], []), 0
-    for path, document in documents:
+    for source, document in documents:
         if document is None:
-            batch.done.append(path)
+            batch.done.append(source)
             continue
-        batch.documents.append((path, document))
+        batch.documents.append((source, document))
         sentences += len(document.sentences)
         if sentences >= BATCH_SENTENCES:
             yield batch
@@ -124,21 +151,21 @@ def _batches(documents: Iterable[tuple[Path, Prepared | None]]) -> Iterator[_Bat
 
 
 def _write(
-    client: valkey.Valkey, batch: _Batch, report: Report, on_file: Callable[[Path], None]
+    client: valkey.Valkey, batch: _Batch, report: Report, on_done: Callable[[str], None]
 ) -> None:
     stored = stored_hashes(client, [document.keys for _, document in batch.documents])
     changed = [
-        (path, document)
-        for (path, document), content_hash in zip(batch.documents, stored, strict=True)
+        (source, document)
+        for (source, document), content_hash in zip(batch.documents, stored, strict=True)
         if document.content_hash != content_hash
     ]
     report.unchanged += len(batch.documents) - len(changed)
     errors = write_documents(client, [document for _, document in changed])
-    for (path, document), error in zip(changed, errors, strict=True):
+    for (source, document), error in zip(changed, errors, strict=True):
         if error is not None:
-            report.problems.append(f"{path}: the document {document.document.id!r}: {error}")
+            report.problems.append(f"{source}: the document {document.document.id!r}: {error}")
             continue
         report.stored += 1
         report.sentences += len(document.sentences)
-    for path in batch.done:
-        on_file(path)
+    for done in batch.done:
+        on_done(done)

@@ -135,6 +135,7 @@ def _writing(one: Prepared) -> list[Command]:
         "title": one.document.title,
         "year": one.document.year,
         "source": one.document.source,
+        **({"key": one.document.key} if one.document.key else {}),
         "sentences": len(one.sentences),
         "hash": one.content_hash,
     }

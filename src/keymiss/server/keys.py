@@ -29,6 +29,8 @@ QA = "qa{"
 BERTQA = "bertqa{"
 """Prefixes: what a function is registered for."""
 
+_OWN = (SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, FIND, QA, BERTQA)
+
 MAX_DOCUMENT_BYTES = 512
 MAX_SENTENCE_DIGITS = 9
 
@@ -140,6 +142,11 @@ def document_keys(document: str, buckets: int) -> DocumentKeys:
     escaped = escape(document)
     bucket = crc16(encode(escaped)) % buckets
     return DocumentKeys(escaped, bucket_tag(bucket, buckets))
+
+
+def is_own_key(key: str) -> bool:
+    """Whether a key is one that keymiss itself writes."""
+    return key == CORPUS or key.startswith(_OWN)
 
 
 def parse_document_key(key: str) -> DocumentKeys | None:

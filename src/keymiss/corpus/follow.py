@@ -1,0 +1,86 @@
+"""Following: a document is what its key holds, and is forgotten when the key is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import valkey
+
+from keymiss.corpus.from_keys import Keys, read_keys
+from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
+from keymiss.corpus.store import create_corpus, forget_documents
+from keymiss.errors import BadInput
+from keymiss.functions import Event, Function, on_write
+from keymiss.server.keys import ARTICLES, decode, encode
+
+
+def follow_function(
+    client: valkey.Valkey, keys: Keys, accept: Accept, on_report: Callable[[Report], None]
+) -> Function:
+    """The function that keeps the documents of these keys current.
+
+    When it is attached it is told of all keys, and of all documents, so that those whose key went
+    in the meantime are found. `on_report` is called in a thread, after every batch.
+    """
+
+    # Every follower is told of every write: of two with one queue, the slower could store an older
+    # text over a later one. And nothing is queued while nobody follows.
+    @on_write(keys.prefix, name=f"follow:{keys.prefix}", each=True, derived=ARTICLES)
+    def follow(events: Sequence[Event]) -> None:
+        on_report(update_documents(client, keys, [event.key for event in events], accept))
+
+    return follow
+
+
+def update_documents(
+    client: valkey.Valkey, keys: Keys, named: Sequence[str], accept: Accept
+) -> Report:
+    """Makes documents agree with these keys.
+
+    `named` are keys of the text, or `article_id:` keys, which stand for the keys that they name.
+    """
+    articles = [key for key in named if key.startswith(ARTICLES)]
+    sources = {encode(key) for key in named if not key.startswith(ARTICLES)}
+    sources.update(key for key in _keys_of(client, articles) if key and decode(key) in keys)
+    report = Report()
+    corpus = create_corpus(client)
+    without: list[str] = []
+    documents = read_documents(corpus, read_keys(client, keys, sources), report, accept)
+    store(client, _note_empty(documents, without), report)
+    gone = []
+    for key in without:
+        try:
+            gone.append((key, corpus.keys(key)))
+        except BadInput:
+            continue  # no document can have such an id
+    # A document of the same id that came from a file is not ours to forget.
+    owners = _keys_of(client, [document.article for _, document in gone])
+    ours = [
+        document
+        for (key, document), owner in zip(gone, owners, strict=True)
+        if owner == key.encode()
+    ]
+    report.forgotten = sum(forget_documents(client, ours))
+    return report
+
+
+def _note_empty(documents: Stream, without: list[str]) -> Stream:
+    """Notes the sources that have no document to store."""
+    full = False
+    for source, document in documents:
+        if document is not None:
+            full = True
+        else:
+            if not full:
+                without.append(source)
+            full = False
+        yield source, document
+
+
+def _keys_of(client: valkey.Valkey, articles: Sequence[str]) -> list[bytes | None]:
+    """From which key each document was taken; None where it was from elsewhere, or is gone."""
+    pipeline = client.pipeline(transaction=False)
+    for article in articles:
+        pipeline.hget(encode(article), "key")
+    replies = pipeline.execute(raise_on_error=False) if articles else []
+    return [reply if isinstance(reply, bytes) else None for reply in replies]

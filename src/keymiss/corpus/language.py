@@ -1,0 +1,33 @@
+"""In which language a document is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keymiss.corpus.document import Document
+from keymiss.errors import SetupError
+
+ENOUGH = 2000
+"""Characters that are looked at. Detectors are sure long before."""
+
+
+def in_language(language: str) -> Callable[[Document], bool]:
+    """Tells whether documents are written in a language, an ISO 639-1 code such as "en".
+
+    Raises:
+        SetupError: the language is unknown, or `py3langid` is not installed.
+    """
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise SetupError("install 'keymiss[language]' to choose documents by language") from None
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    if language not in identifier.labels:
+        known = ", ".join(sorted(identifier.labels))
+        raise SetupError(f"the language {language!r} is none of {known}")
+
+    def accept(document: Document) -> bool:
+        text = "\n".join(document.paragraphs)[:ENOUGH]
+        return bool(identifier.classify(text)[0] == language)
+
+    return accept
