@@ -187,7 +187,7 @@ def test_the_command_reports_every_change_and_ends_by_ctrl_c(server, client):
         assert (first["stored"], first["sentences"]) == (1, 2)
         assert process.stderr.readline() == "following doc:*; Ctrl-C ends\n"
         client.set("doc:b", "no hash")
-        assert "is not a hash" in json.loads(process.stdout.readline())["problems"][0]
+        assert "cannot be read as a hash" in json.loads(process.stdout.readline())["problems"][0]
         client.delete("doc:a")
         assert json.loads(process.stdout.readline())["forgotten"] == 1
         process.send_signal(signal.SIGINT)

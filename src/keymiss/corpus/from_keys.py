@@ -96,7 +96,10 @@ def _values(client: valkey.Valkey, keys: Keys, some: list[bytes]) -> list[Any]:
     if not keys.field:
         return replies
     pairs = zip(replies[::2], replies[1::2], strict=True)
-    return [fields if exists else None for fields, exists in pairs]
+    return [
+        exists if isinstance(exists, ResponseError) else fields if exists else None
+        for fields, exists in pairs
+    ]
 
 
 def _source(keys: Keys, key: bytes, value: Any, size: int) -> Source:
@@ -112,7 +115,7 @@ def _source(keys: Keys, key: bytes, value: Any, size: int) -> Source:
 def _document(keys: Keys, key: bytes, value: Any) -> Document:
     if isinstance(value, ResponseError):
         wanted = f"a hash with the field {keys.field!r}" if keys.field else "a string"
-        raise BadInput(f"is not {wanted}: {value}")
+        raise BadInput(f"cannot be read as {wanted}: {value}")
     try:
         name = key.decode()
         if not keys.field:
