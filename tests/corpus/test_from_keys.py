@@ -62,7 +62,9 @@ def test_what_is_no_document_is_reported_and_stops_nothing(client, raw, monkeypa
     assert problems["doc:other-field"] == "has no field 'body'"
     assert problems["doc:blank"] == "the document 'doc:blank' has no text"
     assert problems["doc:long"] == "the text has 101 bytes; the limit is 100"
-    assert problems["doc:string"].startswith("cannot be read as a hash with the field 'body': WRONGTYPE")
+    assert problems["doc:string"].startswith(
+        "cannot be read as a hash with the field 'body': WRONGTYPE"
+    )
     assert problems["doc:bytes"].startswith("is no UTF-8")
     assert problems["doc:�"].startswith("is no UTF-8")
     assert problems["doc:" + "x" * 600].startswith("a document's id has 1 to 512 bytes")

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import valkey
@@ -48,6 +49,7 @@ def examine(client: valkey.Valkey) -> list[Finding]:
     if "keymiss_functions" not in info:
         advice = "start it with `loadmodule PATH`; see docs/commands.md"
         return [*findings, Finding("the server has not loaded keymiss.so", advice)]
+    findings += _versions(info)
     return [*findings, *_workers(client), *_corpus(client)]
 
 
@@ -63,15 +65,33 @@ def _installation() -> Iterator[Finding]:
 def _server(info: dict[str, Any]) -> Iterator[Finding]:
     name = str(info.get("server_name", "redis"))
     shown = str(info.get(f"{name}_version", info.get("redis_version", "0")))
-    version = tuple(int(part) for part in shown.split(".")[:2])
     oldest = OLDEST.get(name, OLDEST["redis"])
-    if version < oldest:
+    if tuple(int(part) for part in shown.split(".")[:2]) < oldest:
         yield Finding(
             f"the server is {name} {shown}: hits are slower and permissions coarser there",
             f"use Valkey {'.'.join(map(str, OLDEST['valkey']))} or later",
         )
     if info.get("role") == "slave":
         yield Finding("the server is a replica, where nothing is computed", "ask its primary")
+
+
+def _versions(info: dict[str, Any]) -> Iterator[Finding]:
+    installed = version("keymiss")
+    loaded = [module["ver"] for module in info["modules"] if module["name"] == "keymiss"]
+    if loaded != [module_version(installed)]:
+        shown = ", ".join(
+            f"{number // 10_000}.{number // 100 % 100}.{number % 100}" for number in loaded
+        )
+        yield Finding(
+            f"the server has loaded keymiss.so {shown}, and this is keymiss {installed}",
+            "load the keymiss.so of this installation, and restart the server",
+        )
+
+
+def module_version(version: str) -> int:
+    """A version as the module states it: two digits for each part."""
+    major, minor, patch = map(int, version.split(".")[:3])
+    return 10_000 * major + 100 * minor + patch
 
 
 def _config(client: valkey.Valkey, name: str) -> str:

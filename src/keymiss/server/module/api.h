@@ -102,6 +102,8 @@ typedef struct RedisModuleSwapDbInfo {
     int32_t first, second;
 } RedisModuleSwapDbInfo;
 
+#define REDISMODULE_CLIENTINFO_FLAG_SSL (1 << 0)
+
 #define REDISMODULE_OK 0
 #define REDISMODULE_ERR 1
 #define REDISMODULE_APIVER_1 1
@@ -192,6 +194,7 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, GetSelectedDb, (RedisModuleCtx *))                                                      \
     X(int, SelectDb, (RedisModuleCtx *, int))                                                      \
     X(unsigned long long, GetClientId, (RedisModuleCtx *))                                         \
+    X(int, GetClientInfoById, (void *info, uint64_t id))                                           \
     X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
     X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \
     X(long long, GetAbsExpire, (RedisModuleKey *))                                                 \

@@ -342,7 +342,7 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     }
     /* Loaded twice, the library is the same and so is its state, which is in use. */
     if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
-    RM_SetModuleAttribs(ctx, "keymiss", 1, REDISMODULE_APIVER_1);
+    RM_SetModuleAttribs(ctx, "keymiss", KEYMISS_VERSION, REDISMODULE_APIVER_1);
     if (api_is_valkey) RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION);
     engine.random_id = RM_GetRandomHexChars;
     engine.allocate = RM_Alloc;

@@ -5,6 +5,9 @@
 #include "api.h"
 #include "engine.h"
 
+/* 0.1.0, as MODULE LIST shows it: two digits for each part. A test compares it with the package. */
+#define KEYMISS_VERSION 100
+
 extern Engine engine;
 
 /* Set by CONFIG SET keymiss.max-...; Engine.max_bytes is the third. */
