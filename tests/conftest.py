@@ -139,7 +139,7 @@ def background() -> Iterator[Background]:
         yield pool.submit
 
 
-GAUGES = {"functions", "workers", "pending", "pending_bytes", "waiting"}
+GAUGES = {"functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes"}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@
         }                                                                                          \
     } while (0)
 
+enum { LIFETIME = 100, VALUES = 256 };
 enum { NAMES = 4, KEYS = 5, WORKERS = 4, WAITERS = 64, HELD = 64, MAX_TAKE = 8 };
 
 typedef struct Input {
@@ -28,7 +29,14 @@ typedef struct Held {
     char id[ID_BYTES + 1];
 } Held;
 
+typedef struct Value {
+    long long stored_at, bytes;
+} Value;
+
 static Engine engine;
+static Budget budget;
+static Value values[VALUES];
+static size_t value_count;
 static long long blocks, now;
 static uint64_t next_id;
 static Waiter *waiting[WAITERS];
@@ -108,7 +116,19 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes, 
     *bytes += size;
 }
 
+/* Never less than is alive, and nothing from long ago. */
+static void check_budget(void) {
+    long long alive = 0, recent = 0;
+    for (size_t i = 0; i < value_count; i++) {
+        if (values[i].stored_at + LIFETIME > now) alive += values[i].bytes;
+        if (values[i].stored_at + SPANS * (LIFETIME / (SPANS - 1) + 1) > now) recent += values[i].bytes;
+    }
+    long long counted = budget_at(&budget, LIFETIME, now);
+    CHECK(counted >= alive && counted <= recent);
+}
+
 static void check_all(void) {
+    check_budget();
     long long items = 0, bytes = 0, waiters = 0;
     int functions = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
@@ -251,6 +271,13 @@ static void store(void) {
     engine_discard(&engine, NODE_OWNER(engine.answered.next, Item, node));
 }
 
+static void store_value(Input *input) {
+    if (value_count == VALUES) return;
+    Value value = {now, 1 + next(input, 100)};
+    values[value_count++] = value;
+    budget_add(&budget, LIFETIME, now, value.bytes);
+}
+
 static void drop(Input *input) {
     Function *function = any_function(input);
     if (!function || function->options.kind != ON_MISS) return;
@@ -300,9 +327,10 @@ static void run(Input *input) {
     engine.max_bytes = 4000;
     engine_init(&engine);
     memset(held, 0, sizeof held);
-    blocks = held_count = 0;
+    memset(&budget, 0, sizeof budget);
+    blocks = held_count = value_count = 0;
     while (input->left) {
-        switch (next(input, 16)) {
+        switch (next(input, 17)) {
         case 0: case 1: serve(input); break;
         case 2: case 3: case 4: case 5: ask(input); break;
         case 6: case 7: take(input); break;
@@ -311,6 +339,7 @@ static void run(Input *input) {
         case 11: leave(input); check_sleeper(input); break;
         case 12: drop(input); break;
         case 13: lose(input); break;
+        case 16: store_value(input); break;
         case 14: forget_or_drain(input); break;
         default: now += next(input, 8) ? (long long)next(input, 10) : ALONE_MS;
         }

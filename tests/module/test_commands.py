@@ -134,8 +134,9 @@ def test_list_shows_options_and_counters(worker, server, background, client):
 
 def test_info_shows_the_counters(counters):
     assert set(counters()) == {
-        *("functions", "workers", "pending", "pending_bytes", "waiting", "hits", "misses"),
-        *("joined", "taken", "answered", "failed", "timeouts", "busy", "requeued", "dropped"),
+        *("functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes"),
+        *("hits", "misses", "joined", "taken", "answered", "failed", "timeouts", "busy"),
+        *("requeued", "dropped", "unstored"),
     }
 
 

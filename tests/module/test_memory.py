@@ -81,3 +81,64 @@ def test_one_flood_leaves_room_for_the_other_functions(
         eventually(lambda: counters()["pending_bytes"] == 0)
     finally:
         client.config_set("keymiss.max-pending-bytes", "256mb")
+
+
+@pytest.fixture
+def most_stored(server):
+    """Sets keymiss.max-stored-bytes; it is as ever after the test."""
+    with valkey.Valkey(port=server.port) as admin:
+        yield lambda size: admin.config_set("keymiss.max-stored-bytes", size)
+        admin.config_set("keymiss.max-stored-bytes", "1gb")
+
+
+def ask_for(client, worker, background, key, value):
+    reply = background(client.get, key)
+    worker.answer(worker.take_one(), value)
+    assert reply.result(3) == value
+
+
+def test_a_server_that_does_not_evict_stores_so_much_and_answers_the_rest(
+    client, worker, background, counters, eventually, most_stored
+):
+    most_stored(2500)
+    for number in range(4):
+        ask_for(client, worker, background, f"echo:{number}", "x" * 1000)
+    eventually(lambda: counters()["unstored"] == 2)
+    assert sorted(client.keys("echo:*")) == ["echo:0", "echo:1"]
+    assert 2000 < counters()["stored_bytes"] <= 2500
+
+
+def test_what_has_expired_makes_room(
+    client, new_worker, background, counters, eventually, most_stored
+):
+    worker = new_worker()
+    worker.serve("echo", "echo:", "CACHE", 200)
+    most_stored(1500)
+    ask_for(client, worker, background, "echo:1", "x" * 1000)
+    eventually(lambda: client.exists("echo:1"))
+    ask_for(client, worker, background, "echo:2", "x" * 1000)
+    eventually(lambda: counters()["unstored"] == 1)
+    eventually(lambda: counters()["stored_bytes"] == 0)
+    ask_for(client, worker, background, "echo:3", "x" * 1000)
+    eventually(lambda: client.keys("echo:*") == ["echo:3"])
+
+
+def test_an_evicting_server_may_store_more(
+    client, worker, background, counters, limited, eventually, most_stored
+):
+    most_stored(10)
+    limited("volatile-lru", more=1_000_000_000)
+    ask_for(client, worker, background, "echo:1", "computed")
+    eventually(lambda: client.exists("echo:1"))
+    assert counters()["unstored"] == 0
+
+
+def test_values_that_others_have_stored_are_not_counted(
+    client, worker, background, counters, most_stored
+):
+    reply = background(client.get, "echo:1")
+    item = worker.take_one()
+    client.set("echo:1", "mine")
+    worker.answer(item, "computed")
+    assert reply.result(3) == "mine"
+    assert counters()["stored_bytes"] == 0

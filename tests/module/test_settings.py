@@ -12,6 +12,7 @@ DEFAULTS = {
     "keymiss.max-key-bytes": "65536",
     "keymiss.max-value-bytes": "16777216",
     "keymiss.max-pending-bytes": "268435456",
+    "keymiss.max-stored-bytes": "1073741824",
 }
 
 

@@ -29,6 +29,7 @@ SETTINGS = [
     ("keymiss.max-pending-bytes", [0, 2_000, "256mb"]),
     ("keymiss.max-key-bytes", [3, 65_536]),
     ("keymiss.max-value-bytes", [3, "16mb"]),
+    ("keymiss.max-stored-bytes", [0, 500, "1gb"]),
     ("keymiss.functions", ["named=named:", "echo=echo:", ""]),
     ("maxmemory", [1, 0, 0]),
 ]

@@ -49,7 +49,7 @@ def examine(client: valkey.Valkey) -> list[Finding]:
     if "keymiss_functions" not in info:
         advice = "start it with `loadmodule PATH`; see docs/commands.md"
         return [*findings, Finding("the server has not loaded keymiss.so", advice)]
-    findings += _versions(info)
+    findings += [*_versions(info), *_stored(info)]
     return [*findings, *_workers(client), *_corpus(client)]
 
 
@@ -108,6 +108,14 @@ def _memory(client: valkey.Valkey) -> Iterator[Finding]:
         yield Finding(
             f"maxmemory-policy {policy} may delete sentences when memory is short",
             "CONFIG SET maxmemory-policy volatile-lru: only cached answers expire",
+        )
+
+
+def _stored(info: dict[str, Any]) -> Iterator[Finding]:
+    if info["keymiss_unstored"]:
+        yield Finding(
+            f"{info['keymiss_unstored']} answers were not stored for keymiss.max-stored-bytes",
+            "let Valkey evict answers: CONFIG SET maxmemory, and maxmemory-policy volatile-lru",
         )
 
 

@@ -506,6 +506,15 @@ void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
     list_append(&engine->answered, &item->node);
 }
 
+long long engine_stored(Engine *engine, long long now) {
+    long long stored = 0;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine->functions[slot];
+        if (function) stored += budget_at(&function->stored, function->options.cache, now);
+    }
+    return stored;
+}
+
 Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length) {
     Item *item = engine_find(engine, queue, key, length);
     if (item) {

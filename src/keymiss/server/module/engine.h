@@ -39,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "options.h"
 
 enum {
@@ -78,7 +79,8 @@ typedef struct Queue {
  * before the server has looked at permissions: shown to everybody, function by function, they would
  * tell strangers which keys exist. */
 #define COUNTERS_FOR_ALL(X)                                                                        \
-    X(misses) X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped)
+    X(misses)                                                                                      \
+    X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped) X(unstored)
 #define COUNTERS(X) X(hits) COUNTERS_FOR_ALL(X)
 
 #define COUNTER(name) long long name;
@@ -101,6 +103,7 @@ typedef struct Function {
     int workers;           /* attachments that serve the current version */
     long long alone_since; /* when the last worker left, or registration without one */
     Counters counters;
+    Budget stored; /* its computed values */
 } Function;
 
 typedef struct Item {
@@ -216,6 +219,9 @@ size_t engine_take(Worker *worker, long long now, Item **out);
 Item *engine_acknowledge(Engine *engine, Item *item);
 /* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
+
+/* Bytes of computed values that may be alive, of all functions. */
+long long engine_stored(Engine *engine, long long now);
 
 /* When engine_expire should be called next; -1 when nothing can expire. */
 long long engine_due(const Engine *engine);

@@ -204,6 +204,8 @@ static int redirect(RedisModuleCtx *ctx, const Function *function, RedisModuleSt
 
 /* ---- storing ---- */
 
+enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
+
 static int may_store(const Item *item) {
     if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
     int flags = RM_GetContextFlags(own_context);
@@ -215,9 +217,18 @@ static int may_store(const Item *item) {
            item->queue->function->options.cache != CACHE_FOREVER;
 }
 
+/* Whoever may ask could fill the memory of a server that does not evict. */
+static int within_budget(Function *function, long long bytes) {
+    if (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) return 1;
+    if (engine_stored(&engine, now_ms()) + bytes <= max_stored_bytes) return 1;
+    function->counters.unstored++;
+    return 0;
+}
+
 static void store(const Item *item, RedisModuleString *value) {
-    if (!may_store(item)) return;
-    const Function *function = item->queue->function;
+    Function *function = item->queue->function;
+    long long bytes = STORED_OVERHEAD + (long long)(item->key_length + text_of(value).length);
+    if (!may_store(item) || !within_budget(function, bytes)) return;
     RM_SelectDb(own_context, function->db);
     long long cache = function->options.cache;
     RedisModuleCallReply *reply =
@@ -225,7 +236,10 @@ static void store(const Item *item, RedisModuleString *value) {
             ? RM_Call(own_context, "SET", "!bsc", item->key, item->key_length, value, "NX")
             : RM_Call(own_context, "SET", "!bsccl", item->key, item->key_length, value, "NX", "PX",
                       cache);
-    if (reply) RM_FreeCallReply(reply);
+    if (!reply) return;
+    if (RM_CallReplyType(reply) == REDISMODULE_REPLY_STRING)
+        budget_add(&function->stored, cache, now_ms(), bytes);
+    RM_FreeCallReply(reply);
 }
 
 static void store_answered(RedisModuleCtx *ctx, void *data) {

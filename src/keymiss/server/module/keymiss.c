@@ -28,7 +28,7 @@
 
 Engine engine;
 RedisModuleCtx *own_context;
-long long max_key_bytes, max_value_bytes;
+long long max_key_bytes, max_value_bytes, max_stored_bytes;
 
 static int is_replica;
 static RedisModuleString *functions_setting;
@@ -200,6 +200,7 @@ static void on_info(RedisModuleInfoCtx *info, int for_crash_report) {
     RM_InfoAddFieldLongLong(info, "pending", engine.items);
     RM_InfoAddFieldLongLong(info, "pending_bytes", engine.bytes);
     RM_InfoAddFieldLongLong(info, "waiting", engine.waiters);
+    RM_InfoAddFieldLongLong(info, "stored_bytes", engine_stored(&engine, now_ms()));
 #define SHOW(counter) RM_InfoAddFieldLongLong(info, #counter, sum.counter);
     COUNTERS(SHOW)
 }
@@ -244,6 +245,7 @@ static int register_settings(RedisModuleCtx *ctx) {
         {"max-key-bytes", 64 << 10, MIN_PREFIX_BYTES, &max_key_bytes},
         {"max-value-bytes", 16 << 20, 0, &max_value_bytes},
         {"max-pending-bytes", 256 << 20, 0, &engine.max_bytes},
+        {"max-stored-bytes", INT64_C(1) << 30, 0, &max_stored_bytes},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (RM_RegisterNumericConfig(

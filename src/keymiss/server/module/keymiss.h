@@ -10,8 +10,8 @@
 
 extern Engine engine;
 
-/* Set by CONFIG SET keymiss.max-...; Engine.max_bytes is the third. */
-extern long long max_key_bytes, max_value_bytes;
+/* Set by CONFIG SET keymiss.max-...; Engine.max_bytes is the fourth. */
+extern long long max_key_bytes, max_value_bytes, max_stored_bytes;
 
 /* A context of no client, which may select any database. */
 extern RedisModuleCtx *own_context;
