@@ -1,14 +1,19 @@
 """Tokens follow the sentences, and reading them gives what reading the text gives."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keymiss.answers.app import application
+from keymiss.answers.found import found_from_json
 from keymiss.answers.tokens import pack, tokens_function, unpack
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.reader import Passage, Reader
+from keymiss.server.keys import qa_key
 
 READER = Reader.from_pretrained("minilm-qa")
 TOKENS = READER.tokens
@@ -85,3 +90,15 @@ def test_a_passage_with_tokens_is_read_like_its_text():
     question = "Who announced it?"
     passage = Passage(text, TOKENS.encode([text])[0])
     assert READER.read_batch([(question, passage)]) == READER.read_batch([(question, text)])
+
+
+def test_a_model_whose_tokens_do_not_concatenate_reads_the_text(client, raw, serve, tmp_path):
+    golden = Path(__file__).parents[1] / "reader" / "golden" / "roberta"
+    served = application(golden)
+    assert "tokens" not in {function.name for function in served}
+    serve(*served)
+    keys = write(raw, tmp_path, "Dogs bark at night. Cats do not.")
+    found = found_from_json(raw.get(qa_key(keys.sentence(1), "Who barks?")))
+    assert found.model == "roberta"
+    assert client.hget(keys.sentences, str(found.sentence))[found.start : found.end] == found.text
+    assert not client.keys("tokenized:*")

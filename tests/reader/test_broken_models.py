@@ -24,6 +24,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
+    (folder / "vocab.txt").unlink()
     with pytest.raises(ModelError, match=f"{name} is missing"):
         Reader.from_pretrained(folder)
 
@@ -46,7 +47,7 @@ def test_a_file_that_was_cut_off_is_damaged(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, "only 'bert' is known"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'; known are 'bert', "),
         ({"hidden_act": "swish"}, "only 'gelu' is known"),
         ({"hidden_size": None}, "hidden_size is None"),
         ({"hidden_size": -1}, "hidden_size is -1"),

@@ -78,10 +78,23 @@ def test_a_batch_gives_what_single_calls_give(reader):
         assert alone.score == pytest.approx(one.score, abs=1e-3)
 
 
-def test_passages_and_questions_beyond_the_models_length_are_cut(reader):
-    long = "Nothing is here. " * 1000 + "Dogs bark."
-    (answer,) = reader.read("Who barks? " * 1000, [long])
-    assert answer.end < len(long)
+def test_long_passages_are_read_to_their_end(reader):
+    long = "Nothing is here. " * 1000 + "Dogs bark." + " Nothing is there." * 1000
+    (answer,) = reader.read("Who barks?", [long])
+    assert (answer.text, answer.start) == ("Dogs", long.index("Dogs"))
+
+
+def test_an_answer_that_two_windows_hold_is_given_once(reader):
+    long = "Nothing is here. " * 60 + "Dogs bark." + " Nothing is there." * 60
+    answers = reader.read("Who barks?", [long], top_k=5)
+    for number, one in enumerate(answers):
+        assert all(one.end <= two.start or two.end <= one.start for two in answers[:number])
+    assert answers[0].text == "Dogs"
+
+
+def test_a_question_beyond_the_models_length_is_cut(reader):
+    (answer,) = reader.read("Who barks? " * 1000, ["Dogs bark."])
+    assert answer.text == "Dogs"
 
 
 def test_answers_have_at_most_so_many_tokens(reader):

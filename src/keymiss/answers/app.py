@@ -31,4 +31,7 @@ def application(model: str | Path = BUNDLED_MODEL, cache: Path | None = None) ->
         raise SetupError(f"the model cannot be loaded: {error}") from None
     # The first inference compiles kernels; it should not be somebody's first question.
     reader.read("Is the reader ready?", ["The reader is ready."])
-    return [*search_functions(cache), tokens_function(reader.tokens), *answer_functions(reader)]
+    served = [*search_functions(cache), *answer_functions(reader)]
+    if reader.tokens.concatenates:
+        served.append(tokens_function(reader.tokens))
+    return served

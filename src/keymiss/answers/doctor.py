@@ -18,7 +18,9 @@ from keymiss.errors import KeymissError, SetupError, Unavailable
 from keymiss.server.embedded import module_path
 from keymiss.server.keys import bucket_tag, find_key
 
-FUNCTIONS = ("index", "find", "tokens", "qa", "bertqa")
+FUNCTIONS = ("index", "find", "qa", "bertqa")
+TOKENS = "tokens"
+"""Served as well, where the tokenizer of the workers' model allows it."""
 OLDEST = {"valkey": (8, 0), "redis": (7, 4)}
 
 
@@ -50,7 +52,8 @@ def examine(client: valkey.Valkey) -> list[Finding]:
         advice = "start it with `loadmodule PATH`; see docs/commands.md"
         return [*findings, Finding("the server has not loaded keymiss.so", advice)]
     findings += [*_versions(info), *_stored(info)]
-    return [*findings, *_workers(client), *_corpus(client)]
+    functions = parse_list(client.execute_command("KEYMISS.LIST"))
+    return [*findings, *_workers(functions), *_corpus(client, TOKENS in functions)]
 
 
 def _installation() -> Iterator[Finding]:
@@ -127,12 +130,12 @@ def _persistence(client: valkey.Valkey) -> Iterator[Finding]:
         )
 
 
-def _workers(client: valkey.Valkey) -> Iterator[Finding]:
-    functions = parse_list(client.execute_command("KEYMISS.LIST"))
-    missing = unserved(functions, FUNCTIONS)
+def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    needed = (*FUNCTIONS, TOKENS) if TOKENS in functions else FUNCTIONS
+    missing = unserved(functions, needed)
     if missing:
         yield Finding(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")
-    counts = {functions[name]["workers"] for name in FUNCTIONS if name not in missing}
+    counts = {functions[name]["workers"] for name in needed if name not in missing}
     if len(counts) > 1:
         yield Finding(
             "not all workers serve all functions",
@@ -146,7 +149,7 @@ def _workers(client: valkey.Valkey) -> Iterator[Finding]:
             )
 
 
-def _corpus(client: valkey.Valkey) -> Iterator[Finding]:
+def _corpus(client: valkey.Valkey, tokens_are_made: bool) -> Iterator[Finding]:
     try:
         status = read_status(client)
     except Unavailable as error:
@@ -155,7 +158,7 @@ def _corpus(client: valkey.Valkey) -> Iterator[Finding]:
     except KeymissError as error:
         yield Finding(str(error), "use a server or database of its own for keymiss")
         return
-    if status.with_tokens < status.documents:
+    if tokens_are_made and status.with_tokens < status.documents:
         yield Finding(
             f"{status.documents - status.with_tokens} of {status.documents} documents have no "
             "tokens yet: they are read more slowly",

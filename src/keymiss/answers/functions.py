@@ -145,11 +145,12 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> _Text | KeymissError:
     window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
     if window is None:
         return _no_sentence(key)
+    if not tokens.concatenates:
+        return _Text(window, window.text)
     stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
     wanted = [stored[window.first + index] for index in range(len(window.sentences))]
     if content_hash is None or of_tokens != content_hash or None in wanted:
         return _Text(window, window.text)
-    # WordPiece cuts at white space first: a sentence's tokens do not depend on its neighbours.
     ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
     return _Text(window, Passage(window.text, ids))
 

@@ -1,30 +1,55 @@
-"""The shape of a BERT model, from the config.json beside its weights."""
+"""The shape of an encoder with a span head, from the config.json beside its weights."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keymiss.reader.errors import ModelError
 
+FAMILIES = ("bert", "distilbert", "electra", "roberta", "xlm-roberta")
+"""Values of `model_type`. MiniLM, and whatever else is distilled into BERT's shape, is a bert."""
+
 
 @dataclass(frozen=True, slots=True)
-class BertConfig:
-    """The fields of a Hugging Face BERT configuration that change what is computed."""
+class EncoderConfig:
+    """The fields of a Hugging Face configuration that change what is computed."""
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
+    family: str
+    vocabulary: int
+    embedding: int
+    """Width of the embeddings; narrower than `hidden` in small ELECTRA models."""
+    hidden: int
+    layers: int
+    heads: int
+    inner: int
+    positions: int
+    first_position: int
+    """The position of a text's first token: RoBERTa's begin behind that of padding."""
+    types: int
+    """Kinds of token: 2 where question and passage are told apart, 0 where there is no such table.
+    """
+    epsilon: float
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input: question, passage and special tokens."""
+        return self.positions - self.first_position
 
 
-def load_config(folder: Path) -> BertConfig:
+_DISTILBERT = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+}
+"""Names that DistilBERT's configuration has for the same things."""
+
+
+def load_config(folder: Path) -> EncoderConfig:
     """Reads `config.json`.
 
     Raises:
@@ -32,21 +57,52 @@ def load_config(folder: Path) -> BertConfig:
     """
     path = folder / "config.json"
     raw = _read_object(path)
-    if raw.get("model_type") != "bert":
-        raise ModelError(f"{path}: model_type is {raw.get('model_type')!r}; only 'bert' is known")
-    if raw.get("hidden_act", "gelu") != "gelu":
-        raise ModelError(f"{path}: hidden_act is {raw['hidden_act']!r}; only 'gelu' is known")
-    values: dict[str, Any] = {}
-    for field in fields(BertConfig):
-        kinds = (int, float) if field.name == "layer_norm_eps" else (int,)
-        value = raw.get(field.name)
-        if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
-            raise ModelError(f"{path}: {field.name} is {value!r}; a positive number is needed")
-        values[field.name] = value
-    config = BertConfig(**values)
-    if config.hidden_size % config.num_attention_heads:
-        raise ModelError(f"{path}: hidden_size is no multiple of num_attention_heads")
+    family = raw.get("model_type")
+    if family not in FAMILIES:
+        raise ModelError(
+            f"{path}: model_type is {family!r}; known are {', '.join(map(repr, FAMILIES))}"
+        )
+    names = _DISTILBERT if family == "distilbert" else {}
+    activation = raw.get(names.get("hidden_act", "hidden_act"), "gelu")
+    if activation != "gelu":
+        raise ModelError(f"{path}: hidden_act is {activation!r}; only 'gelu' is known")
+
+    def number(name: str) -> int:
+        name = names.get(name, name)
+        value = raw.get(name)
+        if type(value) is not int or value <= 0:
+            raise ModelError(f"{path}: {name} is {value!r}; a positive number is needed")
+        return value
+
+    epsilon = raw.get("layer_norm_eps", 1e-12)
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
+        raise ModelError(f"{path}: layer_norm_eps is {epsilon!r}; a small number is needed")
+    hidden = number("hidden_size")
+    config = EncoderConfig(
+        family=family,
+        vocabulary=number("vocab_size"),
+        embedding=number("embedding_size") if family == "electra" else hidden,
+        hidden=hidden,
+        layers=number("num_hidden_layers"),
+        heads=number("num_attention_heads"),
+        inner=number("intermediate_size"),
+        positions=number("max_position_embeddings"),
+        first_position=_padding(path, raw) + 1 if family.endswith("roberta") else 0,
+        types=0 if family == "distilbert" else number("type_vocab_size"),
+        epsilon=epsilon,
+    )
+    if config.hidden % config.heads:
+        raise ModelError(f"{path}: the width is no multiple of the number of attention heads")
+    if config.max_tokens < 8:
+        raise ModelError(f"{path}: {config.positions} positions leave no room for a text")
     return config
+
+
+def _padding(path: Path, raw: dict[str, Any]) -> int:
+    value = raw.get("pad_token_id", 1)
+    if type(value) is not int or value < 0:
+        raise ModelError(f"{path}: pad_token_id is {value!r}; a number is needed")
+    return value
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""BERT with a span head as an OpenVINO graph, built straight from the weights.
+"""BERT and its kin with a span head as an OpenVINO graph, built straight from the weights.
 
 The architecture is that of Devlin et al. 2018 (arXiv:1810.04805), post-layer-norm as in the paper's
-own code. Constants keep their stored type: float16 weights stay float16 in memory behind a
-conversion that the compiler folds into its own layout.
+own code. The families differ in their embeddings only: DistilBERT (arXiv:1910.01108) has no types,
+ELECTRA (arXiv:2003.10555) may widen narrow embeddings, and RoBERTa (arXiv:1907.11692) counts its
+positions from behind padding. Constants keep their stored type: float16 weights stay float16 in
+memory behind a conversion that the compiler folds into its own layout.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from keymiss.reader.config import BertConfig
+from keymiss.reader.config import EncoderConfig
 from keymiss.reader.weights import Array, Weights
 
 MASKED = np.float32(-10000.0)
 """Added to the attention scores of padding: the softmax leaves nothing of it, in bf16 too."""
 
 
-def build_graph(config: BertConfig, weights: Weights) -> ov.Model:
+def build_graph(config: EncoderConfig, weights: Weights) -> ov.Model:
     """Builds the model.
 
     Inputs, all int32 of shape (batch, length): `input_ids`, `token_type_ids`, `attention_mask`
@@ -33,10 +35,10 @@ def build_graph(config: BertConfig, weights: Weights) -> ov.Model:
     )
     states = _embeddings(config, weights, ids, types)
     bias = _attention_bias(mask)
-    for layer in range(config.num_hidden_layers):
-        states = _layer(config, weights, f"bert.encoder.layer.{layer}", states, bias)
-    logits = _dense(weights, "qa_outputs", states, config.hidden_size, 2)
-    return ov.Model([logits], [ids, types, mask], "bert-question-answering")
+    for layer in range(config.layers):
+        states = _layer(config, weights, f"encoder.layer.{layer}", states, bias)
+    logits = _dense(weights, "qa_outputs", states, config.hidden, 2)
+    return ov.Model([logits], [ids, types, mask], f"{config.family}-question-answering")
 
 
 def _constant(array: Array) -> ov.Output:
@@ -45,22 +47,29 @@ def _constant(array: Array) -> ov.Output:
 
 
 def _embeddings(
-    config: BertConfig, weights: Weights, ids: ov.Output, types: ov.Output
+    config: EncoderConfig, weights: Weights, ids: ov.Output, types: ov.Output
 ) -> ov.Output:
-    def table(name: str, rows: int) -> ov.Output:
-        return _constant(weights.get(f"bert.embeddings.{name}.weight", rows, config.hidden_size))
-
     axis = op.constant(0)
+
+    def look_up(name: str, rows: int, indexes: ov.Output) -> ov.Output:
+        table = weights.get(f"embeddings.{name}.weight", rows, config.embedding)
+        return op.gather(_constant(table), indexes, axis)
+
     length = op.gather(op.shape_of(ids, "i32"), op.constant(1), axis)
-    positions = op.range(op.constant(0), length, op.constant(1), output_type="i32")
+    first = op.constant(np.int32(config.first_position))
+    positions = op.range(first, op.add(length, first), op.constant(1), output_type="i32")
     summed = op.add(
-        op.add(
-            op.gather(table("word_embeddings", config.vocab_size), ids, axis),
-            op.gather(table("token_type_embeddings", config.type_vocab_size), types, axis),
-        ),
-        op.gather(table("position_embeddings", config.max_position_embeddings), positions, axis),
+        look_up("word_embeddings", config.vocabulary, ids),
+        look_up("position_embeddings", config.positions, positions),
     )
-    return _layer_norm(config, weights, "bert.embeddings.LayerNorm", summed)
+    if config.types:
+        # A model that has one type only has the same row for all.
+        row = types if config.types > 1 else op.multiply(types, op.constant(np.int32(0)))
+        summed = op.add(summed, look_up("token_type_embeddings", config.types, row))
+    normal = _layer_norm(config, weights, "embeddings.LayerNorm", summed, config.embedding)
+    if config.embedding == config.hidden:
+        return normal
+    return _dense(weights, "embeddings_project", normal, config.embedding, config.hidden)
 
 
 def _attention_bias(mask: ov.Output) -> ov.Output:
@@ -76,31 +85,34 @@ def _dense(weights: Weights, name: str, states: ov.Output, inputs: int, outputs:
     return op.add(product, _constant(weights.get(f"{name}.bias", outputs)))
 
 
-def _layer_norm(config: BertConfig, weights: Weights, name: str, states: ov.Output) -> ov.Output:
+def _layer_norm(
+    config: EncoderConfig, weights: Weights, name: str, states: ov.Output, width: int
+) -> ov.Output:
     last = op.constant(np.array([-1], np.int32))
-    normal = op.mvn(states, last, True, config.layer_norm_eps, "inside_sqrt")
-    scaled = op.multiply(normal, _constant(weights.get(f"{name}.weight", config.hidden_size)))
-    return op.add(scaled, _constant(weights.get(f"{name}.bias", config.hidden_size)))
+    normal = op.mvn(states, last, True, config.epsilon, "inside_sqrt")
+    scaled = op.multiply(normal, _constant(weights.get(f"{name}.weight", width)))
+    return op.add(scaled, _constant(weights.get(f"{name}.bias", width)))
 
 
 def _layer(
-    config: BertConfig, weights: Weights, name: str, states: ov.Output, bias: ov.Output
+    config: EncoderConfig, weights: Weights, name: str, states: ov.Output, bias: ov.Output
 ) -> ov.Output:
-    hidden, inner = config.hidden_size, config.intermediate_size
+    hidden, inner = config.hidden, config.inner
     attended = _attention(config, weights, f"{name}.attention", states, bias)
     projected = _dense(weights, f"{name}.attention.output.dense", attended, hidden, hidden)
     states = _layer_norm(
-        config, weights, f"{name}.attention.output.LayerNorm", op.add(states, projected)
+        config, weights, f"{name}.attention.output.LayerNorm", op.add(states, projected), hidden
     )
     widened = op.gelu(_dense(weights, f"{name}.intermediate.dense", states, hidden, inner), "erf")
     narrowed = _dense(weights, f"{name}.output.dense", widened, inner, hidden)
-    return _layer_norm(config, weights, f"{name}.output.LayerNorm", op.add(states, narrowed))
+    summed = op.add(states, narrowed)
+    return _layer_norm(config, weights, f"{name}.output.LayerNorm", summed, hidden)
 
 
 def _attention(
-    config: BertConfig, weights: Weights, name: str, states: ov.Output, bias: ov.Output
+    config: EncoderConfig, weights: Weights, name: str, states: ov.Output, bias: ov.Output
 ) -> ov.Output:
-    hidden, heads = config.hidden_size, config.num_attention_heads
+    hidden, heads = config.hidden, config.heads
     split = op.constant(np.array([0, 0, heads, hidden // heads], np.int32))
     swap = op.constant(np.array([0, 2, 1, 3], np.int32))
 

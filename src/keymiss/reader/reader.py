@@ -15,16 +15,16 @@ from keymiss.reader.calibration import CALIBRATION, load_calibration
 from keymiss.reader.config import load_config
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
-from keymiss.reader.spans import Logits, best_spans
-from keymiss.reader.tokens import Ids, Tokens
-from keymiss.reader.weights import load_weights
+from keymiss.reader.spans import Logits, Span, best_spans
+from keymiss.reader.tokens import Ids, Tokens, tokenizer_files
+from keymiss.reader.weights import load_weights, weight_files
 
 BUNDLED_MODEL = "minilm-qa"
 """The small reader that comes with the package."""
 
 BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
 
-READING = 1
+READING = 2
 """Raised whenever the same model gives other answers than before."""
 
 GROUP_TOKENS = 2048
@@ -32,6 +32,10 @@ GROUP_TOKENS = 2048
 
 MAX_QUESTION_TOKENS = 128
 """Longer questions are cut: the passage needs the room."""
+
+WINDOW_TOKENS = 384
+OVERLAP_TOKENS = 128
+"""Longer pairs are read in windows that overlap, as models are trained (Devlin et al. 2018)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,27 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One forward pass: `[CLS] question [SEP] passage [SEP]`."""
+    """One forward pass: a question, and a passage or a window of it."""
 
     index: int
     ids: Ids
     passage_at: int
+    """Where the passage begins in `ids`."""
+    first_token: int
+    """The token of the passage with which the window begins."""
     passage_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A span of a passage, in its tokens, and the null score of the window that it was found in."""
+
+    span: Span
+    null_score: float
+
+    @property
+    def margin(self) -> float:
+        return self.span.score - self.null_score
 
 
 class Reader:
@@ -81,7 +100,12 @@ class Reader:
         config = load_config(folder)
         self.name = folder.name
         self.tokens = Tokens(folder)
-        self._max_tokens = config.max_position_embeddings
+        if self.tokens.vocabulary > config.vocabulary:
+            raise ModelError(
+                f"{folder}: the tokenizer has {self.tokens.vocabulary} tokens, "
+                f"the model {config.vocabulary}"
+            )
+        self._max_tokens = min(WINDOW_TOKENS, config.max_tokens)
         self.calibration = load_calibration(folder)
         model = build_graph(config, load_weights(folder))
         self.version = _version(folder)
@@ -129,17 +153,16 @@ class Reader:
         """For each (question, passage) pair its best `top_k` answers, best first.
 
         A passage is a text, or a text with its tokens. The list of a pair is empty when its passage
-        has no token. Passages that do not fit the model together with their question are cut at its
-        length.
+        has no token. Passages that are too long are read in windows; their answers do not overlap.
         """
-        rows = self._rows(pairs)
-        results: list[list[Answer]] = [[] for _ in pairs]
-        for group in _groups(rows):
+        found: list[list[_Candidate]] = [[] for _ in pairs]
+        for group in _groups(self._rows(pairs)):
             for row, logits in zip(group, self._logits(group), strict=True):
-                passage = pairs[row.index][1]
-                text = passage.text if isinstance(passage, Passage) else passage
-                results[row.index] = self._answers(row, text, logits, top_k, max_answer_tokens)
-        return results
+                found[row.index] += _candidates(row, logits, top_k, max_answer_tokens)
+        return [
+            self._answers(index, passage, _distinct(candidates)[:top_k]) if candidates else []
+            for index, ((_, passage), candidates) in enumerate(zip(pairs, found, strict=True))
+        ]
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]
@@ -151,19 +174,24 @@ class Reader:
         questions = list(dict.fromkeys(question for question, _ in pairs))
         encoded = dict(zip(questions, self.tokens.encode(questions), strict=True))
         passages = self._ids([passage for _, passage in pairs])
-        special = self.tokens.special
-        rows = []
+        rows: list[_Row] = []
         for index, ((question, _), passage) in enumerate(zip(pairs, passages, strict=True)):
-            asked = encoded[question][:MAX_QUESTION_TOKENS]
-            room = self._max_tokens - len(asked) - 3
-            read = passage[:room]
-            if len(read) == 0:
-                continue
-            separator = np.array([special.separator], np.int32)
-            start = np.array([special.start], np.int32)
-            ids = np.concatenate([start, asked, separator, read, separator])
-            rows.append(_Row(index, ids, len(asked) + 2, len(read)))
+            rows += self._windows(index, encoded[question], passage)
         return rows
+
+    def _windows(self, index: int, question: Ids, passage: Ids) -> Iterator[_Row]:
+        special = self.tokens.special
+        separator = np.array([special.separator], np.int32)
+        between = np.full(special.separators_between, special.separator, np.int32)
+        start = np.array([special.start], np.int32)
+        asked = question[: min(MAX_QUESTION_TOKENS, self._max_tokens // 3)]
+        room = self._max_tokens - len(asked) - len(between) - 2
+        step = room - min(OVERLAP_TOKENS, room // 2)
+        for first in range(0, max(1, len(passage) - (room - step)), step):
+            read = passage[first : first + room]
+            if len(read):
+                ids = np.concatenate([start, asked, between, read, separator])
+                yield _Row(index, ids, 1 + len(asked) + len(between), first, len(read))
 
     def _logits(self, group: list[_Row]) -> Logits:
         """Start and end logits, float32 of shape (rows, longest row, 2)."""
@@ -182,25 +210,52 @@ class Reader:
         return logits
 
     def _answers(
-        self, row: _Row, passage: str, logits: Logits, top_k: int, max_answer_tokens: int
+        self, index: int, passage: str | Passage, best: Sequence[_Candidate]
     ) -> list[Answer]:
-        inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
-        null_score = float(logits[0].sum())
-        offsets = self.tokens.offsets(passage)
+        text = passage.text if isinstance(passage, Passage) else passage
+        offsets = self.tokens.offsets(text)
         answers = []
-        for span in best_spans(inside[:, 0], inside[:, 1], top_k, max_answer_tokens):
+        for candidate in best:
+            span = candidate.span
             start, end = offsets[span.first][0], offsets[span.last][1]
-            text = passage[start:end]
-            answers.append(Answer(text, start, end, span.score, null_score, row.index))
+            # Some tokenizers' tokens hold the space before their word, or are nothing else.
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+            answer = text[start:end].rstrip()
+            if answer:
+                scores = (span.score, candidate.null_score)
+                answers.append(Answer(answer, start, start + len(answer), *scores, index))
         return answers
+
+
+def _candidates(row: _Row, logits: Logits, count: int, longest: int) -> list[_Candidate]:
+    inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
+    null_score = float(logits[0].sum())
+    return [
+        _Candidate(
+            Span(span.first + row.first_token, span.last + row.first_token, span.score), null_score
+        )
+        for span in best_spans(inside[:, 0], inside[:, 1], count, longest)
+    ]
+
+
+def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
+    """By margin, best first; of spans of two windows that overlap the better one."""
+    kept: list[_Candidate] = []
+    for candidate in sorted(candidates, key=lambda one: -one.margin):
+        span = candidate.span
+        if all(span.last < other.span.first or other.span.last < span.first for other in kept):
+            kept.append(candidate)
+    return kept
 
 
 def _version(folder: Path) -> str:
     """Names what the answers depend on: the model's files and this code's way of reading."""
     digest = hashlib.sha256(str(READING).encode())
-    names = ("config.json", "tokenizer.json", "model.safetensors", CALIBRATION)
-    for name in (name for name in names if (folder / name).exists()):
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    files = [folder / "config.json", *tokenizer_files(folder), *weight_files(folder)]
+    if (folder / CALIBRATION).exists():
+        files.append(folder / CALIBRATION)
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return f"{folder.name[:40]}-{digest.hexdigest()[:12]}"
 
 

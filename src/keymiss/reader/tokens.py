@@ -3,50 +3,64 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from keymiss.reader.errors import ModelError
 
 Ids = NDArray[np.int32]
 
+WHOLE = "tokenizer.json"
+WORD_PIECES = "vocab.txt"
+BYTE_PAIRS = ("vocab.json", "merges.txt")
+
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Ids of the tokens that frame a pair: `[CLS] question [SEP] passage [SEP]`."""
+    """Ids of the tokens that frame a pair.
+
+    BERT: `[CLS] question [SEP] passage [SEP]`; RoBERTa: `<s> question </s></s> passage </s>`.
+    """
 
     start: int
     separator: int
     padding: int
+    separators_between: int
 
 
 class Tokens:
     """A tokenizer that yields ids without special tokens.
 
+    Reads `tokenizer.json`, or the files of older checkpoints: `vocab.txt` (WordPiece), or
+    `vocab.json` with `merges.txt` (byte-level BPE).
+
     Raises:
-        ModelError: `tokenizer.json` is missing, damaged, or lacks BERT's special tokens.
+        ModelError: none of them is there, one is damaged, or lacks the special tokens.
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise ModelError(f"{path} is missing; a model folder holds its tokenizer")
-        content = path.read_bytes()
+        files = tokenizer_files(folder)
         try:
-            self._tokenizer = Tokenizer.from_buffer(content)
+            self._tokenizer = _load(files)
         except Exception as error:  # the library raises plain Exception
-            raise ModelError(f"{path} is damaged: {error}") from None
+            raise ModelError(f"{files[0]} is damaged: {error}") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.fingerprint = hashlib.sha256(content).hexdigest()[:8]
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(path.read_bytes())
+        self.fingerprint = digest.hexdigest()[:8]
         self.vocabulary: int = self._tokenizer.get_vocab_size()
-        self.special = SpecialTokens(
-            *(_token_id(self._tokenizer, name, path) for name in ("[CLS]", "[SEP]", "[PAD]"))
-        )
+        self.special = _special(self._tokenizer, files[0])
+        # WordPiece cuts at white space first: a sentence's tokens do not depend on its neighbours.
+        self.concatenates = isinstance(self._tokenizer.model, models.WordPiece)
+        """Whether the tokens of texts, put together, are those of the texts joined by a space."""
 
     def encode(self, texts: list[str]) -> list[Ids]:
         """Token ids of each text, int32, without special tokens."""
@@ -61,8 +75,53 @@ class Tokens:
         return offsets
 
 
-def _token_id(tokenizer: Tokenizer, name: str, path: Path) -> int:
-    number: int | None = tokenizer.token_to_id(name)
-    if number is None:
-        raise ModelError(f"{path} lacks the token {name}")
-    return number
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files that a model's tokenizer is made of.
+
+    Raises:
+        ModelError: there are none.
+    """
+    for names in ((WHOLE,), (WORD_PIECES, "tokenizer_config.json"), BYTE_PAIRS):
+        files = [folder / name for name in names if (folder / name).is_file()]
+        if files[:1] == [folder / names[0]] and (names != BYTE_PAIRS or len(files) == 2):
+            return files
+    raise ModelError(
+        f"{folder / WHOLE} is missing; a model folder holds its tokenizer as {WHOLE}, "
+        f"{WORD_PIECES}, or {' with '.join(BYTE_PAIRS)}"
+    )
+
+
+def _load(files: list[Path]) -> Tokenizer:
+    if files[0].name == WHOLE:
+        return Tokenizer.from_buffer(files[0].read_bytes())
+    if files[0].name == WORD_PIECES:
+        return _word_pieces(*files)
+    tokenizer = Tokenizer(models.BPE.from_file(*map(str, files)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
+    return tokenizer
+
+
+def _word_pieces(vocabulary: Path, settings: Path | None = None) -> Tokenizer:
+    options: dict[str, Any] = json.loads(settings.read_bytes()) if settings else {}
+    tokenizer = Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token="[UNK]"))  # noqa: S106
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=options.get("do_lower_case", True),
+        strip_accents=options.get("strip_accents"),
+        handle_chinese_chars=options.get("tokenize_chinese_chars", True),
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"])
+    return tokenizer
+
+
+def _special(tokenizer: Tokenizer, path: Path) -> SpecialTokens:
+    def id_of(name: str) -> int:
+        number: int | None = tokenizer.token_to_id(name)
+        if number is None:
+            raise ModelError(f"{path} lacks the token {name}")
+        return number
+
+    if tokenizer.token_to_id("<s>") is None:
+        return SpecialTokens(id_of("[CLS]"), id_of("[SEP]"), id_of("[PAD]"), separators_between=1)
+    return SpecialTokens(id_of("<s>"), id_of("</s>"), id_of("<pad>"), separators_between=2)

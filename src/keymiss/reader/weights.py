@@ -1,7 +1,13 @@
-"""Weights by their names, mapped from a safetensors file."""
+"""Weights by their names, mapped from safetensors files.
+
+Checkpoints of different families and ages name the same arrays differently. Here all have the names
+that BERT's have in today's `transformers`, without the family's prefix.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +19,33 @@ from keymiss.reader.errors import ModelError
 
 Array = NDArray[np.float16] | NDArray[np.float32]
 
+SINGLE = "model.safetensors"
+SHARDS = "model.safetensors.index.json"
+"""Large checkpoints come in several files, which this one names."""
+
+_FAMILY = re.compile(r"^(bert|distilbert|electra|roberta)\.")
+_RENAMED = (
+    (re.compile(r"\bLayerNorm\.gamma$"), "LayerNorm.weight"),
+    (re.compile(r"\bLayerNorm\.beta$"), "LayerNorm.bias"),
+    # DistilBERT
+    (re.compile(r"^transformer\.layer\."), "encoder.layer."),
+    (re.compile(r"\.attention\.q_lin\."), ".attention.self.query."),
+    (re.compile(r"\.attention\.k_lin\."), ".attention.self.key."),
+    (re.compile(r"\.attention\.v_lin\."), ".attention.self.value."),
+    (re.compile(r"\.attention\.out_lin\."), ".attention.output.dense."),
+    (re.compile(r"\.sa_layer_norm\."), ".attention.output.LayerNorm."),
+    (re.compile(r"\.ffn\.lin1\."), ".intermediate.dense."),
+    (re.compile(r"\.ffn\.lin2\."), ".output.dense."),
+    (re.compile(r"\.output_layer_norm\."), ".output.LayerNorm."),
+)
+
 
 class Weights:
     """The arrays of a model, handed out only in the shape that the graph needs."""
 
     def __init__(self, path: Path, arrays: dict[str, Array]) -> None:
         self._path = path
-        self._arrays = arrays
+        self._arrays = {canonical_name(name): array for name, array in arrays.items()}
 
     def get(self, name: str, *shape: int) -> Array:
         """Returns one array, float16 or float32 as stored.
@@ -37,17 +63,56 @@ class Weights:
         return array
 
 
-def load_weights(folder: Path) -> Weights:
-    """Reads `model.safetensors`.
+def canonical_name(name: str) -> str:
+    """The name that a checkpoint's array has here."""
+    name = _FAMILY.sub("", name)
+    for pattern, replacement in _RENAMED:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights.
 
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: there is none, or one is missing.
     """
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; a model folder holds its weights as safetensors")
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if not (folder / SHARDS).is_file():
+        raise ModelError(_missing(folder))
     try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} is damaged: {error}") from None
-    return Weights(path, arrays)
+        named = json.loads((folder / SHARDS).read_text(encoding="utf-8"))["weight_map"].values()
+        names = sorted({Path(name).name for name in named})
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{folder / SHARDS} is damaged: {error!r}") from None
+    for name in names:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder / name} is missing; {SHARDS} names it")
+    return [folder / name for name in names]
+
+
+def _missing(folder: Path) -> str:
+    missing = f"{folder / SINGLE} is missing; a model folder holds its weights as safetensors"
+    if list(folder.glob("*.bin")) or list(folder.glob("*.pt")):
+        return (
+            f"{missing}. What is there is a pickle, which can run any program when it is read: "
+            "save the model with `save_pretrained` of transformers"
+        )
+    return missing
+
+
+def load_weights(folder: Path) -> Weights:
+    """Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    arrays: dict[str, Array] = {}
+    files = weight_files(folder)
+    for path in files:
+        try:
+            arrays.update(load_file(path))
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{path} is damaged: {error}") from None
+    return Weights(files[0], arrays)
