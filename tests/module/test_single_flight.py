@@ -65,3 +65,19 @@ def test_a_worker_of_several_functions_leaves_to_others_what_it_did_not_take(
     assert sorted(item.key for item in taken) == ["first:1", "second:1"]
     for asker in askers:
         asker.connection.disconnect()
+
+
+def test_a_flood_of_one_function_does_not_starve_another_in_the_same_take(
+    client, new_worker, background, counters, eventually
+):
+    worker = new_worker()
+    worker.serve("flood", "flood:")
+    worker.serve("calm", "calm:")
+    asked = [background(client.get, f"flood:{number}") for number in range(20)]
+    asked.append(background(client.get, "calm:1"))
+    eventually(lambda: counters()["waiting"] == 21)
+    taken = [item for _ in range(2) for item in worker.take("flood", "calm", count=2)]
+    assert "calm:1" in [item.key for item in taken]
+    for item in [*taken, *worker.take("flood", "calm")]:
+        worker.answer(item, "x")
+    assert {reply.result(3) for reply in asked} == {"x"}

@@ -551,8 +551,17 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
     return taken;
 }
 
+/* Another function is the first one each time: one with many items would starve the others. */
+static void rotate(List *list) {
+    Node *first = list->next;
+    if (list_empty(list)) return;
+    list_remove(first);
+    list_append(list, first);
+}
+
 size_t engine_take(Worker *worker, long long now, Item **out) {
     size_t taken = 0, room = (size_t)worker->count;
+    rotate(&worker->attachments);
     for (int kind = ON_MISS; kind <= ON_WRITE; kind++) {
         FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
             Function *function = attachment->function;

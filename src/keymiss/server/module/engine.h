@@ -212,7 +212,8 @@ void engine_discard(Engine *engine, Item *item);
 void engine_drop(Engine *engine, Item *item);
 /* Notes that a key was written. Returns the item when a worker should be woken for it. */
 Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length);
-/* Moves up to Worker.count items of the wanted functions into out, misses first. An item that has
+/* Moves up to Worker.count items of the wanted functions into out, misses first, and of these the
+ * functions in turn. An item that has
  * cost a worker travels alone. Items of EACH queues are READY still: the caller discards them. */
 size_t engine_take(Worker *worker, long long now, Item **out);
 /* A worker has dealt with a write event: discards it, or queues it again. Returns it if queued. */

@@ -217,10 +217,14 @@ static int may_store(const Item *item) {
            item->queue->function->options.cache != CACHE_FOREVER;
 }
 
-/* Whoever may ask could fill the memory of a server that does not evict. */
+/* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
+ * evicted. A function may use as much as is still free: the others have room left, too. */
 static int within_budget(Function *function, long long bytes) {
-    if (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) return 1;
-    if (engine_stored(&engine, now_ms()) + bytes <= max_stored_bytes) return 1;
+    if (function->options.cache != CACHE_FOREVER &&
+        RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT)
+        return 1;
+    long long left = max_stored_bytes - engine_stored(&engine, now_ms());
+    if (function->stored.total + bytes <= left) return 1;
     function->counters.unstored++;
     return 0;
 }
