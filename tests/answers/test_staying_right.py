@@ -30,8 +30,10 @@ class Workers:
     """Two worker processes of one server, each with a cache of its own."""
 
     def __init__(self, url, folder):
+        # In bf16, a batch of another size may turn the scale between two answers.
+        options = ("--precision", "fp32", "--cache")
         self._commands = [
-            [sys.executable, "-m", "keymiss", "worker", "--url", url, "--cache", str(folder / name)]
+            [sys.executable, "-m", "keymiss", "worker", "--url", url, *options, str(folder / name)]
             for name in ("first", "second")
         ]
         self._processes = [None, None]

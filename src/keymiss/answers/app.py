@@ -15,18 +15,21 @@ NAMES = ("find", "qa", "bertqa")
 """The functions that must be attached before a question can be asked."""
 
 
-def application(model: str | Path = BUNDLED_MODEL, cache: Path | None = None) -> list[Function]:
+def application(
+    model: str | Path = BUNDLED_MODEL, cache: Path | None = None, precision: str = "auto"
+) -> list[Function]:
     """Loads the model and returns all functions of the application.
 
     Args:
         model: the reader's.
+        precision: the reader's, "auto", "fp32" or "bf16".
         cache: the folder where search indexes are kept between runs; in memory only when None.
 
     Raises:
         SetupError: the model cannot be loaded.
     """
     try:
-        reader = Reader.from_pretrained(model)
+        reader = Reader.from_pretrained(model, precision)
     except ModelError as error:
         raise SetupError(f"the model cannot be loaded: {error}") from None
     # The first inference compiles kernels; it should not be somebody's first question.

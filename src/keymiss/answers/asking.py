@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError, ValkeyError
+from valkey.exceptions import TimeoutError as ValkeyTimeout
 
 from keymiss.answers.found import Found, found_from_json
 from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable, from_resp
@@ -74,7 +75,7 @@ async def ask(client: Valkey, text: str) -> Answers:
         async with asyncio.timeout(DEADLINE_SECONDS):
             ranked = await find(client, question)
             return await _read(client, question, ranked[:READ])
-    except TimeoutError:
+    except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
         raise Unavailable(f"the server cannot be reached: {error}") from error

@@ -76,6 +76,9 @@ def worker(
         str | None, typer.Option("--app", help="Serve the functions of this module instead.")
     ] = None,
     model: Model = BUNDLED_MODEL,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: the faster one here.")
+    ] = "auto",
     cache: Annotated[
         Path | None,
         typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
@@ -84,7 +87,9 @@ def worker(
     """Serve functions beside the data: search and answers, or your own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
     served = (
-        functions.load_app(app_name) if app_name else application(model, cache or default_cache())
+        functions.load_app(app_name)
+        if app_name
+        else application(model, cache or default_cache(), precision)
     )
     asyncio.run(serve_functions(served, url))
 
