@@ -173,3 +173,20 @@ def test_what_may_not_be_evicted_is_bounded_on_an_evicting_server_too(
     ask_for(client, worker, background, "echo:2", "x" * 1000)
     eventually(lambda: counters()["unstored"] == 1)
     assert client.keys("echo:*") == ["echo:1"]
+
+
+def test_what_may_be_evicted_takes_no_room_from_what_may_not(
+    client, new_worker, background, counters, limited, eventually, most_stored
+):
+    worker = new_worker()
+    worker.serve("short", "short:")
+    worker.serve("echo", "echo:", "CACHE", "forever")
+    most_stored(3000)
+    limited("volatile-lru", more=1_000_000_000)
+    for number in range(10):
+        reply = background(client.get, f"short:{number}")
+        worker.answer(worker.take_one("short"), "x" * 1000)
+        reply.result(3)
+    ask_for(client, worker, background, "echo:1", "x" * 1000)
+    eventually(lambda: client.exists("echo:1"))
+    assert counters()["unstored"] == 0

@@ -81,3 +81,22 @@ def test_a_flood_of_one_function_does_not_starve_another_in_the_same_take(
     for item in [*taken, *worker.take("flood", "calm")]:
         worker.answer(item, "x")
     assert {reply.result(3) for reply in asked} == {"x"}
+
+
+def test_a_turn_is_not_lost_to_another_take_of_the_same_worker(
+    client, new_worker, background, counters, eventually
+):
+    worker = new_worker()
+    for name in ("flood", "calm", "idle", "quiet"):
+        worker.serve(name, f"{name}:")
+    asked = [background(client.get, f"flood:{number}") for number in range(20)]
+    asked.append(background(client.get, "calm:1"))
+    eventually(lambda: counters()["waiting"] == 21)
+    taken = []
+    for _ in range(3):
+        taken += worker.take("flood", "calm", count=2)
+        assert worker.take("idle", "quiet", block=0) == []
+    assert "calm:1" in [item.key for item in taken]
+    for item in [*taken, *worker.take("flood", "calm")]:
+        worker.answer(item, "x")
+    assert {reply.result(3) for reply in asked} == {"x"}

@@ -506,11 +506,12 @@ void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
     list_append(&engine->answered, &item->node);
 }
 
-long long engine_stored(Engine *engine, long long now) {
+long long engine_stored(Engine *engine, long long now, int forever_only) {
     long long stored = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *function = engine->functions[slot];
-        if (function) stored += budget_at(&function->stored, function->options.cache, now);
+        if (!function || (forever_only && function->options.cache != CACHE_FOREVER)) continue;
+        stored += budget_at(&function->stored, function->options.cache, now);
     }
     return stored;
 }
@@ -551,17 +552,9 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
     return taken;
 }
 
-/* Another function is the first one each time: one with many items would starve the others. */
-static void rotate(List *list) {
-    Node *first = list->next;
-    if (list_empty(list)) return;
-    list_remove(first);
-    list_append(list, first);
-}
-
 size_t engine_take(Worker *worker, long long now, Item **out) {
     size_t taken = 0, room = (size_t)worker->count;
-    rotate(&worker->attachments);
+    Attachment *served = NULL;
     for (int kind = ON_MISS; kind <= ON_WRITE; kind++) {
         FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
             Function *function = attachment->function;
@@ -569,8 +562,14 @@ size_t engine_take(Worker *worker, long long now, Item **out) {
             if (!(worker->wanted >> function->slot & 1)) continue;
             Queue *queue = function->options.each ? &attachment->events : &function->queue;
             taken += take_from(queue, worker, now, out + taken, room - taken);
-            if (taken && out[taken - 1]->deaths) return taken;
+            if (taken && !served) served = attachment;
+            if (taken && out[taken - 1]->deaths) goto done;
         }
+    }
+done:
+    if (served) { /* it is the last one next time: many items of one starve no other */
+        list_remove(&served->of_worker);
+        list_append(&worker->attachments, &served->of_worker);
     }
     return taken;
 }

@@ -221,8 +221,10 @@ Item *engine_acknowledge(Engine *engine, Item *item);
 /* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
 
-/* Bytes of computed values that may be alive, of all functions. */
-long long engine_stored(Engine *engine, long long now);
+/* Bytes of computed values that may be alive, of all functions, or of those that keep them for
+ * ever.
+ */
+long long engine_stored(Engine *engine, long long now, int forever_only);
 
 /* When engine_expire should be called next; -1 when nothing can expire. */
 long long engine_due(const Engine *engine);

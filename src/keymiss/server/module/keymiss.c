@@ -200,7 +200,7 @@ static void on_info(RedisModuleInfoCtx *info, int for_crash_report) {
     RM_InfoAddFieldLongLong(info, "pending", engine.items);
     RM_InfoAddFieldLongLong(info, "pending_bytes", engine.bytes);
     RM_InfoAddFieldLongLong(info, "waiting", engine.waiters);
-    RM_InfoAddFieldLongLong(info, "stored_bytes", engine_stored(&engine, now_ms()));
+    RM_InfoAddFieldLongLong(info, "stored_bytes", engine_stored(&engine, now_ms(), 0));
 #define SHOW(counter) RM_InfoAddFieldLongLong(info, #counter, sum.counter);
     COUNTERS(SHOW)
 }
