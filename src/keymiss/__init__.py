@@ -1,1 +1,16 @@
-"""keymiss.search.questions from text that lives in Valkey: a GET that computes, and a reader."""
+"""keymiss answers questions from text that lives in Valkey: a GET that computes, and a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["pipeline"]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the reader takes half a second, which other commands need not spend.
+    if name == "pipeline":
+        from keymiss.reader.pipeline import pipeline
+
+        return pipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,12 +30,21 @@ READING = 2
 GROUP_TOKENS = 2048
 """Pairs run together while their padded tokens stay below this; more does not get faster."""
 
-MAX_QUESTION_TOKENS = 128
-"""Longer questions are cut: the passage needs the room."""
 
-WINDOW_TOKENS = 384
-OVERLAP_TOKENS = 128
-"""Longer pairs are read in windows that overlap, as models are trained (Devlin et al. 2018)."""
+MIN_WINDOW_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How pairs are cut, in tokens.
+
+    Longer pairs are read in windows that overlap, as models are trained (Devlin et al. 2018);
+    longer questions are cut, since the passage needs the room.
+    """
+
+    window: int = 384
+    overlap: int = 128
+    question: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,21 @@ class Passage:
 
     text: str
     ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The logits of a passage, or of that part of it which the model has room for.
+
+    `pair` is the index of the pair, `first` the token of the passage with which the window begins.
+    `passage` has the start and end logits of its tokens, float32 of shape (tokens, 2), `null` those
+    of "there is no answer here", shape (2,).
+    """
+
+    pair: int
+    first: int
+    passage: Logits
+    null: Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +129,7 @@ class Reader:
                 f"{folder}: the tokenizer has {self.tokens.vocabulary} tokens, "
                 f"the model {config.vocabulary}"
             )
-        self._max_tokens = min(WINDOW_TOKENS, config.max_tokens)
+        self._max_tokens = config.max_tokens
         self.calibration = load_calibration(folder)
         model = build_graph(config, load_weights(folder))
         self.version = _version(folder)
@@ -161,13 +185,21 @@ class Reader:
         has no token. Passages that are too long are read in windows; their answers do not overlap.
         """
         found: list[list[_Candidate]] = [[] for _ in pairs]
-        for group in _groups(self._rows(pairs)):
-            for row, logits in zip(group, self._logits(group), strict=True):
-                found[row.index] += _candidates(row, logits, top_k, max_answer_tokens)
+        for window in self.windows(pairs):
+            found[window.pair] += _candidates(window, top_k, max_answer_tokens)
         return [
             self._answers(index, passage, _distinct(candidates)[:top_k]) if candidates else []
             for index, ((_, passage), candidates) in enumerate(zip(pairs, found, strict=True))
         ]
+
+    def windows(
+        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = Limits()
+    ) -> Iterator[Window]:
+        """The logits of each (question, passage) pair, in windows, in any order."""
+        for group in _groups(self._rows(pairs, limits)):
+            for row, logits in zip(group, self._logits(group), strict=True):
+                inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
+                yield Window(row.index, row.first_token, inside, logits[0])
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]
@@ -175,23 +207,26 @@ class Reader:
         for passage in passages:
             yield passage.ids if isinstance(passage, Passage) else next(made)
 
-    def _rows(self, pairs: Sequence[tuple[str, str | Passage]]) -> list[_Row]:
+    def _rows(
+        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = Limits()
+    ) -> list[_Row]:
         questions = list(dict.fromkeys(question for question, _ in pairs))
         encoded = dict(zip(questions, self.tokens.encode(questions), strict=True))
         passages = self._ids([passage for _, passage in pairs])
         rows: list[_Row] = []
         for index, ((question, _), passage) in enumerate(zip(pairs, passages, strict=True)):
-            rows += self._windows(index, encoded[question], passage)
+            rows += self._cut(index, encoded[question], passage, limits)
         return rows
 
-    def _windows(self, index: int, question: Ids, passage: Ids) -> Iterator[_Row]:
+    def _cut(self, index: int, question: Ids, passage: Ids, limits: Limits) -> Iterator[_Row]:
         special = self.tokens.special
         separator = np.array([special.separator], np.int32)
         between = np.full(special.separators_between, special.separator, np.int32)
         start = np.array([special.start], np.int32)
-        asked = question[: min(MAX_QUESTION_TOKENS, self._max_tokens // 3)]
-        room = self._max_tokens - len(asked) - len(between) - 2
-        step = room - min(OVERLAP_TOKENS, room // 2)
+        longest = max(MIN_WINDOW_TOKENS, min(limits.window, self._max_tokens))
+        asked = question[: min(limits.question, longest // 3)]
+        room = longest - len(asked) - len(between) - 2
+        step = room - min(limits.overlap, room // 2)
         for first in range(0, max(1, len(passage) - (room - step)), step):
             read = passage[first : first + room]
             if len(read):
@@ -232,14 +267,13 @@ class Reader:
         return answers
 
 
-def _candidates(row: _Row, logits: Logits, count: int, longest: int) -> list[_Candidate]:
-    inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
-    null_score = float(logits[0].sum())
+def _candidates(window: Window, count: int, longest: int) -> list[_Candidate]:
+    null_score = float(window.null.sum())
     return [
         _Candidate(
-            Span(span.first + row.first_token, span.last + row.first_token, span.score), null_score
+            Span(span.first + window.first, span.last + window.first, span.score), null_score
         )
-        for span in best_spans(inside[:, 0], inside[:, 1], count, longest)
+        for span in best_spans(window.passage[:, 0], window.passage[:, 1], count, longest)
     ]
 
 

@@ -74,6 +74,14 @@ class Tokens:
         ).offsets
         return offsets
 
+    def word_offsets(self, text: str) -> list[tuple[int, int]]:
+        """Character start and end of the word that each token is part of."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        words = [
+            None if word is None else encoding.word_to_chars(word) for word in encoding.word_ids
+        ]
+        return [word or token for word, token in zip(words, encoding.offsets, strict=True)]
+
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """The files that a model's tokenizer is made of.
