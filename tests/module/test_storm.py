@@ -3,7 +3,6 @@
 STORM=600 makes it last ten minutes, SEED=7 repeats one.
 """
 
-import contextlib
 import os
 import random
 import socket
@@ -43,7 +42,9 @@ class Storm:
         self.unexpected = []
 
     def connect(self):
-        return valkey.Valkey(port=self.port, socket_timeout=30, single_connection_client=True)
+        client = valkey.Valkey(port=self.port, socket_timeout=30, single_connection_client=True)
+        client.history = []  # keys and replies: tells a reply of another key from a late one
+        return client
 
     def repeat(self, act, number):
         """Runs one kind of actor until the storm is over; each has a seed of its own."""
@@ -66,13 +67,18 @@ class Storm:
                 subscribed.recv(10_000)
             return
         if chance.random() < 0.1:
+            client.history.append((key, "left"))
             client.connection.send_command("GET", key)
             time.sleep(chance.random() / 100)
             client.connection.disconnect()
             return
-        with contextlib.suppress(valkey.ResponseError):
+        try:
             value = client.get(key)
-            assert value in (None, key.encode(), b"theirs"), value
+        except valkey.ResponseError as error:
+            client.history.append((key, str(error)))
+            return
+        client.history.append((key, value))
+        assert value in (None, key.encode(), b"theirs"), client.history[-6:]
 
     def write(self, client, chance):
         key = chance.choice(KEYS)

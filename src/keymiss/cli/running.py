@@ -26,6 +26,7 @@ from keymiss.cli.terminal import (
     HttpPort,
     Model,
     Port,
+    Precision,
     Url,
     app,
     connect,
@@ -76,9 +77,7 @@ def worker(
         str | None, typer.Option("--app", help="Serve the functions of this module instead.")
     ] = None,
     model: Model = BUNDLED_MODEL,
-    precision: Annotated[
-        str, typer.Option(help="fp32, bf16, or auto: the faster one here.")
-    ] = "auto",
+    precision: Precision = "auto",
     cache: Annotated[
         Path | None,
         typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),

@@ -49,6 +49,7 @@ Url = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16, or auto: the faster one here.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPort = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
