@@ -23,7 +23,7 @@ def evaluate(path, *options):
         [sys.executable, "-m", "keymiss", "model", "eval", "minilm-qa", str(path), *options],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=60,
     )
 
 
@@ -51,10 +51,3 @@ def test_what_is_missing_is_one_line(tmp_path):
     path.write_text(squad(("Who barks?", ["dogs"])))
     done = evaluate(path, "--precision", "fp8")
     assert (done.returncode, "is none of auto, fp32, bf16" in done.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(("precision", "close"), [("fp32", 0.1), ("bf16", 0.5)])
-def test_the_bundled_reader_scores_what_its_card_says(in_shared, precision, close):
-    path = in_shared("eval", "xquad_en.json")
-    result = json.loads(evaluate(path, "--precision", precision, "--json").stdout)
-    assert result["f1"] == pytest.approx(75.6, abs=close)

@@ -260,10 +260,27 @@ static void store_answered(RedisModuleCtx *ctx, void *data) {
 
 /* ---- parked clients ---- */
 
-/* The key was written by somebody: its value is the answer. */
+/* The key was written by somebody: its value is the answer.
+ *
+ * Replying here, and saying so by OK, would leave the client flagged as blocked until the end of
+ * the loop's turn: a CLIENT UNBLOCK ERROR of that turn would give it a second reply (Valkey 9.1),
+ * and all later ones to the wrong command. UnblockClient gives exactly one. */
 static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argc;
-    return reply_unless_nil(ctx, call_get(ctx, argv[1])) ? REDISMODULE_OK : REDISMODULE_ERR;
+    RedisModuleCallReply *reply = call_get(ctx, argv[1]);
+    if (!reply) return REDISMODULE_ERR;
+    int type = RM_CallReplyType(reply);
+    if (type != REDISMODULE_REPLY_NULL) {
+        Parked *parked = RM_GetBlockedClientPrivateData(ctx);
+        size_t length;
+        const char *text = RM_CallReplyStringPtr(reply, &length);
+        parked->outcome.kind = type == REDISMODULE_REPLY_STRING ? VALUE : FAILURE;
+        parked->outcome.text = RM_CreateString(NULL, text, length);
+        engine_leave(&engine, &parked->waiter);
+        RM_UnblockClient(parked->client, NULL);
+    }
+    RM_FreeCallReply(reply);
+    return REDISMODULE_ERR;
 }
 
 static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
