@@ -1,7 +1,7 @@
 """A client gets one reply to each command, whatever ends its wait.
 
-Not on Redis 7.0, where CLIENT UNBLOCK with ERROR adds one to that of any client that a module serves
-in the same turn of the event loop.
+Not on Redis 7.0, where CLIENT UNBLOCK with ERROR adds one to that of any client that a module
+serves in the same turn of the event loop.
 """
 
 import contextlib
