@@ -76,6 +76,8 @@ static long long count_waiters(const Item *item) {
     return count;
 }
 
+static long long unfindable;
+
 static void check_item(const Queue *queue, const Item *item, State state) {
     CHECK(item->queue == queue && item->state == state);
     CHECK((state == TAKEN) == (item->worker != NULL));
@@ -87,6 +89,9 @@ static void check_item(const Queue *queue, const Item *item, State state) {
         CHECK(!list_empty(&item->waiters));
     Item *found = engine_find(&engine, item->queue, item->key, item->key_length);
     CHECK(item->dropped ? found != item : found == item);
+    if (item->dropped) unfindable += count_waiters(item);
+    else if (!list_empty(&item->waiters))
+        CHECK(engine_is_awaited(&engine, item->queue, item->key, item->key_length));
 }
 
 static void check_queue(const Queue *queue, long long *items, long long *bytes, long long *waiters) {
@@ -129,6 +134,7 @@ static void check_budget(void) {
 
 static void check_all(void) {
     check_budget();
+    unfindable = 0;
     long long items = 0, bytes = 0, waiters = 0;
     int functions = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
@@ -146,6 +152,7 @@ static void check_all(void) {
         CHECK(function->workers == workers && function->bytes == bytes - before);
     }
     CHECK(engine.function_count == functions);
+    CHECK(engine.unfindable == unfindable);
     CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
     long long due = engine_due(&engine);
     CHECK(due < 0 || due > now);

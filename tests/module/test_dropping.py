@@ -109,3 +109,19 @@ def test_somebody_elses_set_wakes_also_those_whose_computation_was_dropped(
     assert reply.result(3) == "theirs"
     worker.answer(item, "old")
     assert other.get("echo:1") == "theirs"
+
+
+def test_a_client_that_waits_for_a_dropped_computation_gets_what_others_set(
+    client, worker, background, counters, eventually
+):
+    dropped = background(client.get, "echo:1")
+    item = worker.take_one()
+    other = background(client.get, "echo:2")
+    eventually(lambda: counters()["waiting"] == 2)
+    client.execute_command("KEYMISS.DROP", "echo:1")
+    client.set("echo:1", "mine")
+    assert dropped.result(3) == "mine"
+    client.set("echo:2", "mine, too")
+    assert other.result(3) == "mine, too"
+    assert worker.answer(item, "late") in (0, 1)
+    eventually(lambda: counters()["waiting"] == 0)

@@ -494,6 +494,7 @@ void engine_drop(Engine *engine, Item *item) {
     }
     tdelete(item, &engine->by_key, compare_items);
     item->dropped = 1;
+    FOR_EACH(&item->waiters, waiter, Waiter, node) { engine->unfindable++; }
 }
 
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
@@ -598,9 +599,16 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
+    if (waiter->item->dropped) engine->unfindable--;
     waiter->item = NULL;
     list_remove(&waiter->node);
     engine->waiters--;
+}
+
+int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length) {
+    if (engine->unfindable || !engine->waiters) return engine->waiters > 0;
+    const Item *item = engine_find(engine, queue, key, length);
+    return item && !list_empty(&item->waiters);
 }
 
 void engine_leave(Engine *engine, Waiter *waiter) {

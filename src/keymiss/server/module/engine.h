@@ -159,7 +159,8 @@ typedef struct Engine {
     void *by_key, *by_id;
     long long bytes, max_bytes; /* of all items, with their keys and values */
     long long items, waiters;
-    Counters forgotten; /* of functions that are no more: sums never fall */
+    long long unfindable; /* waiters of dropped items, which are not found by their key */
+    Counters forgotten;   /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
     void (*release)(void *);
@@ -233,6 +234,8 @@ long long engine_due(const Engine *engine);
 size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned);
 
 void engine_wait(Engine *engine, Item *item, Waiter *waiter);
+/* Whether a client may wait for this key. */
+int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length);
 /* The client has left. Discards the item when nobody else waits and no worker has it. */
 void engine_leave(Engine *engine, Waiter *waiter);
 /* Takes the first waiter off the item, NULL when there is none. */

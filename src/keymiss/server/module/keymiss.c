@@ -94,11 +94,14 @@ static int on_key_event(RedisModuleCtx *ctx, int type, const char *event, RedisM
     (void)type, (void)event;
     Function *function = function_of(ctx, name);
     if (!function) return REDISMODULE_OK;
+    Text key = text_of(name);
     if (function->options.kind == ON_MISS) {
-        if (engine.waiters) RM_SignalKeyAsReady(ctx, name);
+        /* Only where a client of ours waits: the server walks all clients that are blocked on a key
+         * which is ready, and readers may block on it by other commands, too. */
+        if (engine_is_awaited(&engine, &function->queue, key.bytes, key.length))
+            RM_SignalKeyAsReady(ctx, name);
         return REDISMODULE_OK;
     }
-    Text key = text_of(name);
     note_written(function, key.bytes, key.length);
     return REDISMODULE_OK;
 }
