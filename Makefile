@@ -49,6 +49,13 @@ bench: $(READY)
 bench-module: $(READY)
 	$(PYTHON) bench/module.py
 
+# What transformers and torch, which are large, say of the small models that the tests compare with.
+.PHONY: test-reference
+test-reference: $(READY)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
+	$(PYTHON) tests/reader/make_golden.py --check
+	$(PYTHON) -m pytest tests/reader/test_families.py
+
 # FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
 .PHONY: bench-corpus
 bench-corpus: $(READY)
