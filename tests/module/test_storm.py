@@ -6,8 +6,10 @@ STORM=600 makes it last ten minutes, SEED=7 repeats one.
 import os
 import random
 import socket
+import sys
 import threading
 import time
+import traceback
 
 import pytest
 import valkey
@@ -160,6 +162,13 @@ class Storm:
             worker.answer(item)
 
 
+def where_it_hangs(thread):
+    """The stack of a thread, with what its innermost calls wait for."""
+    frame = sys._current_frames()[thread.ident]
+    lines = [f"{thread.name} in {frame.f_code.co_name}: {str(frame.f_locals)[:500]}"]
+    return "\n".join([*lines, *traceback.format_stack(frame)[-8:]])
+
+
 @pytest.fixture
 def calm(server):
     """Afterwards no setting, function or pause of the storm is left."""
@@ -191,7 +200,7 @@ def test_the_server_lives_through_a_storm(server, raw_worker, counters, eventual
     storm.over.set()
     for thread in threads:
         thread.join(60)
-        assert not thread.is_alive()
+        assert not thread.is_alive(), where_it_hangs(thread)
     assert storm.unexpected == []
     assert counters()["taken"] > 0
     calm()
