@@ -1,5 +1,6 @@
 """Any Redis client gets an answer by a plain GET of a key that does not exist."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -8,9 +9,14 @@ import time
 import pytest
 import redis
 import valkey
+import valkey.asyncio
 
+from keymiss.answers import functions
 from keymiss.corpus.store import open_corpus
-from keymiss.server.keys import bertqa_key, qa_key
+from keymiss.errors import NotFound
+from keymiss.functions import Shard
+from keymiss.reader import Reader
+from keymiss.server.keys import bertqa_key, document_keys, parse_answer_key, qa_key
 
 QUESTION = "How long does measles virus remain infectious in the air?"
 
@@ -147,3 +153,25 @@ def test_a_hundred_kilobytes_are_refused(client, sentence):
         client.get(bertqa_key(sentence, "x" * 100_000))
     with pytest.raises(valkey.ResponseError, match="60000 bytes; the limit is 2048"):
         client.get(bertqa_key(sentence, "x" * 60_000))
+
+
+def test_a_document_that_is_forgotten_between_two_looks_leaves_no_note(raw, server, monkeypatch):
+    async def ask():
+        async with valkey.asyncio.Valkey(port=server.port) as client:
+            shard = Shard(server.url, client)
+            keys = document_keys("gone", 16)
+            name = qa_key(keys.sentence(0), "Who?")
+            raw.hset(keys.sentences, "0", "A sentence.")
+            real = functions._reading
+
+            def forgotten_meanwhile(*arguments):
+                raw.delete(keys.sentences)
+                return real(*arguments)
+
+            monkeypatch.setattr(functions, "_reading", forgotten_meanwhile)
+            tokens = Reader.from_pretrained("minilm-qa").tokens
+            return await functions._texts(shard, [(name, parse_answer_key(name))], tokens)
+
+    (text,) = asyncio.run(ask())
+    assert isinstance(text, NotFound)
+    assert raw.keys("*") == []

@@ -114,10 +114,29 @@ async def _texts(
     there = [named for named, reply in zip(keys, exists, strict=True) if reply == 1]
     now = int(time.time())
     read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
-    return [
+    texts = [
         _text(key, next(read) if reply == 1 else reply, tokens)
         for (_, key), reply in zip(keys, exists, strict=True)
     ]
+    # Forgotten between the two looks: the note would belong to no document.
+    gone = [
+        named
+        for named, reply, text in zip(keys, exists, texts, strict=True)
+        if reply == 1 and isinstance(text, NotFound)
+    ]
+    await shard.transactions([[_unnoting(name, key)] for name, key in gone])
+    return texts
+
+
+_UNNOTE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) end
+"""
+"""A script: the document may come back meanwhile, and with it an answer that needs the note."""
+
+
+def _unnoting(name: str, key: AnswerKey) -> Command:
+    keys = (key.keys.sentences, key.keys.answers)
+    return ("EVAL", _UNNOTE, 2, *keys, key.sentence, encode(name))
 
 
 def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
