@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keymiss.answers.evaluation import is_right
+from keymiss.answers.squad import load_squad
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import find_files, read_file
+from keymiss.corpus.formats import read_files
 from keymiss.corpus.sentences import split_sentences
 from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.index import SentenceIndex
@@ -44,23 +45,18 @@ class Question:
 
 
 def squad(path: Path) -> tuple[list[Document], list[tuple[str, tuple[str, ...]]]]:
-    documents, questions = [], []
-    for number, article in enumerate(json.loads(path.read_text(encoding="utf-8"))["data"]):
-        paragraphs = tuple(paragraph["context"] for paragraph in article["paragraphs"])
-        documents.append(Document(str(number), str(number), paragraphs))
-        for paragraph in article["paragraphs"]:
-            for qa in paragraph["qas"]:
-                expected = tuple(answer["text"] for answer in qa["answers"])
-                questions.append((qa["question"], expected))
-    return documents, questions
+    asked = [(one.question, one.expected) for one in load_squad(path)]
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    documents = [
+        Document(str(number), str(number), tuple(part["context"] for part in article["paragraphs"]))
+        for number, article in enumerate(articles)
+    ]
+    return documents, asked
 
 
 def demo() -> tuple[list[Document], list[tuple[str, tuple[str, ...]]]]:
     documents = [
-        read
-        for path, id in find_files([ARTICLES])
-        for read in read_file(path, id)
-        if isinstance(read, Document)
+        read for _, reads in read_files([ARTICLES]) for read in reads if isinstance(read, Document)
     ]
     return documents, [(one.text, (one.answer,)) for one in load_questions()]
 

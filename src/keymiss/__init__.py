@@ -8,7 +8,7 @@ __all__ = ["pipeline"]
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the reader takes half a second, which other commands need not spend.
+    # Importing the reader takes half a second, which functions without one need not spend.
     if name == "pipeline":
         from keymiss.reader.pipeline import pipeline
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,16 +29,17 @@ def test_auto_takes_what_the_probe_says_and_asks_it_once(kept, monkeypatch):
 
 
 def test_models_of_another_width_are_probed_anew(kept, monkeypatch):
-    wide = type(CONFIG)(**{name: getattr(CONFIG, name) for name in CONFIG.__slots__} | {"inner": 9})
+    wide = replace(CONFIG, inner=9)
     for config, outcome in ((CONFIG, "bf16"), (wide, "fp32")):
         monkeypatch.setattr(precision, "probe", lambda config, outcome=outcome: outcome)
         assert precision.choose_precision("auto", config) == outcome
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', None])
 def test_what_was_kept_and_is_damaged_is_probed_anew(kept, monkeypatch, content):
     kept.parent.mkdir()
-    kept.write_text(content)
+    damaged = json.dumps({precision._machine(CONFIG): ["bf16"]})
+    kept.write_text(damaged if content is None else content)
     monkeypatch.setattr(precision, "probe", lambda config: "bf16")
     assert precision.choose_precision("auto", CONFIG) == "bf16"
     assert "bf16" in json.loads(kept.read_text()).values()

@@ -81,7 +81,7 @@ def _server(info: dict[str, Any]) -> Iterator[Finding]:
 def _versions(info: dict[str, Any]) -> Iterator[Finding]:
     installed = version("keymiss")
     loaded = [module["ver"] for module in info["modules"] if module["name"] == "keymiss"]
-    if loaded != [module_version(installed)]:
+    if loaded != [_module_version(installed)]:
         shown = ", ".join(
             f"{number // 10_000}.{number // 100 % 100}.{number % 100}" for number in loaded
         )
@@ -91,7 +91,7 @@ def _versions(info: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def module_version(version: str) -> int:
+def _module_version(version: str) -> int:
     """A version as the module states it: two digits for each part."""
     major, minor, patch = map(int, version.split(".")[:3])
     return 10_000 * major + 100 * minor + patch

@@ -36,8 +36,7 @@ from keymiss.cli.terminal import (
 )
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import SetupError
-from keymiss.reader import BUNDLED_MODEL
-from keymiss.search.cache import default_cache
+from keymiss.reader import BUNDLED_MODEL, default_cache
 from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bertqa_key
 from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever

@@ -60,6 +60,10 @@ def parse_corpus(buckets: bytes) -> Corpus:
 def create_corpus(client: valkey.Valkey, buckets: int = DEFAULT_BUCKETS) -> Corpus:
     """Creates the corpus on this server, or opens the one that exists."""
     try:
+        stored, splitter = client.hmget(CORPUS, "buckets", "splitter")
+        # Followers ask for every batch: what is as it should be is not written again.
+        if stored is not None and splitter == SPLITTER.encode():
+            return parse_corpus(stored)
         # The first writer fixes the number for good: HSETNX, also between two ingests at once.
         client.hsetnx(CORPUS, "buckets", buckets)
         client.hsetnx(CORPUS, "created", int(time.time()))

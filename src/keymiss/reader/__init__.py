@@ -4,6 +4,7 @@ It knows nothing of Valkey and imports no other package of keymiss.
 """
 
 from keymiss.reader.errors import ModelError
+from keymiss.reader.precision import default_cache
 from keymiss.reader.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Answer, Passage, Reader
 from keymiss.reader.tokens import Ids, Tokens
 
@@ -16,4 +17,5 @@ __all__ = [
     "Passage",
     "Reader",
     "Tokens",
+    "default_cache",
 ]

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keymiss.reader.reader import BUNDLED_MODEL, Limits, Reader, Window
+from keymiss.reader.spans import trim
 
 TASK = "question-answering"
 Result = dict[str, Any]
@@ -116,9 +117,8 @@ class QuestionAnsweringPipeline:
         results = []
         for one in sorted(spans, key=lambda one: -one.score)[:top_k]:
             start, end = (offsets[one.first][0], offsets[one.last][1]) if one.first >= 0 else (0, 0)
-            start += len(context[start:end]) - len(context[start:end].lstrip())
-            answer = context[start:end].rstrip()
-            place = {"start": start, "end": start + len(answer), "answer": answer}
+            start, end = trim(context, start, end)
+            place = {"start": start, "end": end, "answer": context[start:end]}
             results.append({"score": one.score, **place})
         return results
 

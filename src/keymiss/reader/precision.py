@@ -49,10 +49,10 @@ def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
             if wanted == precision:
                 return precision
         raise ModelError(f"the precision {wanted!r} is none of auto, {', '.join(HINTS)}")
-    path = _cache_folder() / "precision.json"
+    path = default_cache() / "precision.json"
     name = _machine(config)
     outcomes = _read(path)
-    if outcomes.get(name) not in HINTS:
+    if outcomes.get(name) not in tuple(HINTS):  # a damaged file may hold anything
         outcomes[name] = probe(config)
         _write(path, outcomes)
     return outcomes[name]
@@ -113,7 +113,9 @@ def _machine(config: EncoderConfig) -> str:
     return f"{processor}, {cores} cores, openvino {ov.__version__}, {shape}"
 
 
-def _cache_folder() -> Path:
+def default_cache() -> Path:
+    """Where keymiss keeps what it can make again: `$XDG_CACHE_HOME/keymiss` (XDG Base Directory
+    Specification)."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "keymiss"
 

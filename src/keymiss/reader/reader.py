@@ -15,7 +15,7 @@ from keymiss.reader.config import load_config
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.precision import choose_precision, compile_graph
-from keymiss.reader.spans import Logits, Span, best_spans
+from keymiss.reader.spans import Logits, Span, best_spans, trim
 from keymiss.reader.tokens import Ids, Tokens, tokenizer_files
 from keymiss.reader.weights import load_weights, weight_files
 
@@ -257,13 +257,10 @@ class Reader:
         answers = []
         for candidate in best:
             span = candidate.span
-            start, end = offsets[span.first][0], offsets[span.last][1]
-            # Some tokenizers' tokens hold the space before their word, or are nothing else.
-            start += len(text[start:end]) - len(text[start:end].lstrip())
-            answer = text[start:end].rstrip()
-            if answer:
+            start, end = trim(text, offsets[span.first][0], offsets[span.last][1])
+            if start < end:
                 scores = (span.score, candidate.null_score)
-                answers.append(Answer(answer, start, start + len(answer), *scores, index))
+                answers.append(Answer(text[start:end], start, end, *scores, index))
         return answers
 
 

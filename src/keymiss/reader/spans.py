@@ -42,3 +42,12 @@ def best_spans(start: Logits, end: Logits, count: int, longest: int) -> list[Spa
         # Spans that start at or before `last` and end at or after `first` touch this one.
         scores[: last + 1, first:] = -np.inf
     return spans
+
+
+def trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span of a text without the white space at its ends.
+
+    Some tokenizers' tokens hold the space before their word, or are nothing else.
+    """
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    return start, start + len(text[start:end].rstrip())

@@ -15,12 +15,6 @@ FORMAT = f"2-tantivy-{version('tantivy')}"
 """Indexes of another format are left alone, and made anew beside it."""
 
 
-def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/keymiss` (XDG Base Directory Specification)."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "keymiss"
-
-
 def claim_folder(cache: Path, url: str) -> Path:
     """A folder for the index of this server, which no other process of this machine uses.
 

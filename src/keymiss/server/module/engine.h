@@ -214,17 +214,15 @@ void engine_drop(Engine *engine, Item *item);
 /* Notes that a key was written. Returns the item when a worker should be woken for it. */
 Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length);
 /* Moves up to Worker.count items of the wanted functions into out, misses first, and of these the
- * functions in turn. An item that has
- * cost a worker travels alone. Items of EACH queues are READY still: the caller discards them. */
+ * functions in turn. An item that has cost a worker travels alone. Items of EACH queues are READY
+ * still: the caller discards them. */
 size_t engine_take(Worker *worker, long long now, Item **out);
 /* A worker has dealt with a write event: discards it, or queues it again. Returns it if queued. */
 Item *engine_acknowledge(Engine *engine, Item *item);
 /* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
 
-/* Bytes of computed values that may be alive, of all functions, or of those that keep them for
- * ever.
- */
+/* Bytes of computed values that may be alive: of all functions, or of those with CACHE forever. */
 long long engine_stored(Engine *engine, long long now, int forever_only);
 
 /* When engine_expire should be called next; -1 when nothing can expire. */
