@@ -95,12 +95,12 @@ static void check_item(const Queue *queue, const Item *item, State state) {
 }
 
 static void check_queue(const Queue *queue, long long *items, long long *bytes, long long *waiters) {
-    long long pending = 0, size = 0, last = -1;
+    long long pending = 0, size = 0, waiting_here = 0, last = -1;
     FOR_EACH(&queue->ready, item, Item, node) {
         check_item(queue, item, READY);
         pending++;
         size += (long long)(sizeof *item + item->key_length);
-        *waiters += count_waiters(item);
+        waiting_here += count_waiters(item);
     }
     FOR_EACH(&queue->taken, item, Item, node) {
         check_item(queue, item, TAKEN);
@@ -108,17 +108,19 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes, 
         last = item->taken_at;
         pending++;
         size += (long long)(sizeof *item + item->key_length);
-        *waiters += count_waiters(item);
+        waiting_here += count_waiters(item);
     }
     FOR_EACH(&engine.answered, item, Item, node) {
         if (item->queue != queue) continue;
-        CHECK(item->state == ANSWERED && list_empty(&item->waiters));
+        check_item(queue, item, ANSWERED);
         pending++;
         size += (long long)(sizeof *item + item->key_length + item->value_bytes);
+        waiting_here += count_waiters(item);
     }
     CHECK(queue->pending == pending);
     *items += pending;
-    *bytes += size;
+    *bytes += size + waiting_here * WAITER_BYTES;
+    *waiters += waiting_here;
 }
 
 /* Never less than is alive, and nothing from long ago. */
@@ -217,6 +219,7 @@ static void ask(Input *input) {
     while (place < WAITERS && waiting[place] && waiting[place]->item) place++;
     Item *item = engine_find(&engine, &function->queue, key, length);
     if (place == WAITERS || (item && item->state == ANSWERED)) return;
+    if (!engine_has_room(&engine, function, WAITER_BYTES)) return;
     if (!item) item = engine_enqueue(&engine, &function->queue, key, length);
     if (!item) return;
     if (!waiting[place]) waiting[place] = calloc(1, sizeof **waiting);
@@ -268,14 +271,19 @@ static void settle(Input *input) {
         return;
     }
     int waited = !list_empty(&item->waiters);
-    while (engine_next_waiter(&engine, item)) continue;
-    if (waited && !item->dropped && next(input, 2)) engine_hold(&engine, item, &engine, 10);
+    unsigned told = next(input, 4); /* of many, one turn may tell some only */
+    while ((!told || told-- > 1) && engine_next_waiter(&engine, item)) continue;
+    if (!list_empty(&item->waiters) && !item->dropped && next(input, 2)) engine_hide(&engine, item);
+    if (!list_empty(&item->waiters) || (waited && !item->dropped && next(input, 2)))
+        engine_hold(&engine, item, &engine, 10);
     else engine_discard(&engine, item);
 }
 
 static void store(void) {
     if (list_empty(&engine.answered)) return;
-    engine_discard(&engine, NODE_OWNER(engine.answered.next, Item, node));
+    Item *item = NODE_OWNER(engine.answered.next, Item, node);
+    while (engine_next_waiter(&engine, item)) continue;
+    engine_discard(&engine, item);
 }
 
 static void store_value(Input *input) {
@@ -331,7 +339,7 @@ static void run(Input *input) {
     engine.allocate = allocate;
     engine.release = release;
     engine.random_id = number_id;
-    engine.max_bytes = 4000;
+    engine.max_bytes = 6 * WAITER_BYTES;
     engine_init(&engine);
     memset(held, 0, sizeof held);
     memset(&budget, 0, sizeof budget);

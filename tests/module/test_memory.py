@@ -59,7 +59,7 @@ def test_one_flood_leaves_room_for_the_other_functions(
     worker = new_worker()
     worker.serve("flood", "flood:")
     worker.serve("calm", "calm:")
-    client.config_set("keymiss.max-pending-bytes", 100_000)
+    client.config_set("keymiss.max-pending-bytes", 440_000)
     try:
         clients = [valkey.Valkey(port=server.port) for _ in range(20)]
         asked = [
@@ -78,6 +78,29 @@ def test_one_flood_leaves_room_for_the_other_functions(
         refused = [error for error in errors if error]
         assert len(refused) == 15
         assert all(str(error).startswith("KEYMISS busy") for error in refused)
+        eventually(lambda: counters()["pending_bytes"] == 0)
+    finally:
+        client.config_set("keymiss.max-pending-bytes", "256mb")
+
+
+def test_clients_that_wait_for_one_key_count_with_what_they_cost_the_server(
+    server, client, worker, counters, eventually
+):
+    client.config_set("keymiss.max-pending-bytes", 430_000)
+    try:
+        clients = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(9)]
+        for each in clients:
+            each.connection.send_command("GET", "echo:1")
+        eventually(lambda: counters()["busy"] == 3)
+        assert counters()["waiting"] == 6
+        worker.answer(worker.take_one(), "computed")
+        replies = []
+        for each in clients:
+            try:
+                replies.append(each.connection.read_response())
+            except valkey.ResponseError as error:
+                replies.append(str(error)[:12])
+        assert sorted(replies, key=str) == ["KEYMISS busy"] * 3 + [b"computed"] * 6
         eventually(lambda: counters()["pending_bytes"] == 0)
     finally:
         client.config_set("keymiss.max-pending-bytes", "256mb")

@@ -441,6 +441,10 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
     return (int16_t)allowed < 0 || behind > allowed ? NULL : *found;
 }
 
+int engine_has_room(const Engine *engine, const Function *function, long long bytes) {
+    return function->bytes + bytes <= engine->max_bytes - engine->bytes;
+}
+
 static void weigh(Engine *engine, Item *item, long long bytes) {
     engine->bytes += bytes;
     item->queue->function->bytes += bytes;
@@ -450,7 +454,7 @@ Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t lengt
     long long size = (long long)(sizeof(Item) + length);
     /* The mark that events were lost has no key and always finds room: there is one a queue. */
     int full = queue->pending >= queue->function->options.limit ||
-               queue->function->bytes + size > engine->max_bytes - engine->bytes;
+               !engine_has_room(engine, queue->function, size);
     if (length && full) return NULL;
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
@@ -492,6 +496,10 @@ void engine_drop(Engine *engine, Item *item) {
         item->oldest = (unsigned short)(item->attempt + 1);
         return;
     }
+    engine_hide(engine, item);
+}
+
+void engine_hide(Engine *engine, Item *item) {
     tdelete(item, &engine->by_key, compare_items);
     item->dropped = 1;
     FOR_EACH(&item->waiters, waiter, Waiter, node) { engine->unfindable++; }
@@ -553,21 +561,26 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
     return taken;
 }
 
+static int is_wanted(const Worker *worker, const Attachment *attachment, Kind kind) {
+    const Function *function = attachment->function;
+    return function->options.kind == kind && engine_is_current(attachment) &&
+           worker->wanted >> function->slot & 1;
+}
+
 size_t engine_take(Worker *worker, long long now, Item **out) {
     size_t taken = 0, room = (size_t)worker->count;
     Attachment *served = NULL;
-    for (int kind = ON_MISS; kind <= ON_WRITE; kind++) {
+    int alone = 0;
+    for (Kind kind = ON_MISS; kind <= ON_WRITE; kind++) {
         FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
+            if (alone || !is_wanted(worker, attachment, kind)) continue;
             Function *function = attachment->function;
-            if ((int)function->options.kind != kind || !engine_is_current(attachment)) continue;
-            if (!(worker->wanted >> function->slot & 1)) continue;
             Queue *queue = function->options.each ? &attachment->events : &function->queue;
             taken += take_from(queue, worker, now, out + taken, room - taken);
             if (taken && !served) served = attachment;
-            if (taken && out[taken - 1]->deaths) goto done;
+            alone = taken && out[taken - 1]->deaths;
         }
     }
-done:
     if (served) { /* it is the last one next time: many items of one starve no other */
         list_remove(&served->of_worker);
         list_append(&worker->attachments, &served->of_worker);
@@ -596,10 +609,12 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
     waiter->item = item;
     list_append(&item->waiters, &waiter->node);
     engine->waiters++;
+    weigh(engine, item, WAITER_BYTES);
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
     if (waiter->item->dropped) engine->unfindable--;
+    weigh(engine, waiter->item, -WAITER_BYTES);
     waiter->item = NULL;
     list_remove(&waiter->node);
     engine->waiters--;

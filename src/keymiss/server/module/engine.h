@@ -32,7 +32,8 @@
  * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
  * nobody can degrade by choosing keys. Memory is shared by dynamic thresholds (Choudhury and Hahne,
  * 1998): a function may hold as many bytes as are still free, so that one flood leaves room for the
- * others. Times are milliseconds of one monotonic clock, which the caller reads. */
+ * others; a client that waits counts with what it costs the server, which is far more than its
+ * item. Times are milliseconds of one monotonic clock, which the caller reads. */
 #ifndef KEYMISS_ENGINE_H
 #define KEYMISS_ENGINE_H
 
@@ -45,9 +46,10 @@
 enum {
     MAX_FUNCTIONS = 64, /* one bit each in Worker.wanted */
     MAX_DEATHS = 3,
-    ALONE_MS = 1000,      /* how long a miss may wait for a first worker */
-    RANDOM_ID_BYTES = 32, /* 128 random bits in hexadecimal */
-    ID_BYTES = 36,        /* and four digits that count the attempts */
+    ALONE_MS = 1000,         /* how long a miss may wait for a first worker */
+    WAITER_BYTES = 33 << 10, /* what the server keeps for a client that is blocked by a module */
+    RANDOM_ID_BYTES = 32,    /* 128 random bits in hexadecimal */
+    ID_BYTES = 36,           /* and four digits that count the attempts */
 };
 
 /* Intrusive, circular, doubly linked: a list is a node that points to itself when empty. */
@@ -98,7 +100,7 @@ typedef struct Function {
     int clean; /* no value of an older version is stored any more, its workers say */
     Options options;
     Queue queue;
-    long long bytes; /* of all its items, with their keys and values */
+    long long bytes; /* of its items, with their keys and values, and of those who wait */
     List attachments;
     int workers;           /* attachments that serve the current version */
     long long alone_since; /* when the last worker left, or registration without one */
@@ -157,7 +159,7 @@ typedef struct Engine {
     List users;    /* names seen, kept for life: Item.user points here */
     List answered; /* items whose value waits to be stored */
     void *by_key, *by_id;
-    long long bytes, max_bytes; /* of all items, with their keys and values */
+    long long bytes, max_bytes; /* of all functions */
     long long items, waiters;
     long long unfindable; /* waiters of dropped items, which are not found by their key */
     Counters forgotten;   /* of functions that are no more: sums never fall */
@@ -206,11 +208,15 @@ Worker *engine_sleeper(const Queue *queue);
 Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length);
 /* The item that this attempt may still answer. */
 Item *engine_find_id(const Engine *engine, const char *id, size_t length);
+/* Whether a function may hold so many bytes more. */
+int engine_has_room(const Engine *engine, const Function *function, long long bytes);
 /* A READY item at the end of the queue; NULL when the queue or the memory is full. */
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
 void engine_discard(Engine *engine, Item *item);
 /* The source of a miss has changed: what was computed before is answered, but not stored. */
 void engine_drop(Engine *engine, Item *item);
+/* The same for an item whose answer is not for those who ask later. */
+void engine_hide(Engine *engine, Item *item);
 /* Notes that a key was written. Returns the item when a worker should be woken for it. */
 Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length);
 /* Moves up to Worker.count items of the wanted functions into out, misses first, and of these the
@@ -219,7 +225,8 @@ Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t lengt
 size_t engine_take(Worker *worker, long long now, Item **out);
 /* A worker has dealt with a write event: discards it, or queues it again. Returns it if queued. */
 Item *engine_acknowledge(Engine *engine, Item *item);
-/* Keeps a value with an item until it is stored: nobody computes it again meanwhile. */
+/* Keeps a value with an item until all who wait have it and it is stored: nobody computes it again
+ * meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
 
 /* Bytes of computed values that may be alive: of all functions, or of those with CACHE forever. */

@@ -21,6 +21,8 @@
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
  *     all who ask. A value that nobody waits for is stored at once.
+ *   - One turn hands over TURN_BYTES of copies of a value, the next ones the rest: a large value
+ *     for many clients does not hold up the others.
  *
  * Whether a key that the filter has seen is there when the command runs
  *   Nothing of another client's happens between the two, but a key may expire, may be evicted to
@@ -44,6 +46,7 @@
  * command named get crashes Valkey 9). docs/decisions/0003-hits.md has the figures. */
 #include "keymiss.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,7 +63,7 @@ typedef struct Parked {
     Outcome outcome;
 } Parked;
 
-static int storing; /* a timer is set that will store what is ANSWERED */
+static int going_on; /* a timer is set that will tell and store what is ANSWERED */
 
 /* ---- the filter ---- */
 
@@ -245,20 +248,45 @@ static void store(const Item *item, RedisModuleString *value) {
     RM_FreeCallReply(reply);
 }
 
-static void store_answered(RedisModuleCtx *ctx, void *data) {
+/* ---- parked clients ---- */
+
+enum { TURN_BYTES = 4 << 20 };
+
+/* Hands the outcome to those who wait, up to so many bytes; 0 when some are left. */
+static int tell_waiters(Item *item, Outcome outcome, long long bytes) {
+    while (bytes > 0) {
+        Waiter *waiter = engine_next_waiter(&engine, item);
+        if (!waiter) return 1;
+        Parked *parked = NODE_OWNER(waiter, Parked, waiter);
+        if (outcome.text) {
+            RM_RetainString(NULL, outcome.text);
+            bytes -= (long long)text_of(outcome.text).length;
+        }
+        parked->outcome = outcome;
+        RM_UnblockClient(parked->client, NULL);
+    }
+    return list_empty(&item->waiters);
+}
+
+static void go_on_with_answered(RedisModuleCtx *ctx, void *data) {
     (void)ctx, (void)data;
-    storing = 0;
+    going_on = 0;
     while (!list_empty(&engine.answered)) {
         Item *item = NODE_OWNER(engine.answered.next, Item, node);
         if (!item->sent) break;
         RedisModuleString *value = item->value;
+        if (!list_empty(&item->waiters)) {
+            tell_waiters(item, (Outcome){VALUE, value}, TURN_BYTES);
+            item->sent = 0;
+            list_remove(&item->node);
+            list_append(&engine.answered, &item->node);
+            break; /* forget_parked sets the next timer */
+        }
         store(item, value);
         engine_discard(&engine, item);
         RM_FreeString(NULL, value);
     }
 }
-
-/* ---- parked clients ---- */
 
 /* The key was written by somebody: its value is the answer.
  *
@@ -306,9 +334,9 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
         if (item->sent) break;
         item->sent = 1;
     }
-    if (!storing && !list_empty(&engine.answered)) {
-        RM_CreateTimer(own_context, 0, store_answered, NULL);
-        storing = 1;
+    if (!going_on && !list_empty(&engine.answered)) {
+        RM_CreateTimer(own_context, 0, go_on_with_answered, NULL);
+        going_on = 1;
     }
 }
 
@@ -326,19 +354,9 @@ static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     return 0;
 }
 
-static void tell_waiters(Item *item, Outcome outcome) {
-    Waiter *waiter;
-    while ((waiter = engine_next_waiter(&engine, item))) {
-        Parked *parked = NODE_OWNER(waiter, Parked, waiter);
-        if (outcome.text) RM_RetainString(NULL, outcome.text);
-        parked->outcome = outcome;
-        RM_UnblockClient(parked->client, NULL);
-    }
-}
-
 void fail_item(Item *item, const char *error) {
     RedisModuleString *text = RM_CreateString(NULL, error, strlen(error));
-    tell_waiters(item, (Outcome){FAILURE, text});
+    tell_waiters(item, (Outcome){FAILURE, text}, LLONG_MAX);
     RM_FreeString(NULL, text);
     if (item->value) RM_FreeString(NULL, item->value); /* it has been counted as answered */
     else item->queue->function->counters.failed++;
@@ -355,9 +373,10 @@ void fail_items(List *items, const char *reason) {
 
 void settle_miss(Item *item, RedisModuleString *value) {
     int waited = !list_empty(&item->waiters);
-    tell_waiters(item, (Outcome){value ? VALUE : NIL, value});
+    int all_told = tell_waiters(item, (Outcome){value ? VALUE : NIL, value}, TURN_BYTES);
     int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
-    if (stores && waited) {
+    if (stores ? waited : !all_told) {
+        if (!stores && !item->dropped) engine_hide(&engine, item);
         RM_RetainString(NULL, value);
         engine_hold(&engine, item, value, text_of(value).length);
         return;
@@ -382,16 +401,14 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
         refuse(ctx, function, "unavailable no worker serves this key; start `keymiss worker`");
         return NULL;
     }
-    if (item) {
-        function->counters.joined++;
-        return item;
+    if (engine_has_room(&engine, function, WAITER_BYTES)) {
+        if (item) function->counters.joined++;
+        else item = engine_enqueue(&engine, &function->queue, key.bytes, key.length);
+        if (item) return item;
     }
-    item = engine_enqueue(&engine, &function->queue, key.bytes, key.length);
-    if (!item) {
-        function->counters.busy++;
-        refuse(ctx, function, "busy too many keys wait; try again later");
-    }
-    return item;
+    function->counters.busy++;
+    refuse(ctx, function, "busy too many wait; try again later");
+    return NULL;
 }
 
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

@@ -1,0 +1,88 @@
+"""A large value for many clients is handed over in several turns of the event loop."""
+
+import re
+
+import pytest
+import valkey
+
+pytestmark = pytest.mark.smoke
+
+LARGE = "x" * 2_000_000
+ASKERS = 9
+
+
+@pytest.fixture
+def ask(server, counters, eventually):
+    """Lets connections wait for one key."""
+    clients = [
+        valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(ASKERS)
+    ]
+
+    def waiting_connections():
+        for client in clients:
+            client.connection.send_command("GET", "echo:1")
+        eventually(lambda: counters()["waiting"] == ASKERS)
+        return [client.connection for client in clients]
+
+    yield waiting_connections
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def askers(worker, ask):
+    return ask()
+
+
+def answer_and(worker, *command):
+    """Answers and runs the command in one packet, before the server's next turn."""
+    link = worker.client.connection
+    answer = ("KEYMISS.ANSWER", worker.take_one().id, LARGE)
+    link.send_packed_command(link.pack_commands([answer, command]))
+    assert link.read_response() == 1
+    return link.read_response()
+
+
+def test_one_turn_tells_some_of_many_clients_and_the_next_turns_the_rest(
+    client, worker, askers, eventually
+):
+    waiting = re.search(r"keymiss_waiting:(\d+)", answer_and(worker, "INFO", "keymiss"))
+    assert waiting and 0 < int(waiting[1]) < ASKERS
+    assert {link.read_response() for link in askers} == {LARGE.encode()}
+    eventually(lambda: client.strlen("echo:1") == len(LARGE))
+
+
+def test_who_asks_meanwhile_gets_the_value_too(worker, askers):
+    assert answer_and(worker, "GET", "echo:1") == LARGE
+    assert {link.read_response() for link in askers} == {LARGE.encode()}
+
+
+def test_a_key_that_is_dropped_meanwhile_is_answered_and_not_stored(
+    client, worker, askers, counters, eventually
+):
+    assert answer_and(worker, "KEYMISS.DROP", "echo:1") == 0
+    assert {link.read_response() for link in askers} == {LARGE.encode()}
+    eventually(lambda: counters()["pending"] == 0)
+    assert not client.exists("echo:1")
+
+
+def test_what_is_not_cached_reaches_all_who_wait_and_nobody_else(
+    client, new_worker, ask, counters, eventually
+):
+    worker = new_worker()
+    worker.serve("echo", "echo:", "CACHE", "off")
+    askers = ask()
+    answer_and(worker, "PING")
+    assert {link.read_response() for link in askers} == {LARGE.encode()}
+    eventually(lambda: counters()["pending"] == 0)
+    assert not client.exists("echo:1")
+    askers[0].send_command("GET", "echo:1")
+    worker.answer(worker.take_one(), "computed anew")
+    assert askers[0].read_response() == b"computed anew"
+
+
+def test_a_client_that_leaves_meanwhile_holds_up_nobody(client, worker, askers, eventually):
+    answer_and(worker, "PING")
+    askers[-1].disconnect()
+    assert {link.read_response() for link in askers[:-1]} == {LARGE.encode()}
+    eventually(lambda: client.strlen("echo:1") == len(LARGE))
