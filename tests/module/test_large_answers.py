@@ -47,7 +47,8 @@ def test_one_turn_tells_some_of_many_clients_and_the_next_turns_the_rest(
     client, worker, askers, eventually
 ):
     waiting = re.search(r"keymiss_waiting:(\d+)", answer_and(worker, "INFO", "keymiss"))
-    assert waiting and 0 < int(waiting[1]) < ASKERS
+    assert waiting
+    assert 0 < int(waiting[1]) < ASKERS
     assert {link.read_response() for link in askers} == {LARGE.encode()}
     eventually(lambda: client.strlen("echo:1") == len(LARGE))
 
