@@ -68,11 +68,11 @@ def test_weights_of_another_type_are_refused(folder):
     arrays = load_file(path)
     arrays["qa_outputs.bias"] = arrays["qa_outputs.bias"].astype(np.int32)
     save_file(arrays, path)
-    with pytest.raises(ModelError, match=r"qa_outputs\.bias is int32"):
+    with pytest.raises(ModelError, match=r"qa_outputs\.bias is missing, or is no float"):
         Reader.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "/etc/passwd", ""])
 def test_an_unknown_name_says_what_would_do(name):
-    with pytest.raises(ModelError, match="give a folder with|is missing"):
+    with pytest.raises(ModelError, match="give a folder|is missing"):
         Reader.from_pretrained(name)

@@ -60,20 +60,28 @@ def load_squad(path: Path) -> list[Asked]:
     return asked
 
 
+def first_answers(reader: Reader, asked: list[Asked]) -> list[str]:
+    """The reader's best answer to each question."""
+    found = reader.read_batch([(one.question, one.passage) for one in asked])
+    return [answers[0].text if answers else "" for answers in found]
+
+
+def best_f1(text: str, asked: Asked) -> float:
+    """F1 with the expected answer that is nearest, between 0 and 1."""
+    return max(f1(text, expected) for expected in asked.expected)
+
+
 def evaluate_reader(reader: Reader, asked: list[Asked]) -> Performance:
     """Exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
     started = time.perf_counter()
-    found = reader.read_batch([(one.question, one.passage) for one in asked])
+    texts = first_answers(reader, asked)
     seconds = time.perf_counter() - started
-    texts = [answers[0].text if answers else "" for answers in found]
     pairs = list(zip(texts, asked, strict=True))
     return Performance(
         exact=round(
             100 * sum(any(exact(t, e) for e in one.expected) for t, one in pairs) / len(pairs), 2
         ),
-        f1=round(
-            100 * sum(max(f1(t, e) for e in one.expected) for t, one in pairs) / len(pairs), 2
-        ),
+        f1=round(100 * sum(best_f1(text, one) for text, one in pairs) / len(pairs), 2),
         questions=len(pairs),
         seconds=round(seconds, 2),
         precision=reader.precision,

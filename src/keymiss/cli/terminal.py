@@ -49,7 +49,9 @@ Url = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16, or auto: the faster one here.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32, bf16, int8, or auto: the faster of the first two here.")
+]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPort = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

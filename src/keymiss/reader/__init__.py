@@ -3,9 +3,10 @@
 It knows nothing of Valkey and imports no other package of keymiss.
 """
 
+from keymiss.reader.cache import default_cache
+from keymiss.reader.checkpoint import BUNDLED_FOLDER, BUNDLED_MODEL, model_folder
 from keymiss.reader.errors import ModelError
-from keymiss.reader.precision import default_cache
-from keymiss.reader.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Answer, Passage, Reader
+from keymiss.reader.reader import Answer, Passage, Reader
 from keymiss.reader.tokens import Ids, Tokens
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Reader",
     "Tokens",
     "default_cache",
+    "model_folder",
 ]

@@ -3,8 +3,7 @@
 The architecture is that of Devlin et al. 2018 (arXiv:1810.04805), post-layer-norm as in the paper's
 own code. The families differ in their embeddings only: DistilBERT (arXiv:1910.01108) has no types,
 ELECTRA (arXiv:2003.10555) may widen narrow embeddings, and RoBERTa (arXiv:1907.11692) counts its
-positions from behind padding. Constants keep their stored type: float16 weights stay float16 in
-memory behind a conversion that the compiler folds into its own layout.
+positions from behind padding.
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ def build_graph(config: EncoderConfig, weights: Weights) -> ov.Model:
 
 
 def _constant(array: Array) -> ov.Output:
-    node = op.constant(array)
-    return node if array.dtype == np.float32 else op.convert(node, "f32")
+    # float32 whatever is stored: behind a conversion from float16, products in fp32 take half as
+    # long again. float32 is not copied.
+    return op.constant(np.asarray(array, np.float32), shared_memory=True).output(0)
 
 
 def _embeddings(

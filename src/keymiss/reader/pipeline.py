@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keymiss.reader.reader import BUNDLED_MODEL, Limits, Reader, Window
+from keymiss.reader.checkpoint import BUNDLED_MODEL
+from keymiss.reader.reader import Limits, Reader, Window
 from keymiss.reader.spans import trim
 
 TASK = "question-answering"

@@ -7,26 +7,24 @@ machine and half as long again on another.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import cast, get_args
 
 import numpy as np
 import openvino as ov
 
+from keymiss.reader.cache import default_cache, read_object, write_object
 from keymiss.reader.config import EncoderConfig
+from keymiss.reader.engine import Precision, compile_graph
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.weights import Array, Weights
 
-Precision = Literal["fp32", "bf16"]
-
-HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
-"""What OpenVINO calls them."""
+PROBED: tuple[Precision, ...] = ("fp32", "bf16")
 
 SHAPE = (4, 64)
 """Of the probe's input: four sentences with their neighbours."""
@@ -45,25 +43,28 @@ def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
         ModelError: there is no such precision.
     """
     if wanted != "auto":
-        for precision in HINTS:
+        for precision in get_args(Precision):
             if wanted == precision:
-                return precision
-        raise ModelError(f"the precision {wanted!r} is none of auto, {', '.join(HINTS)}")
+                return cast(Precision, precision)
+        known = ", ".join(get_args(Precision))
+        raise ModelError(f"the precision {wanted!r} is none of auto, {known}")
     path = default_cache() / "precision.json"
     name = _machine(config)
-    outcomes = _read(path)
-    if outcomes.get(name) not in tuple(HINTS):  # a damaged file may hold anything
+    outcomes = read_object(path)
+    if outcomes.get(name) not in PROBED:  # a damaged file may hold anything
         outcomes[name] = probe(config)
-        _write(path, outcomes)
-    return outcomes[name]
+        write_object(path, outcomes)
+    return cast(Precision, outcomes[name])
 
 
 def probe(config: EncoderConfig) -> Precision:
     """Runs one random layer of the model's width in both precisions, in turn."""
     layer = replace(config, vocabulary=64, layers=1)
     requests = {
-        precision: compile_graph(build_graph(layer, _RandomWeights()), precision)
-        for precision in HINTS
+        precision: compile_graph(
+            build_graph(layer, _RandomWeights()), precision
+        ).create_infer_request()
+        for precision in PROBED
     }
     ids = np.zeros(SHAPE, np.int32)
     inputs = [ids, ids, np.ones(SHAPE, np.int32)]
@@ -76,19 +77,6 @@ def probe(config: EncoderConfig) -> Precision:
                 seconds[precision].append(time.perf_counter() - started)
     medians = {precision: statistics.median(times) for precision, times in seconds.items()}
     return "bf16" if medians["bf16"] < WORTH_IT * medians["fp32"] else "fp32"
-
-
-def compile_graph(
-    graph: ov.Model, precision: Precision, threads: int | None = None
-) -> ov.InferRequest:
-    """A request that runs the graph, with all threads of this process at one call."""
-    options: dict[str, object] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-    }
-    if threads:
-        options["INFERENCE_NUM_THREADS"] = threads
-    return ov.Core().compile_model(graph, "CPU", options).create_infer_request()
 
 
 class _RandomWeights(Weights):
@@ -111,27 +99,3 @@ def _machine(config: EncoderConfig) -> str:
         processor = next(named, processor)
     shape = f"{config.hidden}x{config.inner}x{config.heads}"
     return f"{processor}, {cores} cores, openvino {ov.__version__}, {shape}"
-
-
-def default_cache() -> Path:
-    """Where keymiss keeps what it can make again: `$XDG_CACHE_HOME/keymiss` (XDG Base Directory
-    Specification)."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "keymiss"
-
-
-def _read(path: Path) -> dict[str, Precision]:
-    try:
-        outcomes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return outcomes if isinstance(outcomes, dict) else {}
-
-
-def _write(path: Path, outcomes: dict[str, Precision]) -> None:
-    """A folder that cannot be written costs a probe at every start, no more."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)

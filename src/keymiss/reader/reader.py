@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 
-from keymiss.reader.calibration import CALIBRATION, load_calibration
+from keymiss.reader.calibration import load_calibration
+from keymiss.reader.checkpoint import model_files, model_folder, model_name, model_version
 from keymiss.reader.config import load_config
+from keymiss.reader.engine import compile_kept, graph_file
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
-from keymiss.reader.precision import choose_precision, compile_graph
+from keymiss.reader.precision import choose_precision
 from keymiss.reader.spans import Logits, Span, best_spans, trim
-from keymiss.reader.tokens import Ids, Tokens, tokenizer_files
-from keymiss.reader.weights import load_weights, weight_files
-
-BUNDLED_MODEL = "minilm-qa"
-"""The small reader that comes with the package."""
-
-BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
-
-READING = 2
-"""Raised whenever the same model gives other answers than before."""
+from keymiss.reader.tokens import Ids, Tokens
+from keymiss.reader.weights import load_weights
 
 GROUP_TOKENS = 2048
 """Pairs run together while their padded tokens stay below this; more does not get faster."""
 
+CALL_TOKENS = 32
+"""What a call of the engine costs besides its tokens, in tokens."""
 
 MIN_WINDOW_TOKENS = 8
 
@@ -122,7 +119,7 @@ class Reader:
 
     def __init__(self, folder: Path, precision: str = "auto", threads: int | None = None) -> None:
         config = load_config(folder)
-        self.name = folder.name
+        self.name = model_name(folder)
         self.tokens = Tokens(folder)
         if self.tokens.vocabulary > config.vocabulary:
             raise ModelError(
@@ -131,34 +128,42 @@ class Reader:
             )
         self._max_tokens = config.max_tokens
         self.calibration = load_calibration(folder)
-        model = build_graph(config, load_weights(folder))
-        self.version = _version(folder)
         self.precision = choose_precision(precision, config)
-        self._request = compile_graph(model, self.precision, threads)
+        files = model_files(folder)
+        kept = graph_file(model_version(folder, files), self.precision)
+
+        def graph() -> ov.Model:
+            if self.precision == "int8":
+                raise ModelError(
+                    f"{self.name} is not quantized here; run `keymiss model quantize NAME "
+                    "--calibrate FILE` with questions in SQuAD's format"
+                )
+            return build_graph(config, load_weights(folder))
+
+        self._request = compile_kept(kept, self.precision, graph, threads).create_infer_request()
+        if self.precision == "int8":  # its answers depend on how it was calibrated
+            files.append(kept.with_suffix(".bin"))
+        self.version = model_version(folder, files)
         self._lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
         cls, name_or_path: str | Path, precision: str = "auto", threads: int | None = None
     ) -> Reader:
-        """Loads a model folder in Hugging Face's format, or the bundled model by its name.
+        """Loads a model in Hugging Face's format.
 
         Args:
-            name_or_path: the folder, or the name.
-            precision: "fp32"; "bf16", which moves logits by a percent or two; or "auto", the faster
-                one on this machine.
+            name_or_path: its folder; its name on the hub, such as
+                `bert-large-uncased-whole-word-masking-finetuned-squad`, which is downloaded
+                once; or `minilm-qa`, the model that comes with the package.
+            precision: "fp32"; "bf16", which moves logits by a percent or two; "auto", the faster
+                of these on this machine; or "int8", for a model that has been quantized here.
             threads: how many to compute with; all processors of this process by default.
 
         Raises:
             ModelError: there is no such model, or it is incomplete or damaged.
         """
-        folder = BUNDLED_FOLDER if name_or_path == BUNDLED_MODEL else Path(name_or_path)
-        if not folder.is_dir():
-            raise ModelError(
-                f"{folder} is no model folder; give a folder with config.json, tokenizer.json and "
-                f"model.safetensors, or {BUNDLED_MODEL!r}"
-            )
-        return cls(folder, precision, threads)
+        return cls(model_folder(name_or_path), precision, threads)
 
     def read(
         self,
@@ -201,6 +206,18 @@ class Reader:
                 inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
                 yield Window(row.index, row.first_token, inside, logits[0])
 
+    def inputs(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[Ids]]:
+        """What the graph is given for each window of the pairs, one at a time."""
+        for row in self._rows(pairs):
+            yield self._padded([row])
+
+    def with_graph(self, compiled: ov.CompiledModel) -> Reader:
+        """A reader of the same model that computes with another graph of it."""
+        reader = copy.copy(self)
+        reader._request = compiled.create_infer_request()
+        reader._lock = threading.Lock()
+        return reader
+
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]
         made = iter(self.tokens.encode(texts))
@@ -235,6 +252,13 @@ class Reader:
 
     def _logits(self, group: list[_Row]) -> Logits:
         """Start and end logits, float32 of shape (rows, longest row, 2)."""
+        with self._lock:
+            output = self._request.infer(self._padded(group), share_inputs=True)
+            logits: Logits = np.array(output[0])
+        return logits
+
+    def _padded(self, group: list[_Row]) -> list[Ids]:
+        """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""
         shape = (len(group), max(len(row.ids) for row in group))
         ids = np.full(shape, self.tokens.special.padding, np.int32)
         types = np.zeros(shape, np.int32)
@@ -244,10 +268,7 @@ class Reader:
             ids[line, :length] = row.ids
             types[line, row.passage_at : length] = 1
             mask[line, :length] = 1
-        with self._lock:
-            output = self._request.infer([ids, types, mask], share_inputs=True)
-            logits: Logits = np.array(output[0])
-        return logits
+        return [ids, types, mask]
 
     def _answers(
         self, index: int, passage: str | Passage, best: Sequence[_Candidate]
@@ -284,24 +305,25 @@ def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
     return kept
 
 
-def _version(folder: Path) -> str:
-    """Names what the answers depend on: the model's files and this code's way of reading."""
-    digest = hashlib.sha256(str(READING).encode())
-    files = [folder / "config.json", *tokenizer_files(folder), *weight_files(folder)]
-    if (folder / CALIBRATION).exists():
-        files.append(folder / CALIBRATION)
-    for path in files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"{folder.name[:40]}-{digest.hexdigest()[:12]}"
-
-
 def _groups(rows: list[_Row]) -> Iterator[list[_Row]]:
-    """Rows of near equal length together, so that little of a group is padding."""
-    group: list[_Row] = []
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        if group and len(row.ids) * (len(group) + 1) > GROUP_TOKENS:
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
+    """Rows of near equal length together: the cheapest way to cut the rows, sorted, into groups.
+
+    A group costs its tokens, padding included, and CALL_TOKENS. `best[n]` is the least cost of the
+    n shortest rows, and `first[n]` where their last group begins.
+    """
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    best, first = [0], [0]
+    for end in range(1, len(rows) + 1):
+        longest = len(rows[end - 1].ids)
+        room = max(1, GROUP_TOKENS // longest)
+        costs = [
+            (best[begin] + longest * (end - begin) + CALL_TOKENS, begin)
+            for begin in range(max(0, end - room), end)
+        ]
+        cost, begin = min(costs)
+        best.append(cost)
+        first.append(begin)
+    end = len(rows)
+    while end:
+        yield rows[first[end] : end]
+        end = first[end]

@@ -1,0 +1,233 @@
+"""The engines that bench/reader.py compares, each as a function from a batch to its logits.
+
+All compute the same model. keymiss is called as its users call it, with the question's text and
+the passage's tokens; torch and ONNX Runtime get arrays that are ready.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import openvino as ov
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from safetensors.numpy import save_file
+from transformers import BertForQuestionAnswering
+
+from keymiss.reader import BUNDLED_FOLDER, Passage, Reader
+from keymiss.reader.cache import default_cache
+from keymiss.reader.checkpoint import model_files, model_version
+from keymiss.reader.engine import compile_graph, graph_file, keep_graph
+from keymiss.reader.tokens import Ids
+
+LARGE = default_cache() / "bench" / "bert-large"
+"""BERT-large's architecture (Devlin et al. 2018) with seeded random weights."""
+
+LARGE_CONFIG = {
+    "architectures": ["BertForQuestionAnswering"],
+    "model_type": "bert",
+    "vocab_size": 30_522,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+}
+QUESTION = "who lives there?"
+QUESTION_TOKENS = 7
+"""With the special tokens before and after it, and the one at the end of the pair."""
+
+SCALE = 0.02
+"""Deviation of fresh weights, as BERT's are begun with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One call: passages whose pairs have these lengths in tokens."""
+
+    lengths: tuple[int, ...]
+
+    def passages(self) -> list[Passage]:
+        return [Passage("", self._tokens(length - QUESTION_TOKENS)) for length in self.lengths]
+
+    def _tokens(self, count: int) -> Ids:
+        return np.random.default_rng(count).integers(2000, 30_000, count, dtype=np.int32)
+
+    def arrays(self, question: Ids) -> tuple[Ids, Ids, Ids]:
+        """Ids, types and mask, padded to the longest pair."""
+        shape = (len(self.lengths), max(self.lengths))
+        ids, types, mask = (np.zeros(shape, np.int32) for _ in range(3))
+        for row, (length, passage) in enumerate(zip(self.lengths, self.passages(), strict=True)):
+            ids[row, :length] = np.concatenate([[101], question, [102], passage.ids, [102]])
+            types[row, 2 + len(question) : length] = 1
+            mask[row, :length] = 1
+        return ids, types, mask
+
+
+Engine = Callable[[Pairs], Any]
+
+
+def make_large() -> Path:
+    """Writes the model's folder, where it is missing: 1.3 GB."""
+    if (LARGE / "model.safetensors").exists():
+        return LARGE
+    LARGE.mkdir(parents=True, exist_ok=True)
+    for path in BUNDLED_FOLDER.glob("*token*"):
+        shutil.copy(path, LARGE)
+    (LARGE / "config.json").write_text(json.dumps(LARGE_CONFIG))
+    save_file(dict(_weights()), LARGE / "draft")
+    (LARGE / "draft").rename(LARGE / "model.safetensors")
+    return LARGE
+
+
+def _weights() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    random = np.random.default_rng(0)
+    hidden, inner = 1024, 4096
+
+    def normal(name: str, *shape: int) -> tuple[str, np.ndarray[Any, Any]]:
+        return name, random.standard_normal(shape, np.float32) * np.float32(SCALE)
+
+    def norm(name: str) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        weight = normal(f"{name}.LayerNorm.weight", hidden)
+        yield weight[0], weight[1] + np.float32(1)
+        yield normal(f"{name}.LayerNorm.bias", hidden)
+
+    def dense(name: str, rows: int, columns: int) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        yield normal(f"{name}.weight", rows, columns)
+        yield normal(f"{name}.bias", rows)
+
+    embeddings = {"word": 30_522, "position": 512, "token_type": 2}
+    for name, rows in embeddings.items():
+        yield normal(f"bert.embeddings.{name}_embeddings.weight", rows, hidden)
+    yield from norm("bert.embeddings")
+    for number in range(24):
+        layer = f"bert.encoder.layer.{number}"
+        for part in ("query", "key", "value"):
+            yield from dense(f"{layer}.attention.self.{part}", hidden, hidden)
+        yield from dense(f"{layer}.attention.output.dense", hidden, hidden)
+        yield from norm(f"{layer}.attention.output")
+        yield from dense(f"{layer}.intermediate.dense", inner, hidden)
+        yield from dense(f"{layer}.output.dense", hidden, inner)
+        yield from norm(f"{layer}.output")
+    yield from dense("qa_outputs", 2, hidden)
+
+
+def quantize_roughly(folder: Path) -> None:
+    """int8 without a look at its answers, which random weights do not have."""
+    import nncf
+
+    from keymiss.reader.config import load_config
+    from keymiss.reader.graph import build_graph
+    from keymiss.reader.weights import load_weights
+
+    path = graph_file(model_version(folder, model_files(folder)), "int8")
+    if path.exists():
+        return
+    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokens.encode([QUESTION])[0]
+    samples = [list(Pairs((length,)).arrays(question)) for length in range(24, 72, 4)]
+    graph = build_graph(load_config(folder), load_weights(folder))
+    dataset = nncf.Dataset(samples)
+    transformer = nncf.ModelType.TRANSFORMER
+    keep_graph(nncf.quantize(graph, dataset, model_type=transformer), "int8", path)
+
+
+def keymiss_engine(folder: Path, precision: str) -> Engine:
+    reader = Reader.from_pretrained(folder, precision)
+    return lambda pairs: list(reader.windows([(QUESTION, each) for each in pairs.passages()]))
+
+
+def torch_engine(folder: Path, precision: str, question: Ids) -> Engine:
+    model = BertForQuestionAnswering.from_pretrained(folder).eval()
+    if precision == "bf16":
+        model = model.to(torch.bfloat16)
+
+    def run(pairs: Pairs) -> Any:
+        ids, types, mask = (torch.from_numpy(array) for array in pairs.arrays(question))
+        with torch.inference_mode():
+            return model(ids, attention_mask=mask, token_type_ids=types)
+
+    return run
+
+
+class Exported:
+    """A model as ONNX: torch's own export of it, which other engines read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.path = Path(self._folder.name) / "model.onnx"
+        model = BertForQuestionAnswering.from_pretrained(folder, attn_implementation="eager").eval()
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        dynamic = {name: {0: "batch", 1: "length"} for name in (*names, "start", "end")}
+        example = tuple(torch.ones((2, 16), dtype=torch.int32) for _ in names)
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                example,
+                str(self.path),
+                input_names=list(names),
+                output_names=["start", "end"],
+                dynamic_axes=dynamic,
+                opset_version=17,
+                dynamo=False,
+            )
+
+    def onnxruntime_engine(self, precision: str, question: Ids) -> Engine:
+        path = self.path
+        if precision == "int8":
+            path = self.path.with_name("int8.onnx")
+            quantize_dynamic(
+                self.path,
+                path,
+                weight_type=QuantType.QInt8,
+                use_external_data_format=True,
+            )
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+        def run(pairs: Pairs) -> Any:
+            ids, types, mask = pairs.arrays(question)
+            names = ("input_ids", "token_type_ids", "attention_mask")
+            return session.run(None, dict(zip(names, (ids, types, mask), strict=True)))
+
+        return run
+
+    def openvino_engine(self, precision: Any, question: Ids) -> Engine:
+        """The same engine as ours, by way of the export."""
+        compiled = compile_graph(ov.Core().read_model(self.path), precision)
+        request = compiled.create_infer_request()
+
+        def run(pairs: Pairs) -> Any:
+            ids, types, mask = pairs.arrays(question)
+            return request.infer(
+                {"input_ids": ids, "token_type_ids": types, "attention_mask": mask},
+                share_inputs=True,
+            )
+
+        return run
+
+
+def engines(folder: Path, question: Ids) -> Sequence[tuple[str, str, Engine]]:
+    """Name, precision and function of all of them."""
+    exported = Exported(folder)
+    made: list[tuple[str, str, Engine]] = []
+    for precision in ("fp32", "bf16"):
+        made.append(("keymiss", precision, keymiss_engine(folder, precision)))
+        made.append(("torch", precision, torch_engine(folder, precision, question)))
+        made.append(("openvino-onnx", precision, exported.openvino_engine(precision, question)))
+    made.append(("keymiss", "int8", keymiss_engine(folder, "int8")))
+    for precision in ("fp32", "int8"):
+        engine = exported.onnxruntime_engine(precision, question)
+        made.append(("onnxruntime", precision, engine))
+    return made

@@ -1,0 +1,67 @@
+"""What is kept between starts, in the user's cache folder: everything here can be made again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DIGESTS = "digests.json"
+MOST_DIGESTS = 1000
+
+
+def default_cache() -> Path:
+    """Where keymiss keeps what it can make again: `$XDG_CACHE_HOME/keymiss` (XDG Base Directory
+    Specification)."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "keymiss"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; an empty one where it is missing or damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_object(path: Path, record: dict[str, Any]) -> None:
+    """Replaces the file in one step. A folder that cannot be written costs time at every start, no
+    more."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """The SHA-256 of the files' own SHA-256, in hexadecimal.
+
+    A gigabyte takes a second: the digest of a file is remembered with its path, inode, size and
+    time of change.
+    """
+    path = default_cache() / DIGESTS
+    known = read_object(path)
+    digests = {_identity(file): known.get(_identity(file)) for file in files}
+    if not all(isinstance(digest, str) for digest in digests.values()):
+        digests = {_identity(file): _sha256(file) for file in files}
+        kept = dict(list(known.items())[-MOST_DIGESTS:])
+        write_object(path, kept | digests)
+    joined = "".join(str(digest) for digest in digests.values())
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def _identity(path: Path) -> str:
+    state = path.stat()
+    return f"{path.resolve()} {state.st_ino} {state.st_size} {state.st_mtime_ns}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,30 @@
+"""Rows that are read in one call of the engine."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keymiss.reader.reader import CALL_TOKENS, GROUP_TOKENS, _groups, _Row
+
+
+def cost(groups):
+    return sum(CALL_TOKENS + len(group) * max(group) for group in groups)
+
+
+@given(st.lists(st.integers(8, 512), max_size=60))
+def test_every_row_is_read_once_and_no_simple_way_is_cheaper(lengths):
+    rows = [_Row(i, np.zeros(n, np.int32), 0, 0, 0) for i, n in enumerate(lengths)]
+    groups = [[len(row.ids) for row in group] for group in _groups(rows)]
+    assert sorted(length for group in groups for length in group) == sorted(lengths)
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(group) <= GROUP_TOKENS
+    ordered = sorted(lengths)
+    for size in range(1, len(lengths) + 1):
+        even = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
+        if all(len(group) * max(group) <= GROUP_TOKENS for group in even):
+            assert cost(groups) <= cost(even)
+
+
+def test_a_lone_row_is_one_group():
+    row = _Row(0, np.zeros(600, np.int32), 0, 0, 0)
+    assert list(_groups([row])) == [[row]]
