@@ -258,13 +258,13 @@ void engine_drain(Engine *engine, Function *function, List *lost) {
 }
 
 static void detach(Engine *engine, Attachment *attachment, long long now) {
-    Function *function = attachment->function;
     while (!list_empty(&attachment->events.ready))
         engine_discard(engine, NODE_OWNER(attachment->events.ready.next, Item, node));
     list_remove(&attachment->of_function);
     list_remove(&attachment->of_worker);
+    if (engine_is_current(attachment) && !--attachment->function->workers)
+        attachment->function->alone_since = now;
     engine->release(attachment);
-    count_workers(function, now);
 }
 
 void engine_forget(Engine *engine, Function *function, List *lost) {
@@ -313,6 +313,7 @@ Attachment *engine_attachment(const Function *function, const Worker *worker) {
 
 void engine_attach(Engine *engine, Function *function, Worker *worker) {
     Attachment *attachment = engine_attachment(function, worker);
+    function->workers += !attachment || !engine_is_current(attachment);
     if (!attachment) {
         attachment = engine->allocate(sizeof *attachment);
         attachment->function = function;
@@ -322,7 +323,6 @@ void engine_attach(Engine *engine, Function *function, Worker *worker) {
         list_append(&worker->attachments, &attachment->of_worker);
     }
     memcpy(attachment->version, function->options.version, sizeof attachment->version);
-    count_workers(function, 0);
 }
 
 /* A worker is gone or too slow. */
@@ -459,6 +459,7 @@ Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t lengt
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
     list_init(&item->waiters);
+    list_init(&item->same_key);
     item->queue = queue;
     item->state = READY;
     engine->random_id(item->id, RANDOM_ID_BYTES);
@@ -479,8 +480,24 @@ out_of_memory:
     return NULL;
 }
 
+static Item *first_dropped(const Engine *engine, Queue *queue, const char *key, size_t length) {
+    Probe probe = {queue, key, length};
+    Item **found = tfind(&probe, (void *const *)&engine->dropped, compare_probe);
+    return found ? *found : NULL;
+}
+
+static void unlink_dropped(Engine *engine, Item *item) {
+    Node *next = item->same_key.next;
+    int is_first = first_dropped(engine, item->queue, item->key, item->key_length) == item;
+    if (is_first) tdelete(item, &engine->dropped, compare_items);
+    list_remove(&item->same_key);
+    if (is_first && next != &item->same_key)
+        tsearch(NODE_OWNER(next, Item, same_key), &engine->dropped, compare_items);
+}
+
 void engine_discard(Engine *engine, Item *item) {
-    if (!item->dropped) tdelete(item, &engine->by_key, compare_items);
+    if (item->dropped) unlink_dropped(engine, item);
+    else tdelete(item, &engine->by_key, compare_items);
     tdelete(item, &engine->by_id, compare_ids);
     list_remove(&item->node);
     item->queue->pending--;
@@ -502,7 +519,8 @@ void engine_drop(Engine *engine, Item *item) {
 void engine_hide(Engine *engine, Item *item) {
     tdelete(item, &engine->by_key, compare_items);
     item->dropped = 1;
-    FOR_EACH(&item->waiters, waiter, Waiter, node) { engine->unfindable++; }
+    Item **first = tsearch(item, &engine->dropped, compare_items);
+    if (first && *first != item) list_append(&(*first)->same_key, &item->same_key);
 }
 
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
@@ -613,7 +631,6 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
-    if (waiter->item->dropped) engine->unfindable--;
     weigh(engine, waiter->item, -WAITER_BYTES);
     waiter->item = NULL;
     list_remove(&waiter->node);
@@ -621,9 +638,37 @@ static void unlink_waiter(Engine *engine, Waiter *waiter) {
 }
 
 int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length) {
-    if (engine->unfindable || !engine->waiters) return engine->waiters > 0;
+    if (!engine->waiters) return 0;
     const Item *item = engine_find(engine, queue, key, length);
-    return item && !list_empty(&item->waiters);
+    if (item && !list_empty(&item->waiters)) return 1;
+    const Item *first = first_dropped(engine, queue, key, length), *each = first;
+    while (each && list_empty(&each->waiters)) {
+        each = NODE_OWNER(each->same_key.next, Item, same_key);
+        if (each == first) return 0;
+    }
+    return each != NULL;
+}
+
+static void move_waiters(Item *from, Item *to) {
+    while (!list_empty(&from->waiters)) {
+        Waiter *waiter = NODE_OWNER(from->waiters.next, Waiter, node);
+        waiter->item = to;
+        list_remove(&waiter->node);
+        list_append(&to->waiters, &waiter->node);
+    }
+}
+
+void engine_adopt(Engine *engine, Item *item) {
+    Item *dropped = first_dropped(engine, item->queue, item->key, item->key_length);
+    if (!dropped) return;
+    int count = 1;
+    FOR_EACH(&dropped->same_key, each, Item, same_key) { count++; }
+    while (count--) {
+        Item *next = NODE_OWNER(dropped->same_key.next, Item, same_key);
+        move_waiters(dropped, item);
+        if (dropped->state == READY) engine_discard(engine, dropped); /* nobody waits for it */
+        dropped = next;
+    }
 }
 
 void engine_leave(Engine *engine, Waiter *waiter) {

@@ -21,6 +21,8 @@
  *   When the source of a key changes while a worker computes it, those who wait are answered and
  *   nothing is stored; who asks later must not get that answer. So a dropped item keeps its waiters
  *   and its id, but is found by its key no longer: the next one to ask begins another item.
+ *   When that one is answered first, those who wait for the dropped one get its value, too; and
+ *   when somebody else writes the key, that. So dropped items are found apart, by their key.
  *
  * Ids
  *   An item keeps its id for life; the id that a worker gets ends in the number of the attempt. A
@@ -111,6 +113,7 @@ typedef struct Function {
 typedef struct Item {
     Node node; /* in its queue's ready or taken, or in Engine.answered */
     List waiters;
+    Node same_key; /* the dropped items of one key, one of which is in Engine.dropped */
     Queue *queue;
     struct Worker *worker; /* who holds it, NULL when not TAKEN */
     const char *user;      /* whose connections may answer it, NULL when never taken */
@@ -156,13 +159,12 @@ typedef struct Engine {
     int function_count;
     uint64_t first_bytes[4]; /* the bytes with which prefixes begin, a bit each */
     List workers;
-    List users;    /* names seen, kept for life: Item.user points here */
-    List answered; /* items whose value waits to be stored */
-    void *by_key, *by_id;
-    long long bytes, max_bytes; /* of all functions */
+    List users;                     /* names seen, kept for life: Item.user points here */
+    List answered;                  /* items whose value waits to be stored */
+    void *by_key, *by_id, *dropped; /* trees of items */
+    long long bytes, max_bytes;     /* of all functions */
     long long items, waiters;
-    long long unfindable; /* waiters of dropped items, which are not found by their key */
-    Counters forgotten;   /* of functions that are no more: sums never fall */
+    Counters forgotten; /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
     void (*release)(void *);
@@ -239,7 +241,9 @@ long long engine_due(const Engine *engine);
 size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned);
 
 void engine_wait(Engine *engine, Item *item, Waiter *waiter);
-/* Whether a client may wait for this key. */
+/* Those who wait for dropped items of the same key wait for this one. */
+void engine_adopt(Engine *engine, Item *item);
+/* Whether a client waits for this key. */
 int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length);
 /* The client has left. Discards the item when nobody else waits and no worker has it. */
 void engine_leave(Engine *engine, Waiter *waiter);

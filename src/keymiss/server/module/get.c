@@ -372,6 +372,7 @@ void fail_items(List *items, const char *reason) {
 }
 
 void settle_miss(Item *item, RedisModuleString *value) {
+    if (value && !item->dropped) engine_adopt(&engine, item);
     int waited = !list_empty(&item->waiters);
     int all_told = tell_waiters(item, (Outcome){value ? VALUE : NIL, value}, TURN_BYTES);
     int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
