@@ -29,3 +29,7 @@ void budget_add(Budget *budget, long long lifetime, long long now, long long byt
     budget->bytes[budget->latest % SPANS] += bytes;
     budget->total += bytes;
 }
+
+int budget_allows(long long own, long long all, long long most, int sharers) {
+    return own <= most / 3 / sharers || own <= most / 3 * 2 - all;
+}

@@ -23,4 +23,9 @@ long long budget_at(Budget *budget, long long lifetime, long long now);
 /* Counts bytes that are stored now. */
 void budget_add(Budget *budget, long long lifetime, long long now, long long bytes);
 
+/* Whether one of so many sharers may hold `own` bytes, where all hold `all` and may hold `most`.
+ * A third of that is divided evenly; of the rest each may have as much as is still free (dynamic
+ * thresholds, Choudhury and Hahne, 1998), so that who comes late, or needs much, finds room. */
+int budget_allows(long long own, long long all, long long most, int sharers);
+
 #endif

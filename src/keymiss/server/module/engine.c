@@ -311,6 +311,14 @@ Attachment *engine_attachment(const Function *function, const Worker *worker) {
     return NULL;
 }
 
+uint64_t engine_served(const Worker *worker) {
+    uint64_t slots = 0;
+    FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
+        slots |= UINT64_C(1) << attachment->function->slot;
+    }
+    return slots;
+}
+
 void engine_attach(Engine *engine, Function *function, Worker *worker) {
     Attachment *attachment = engine_attachment(function, worker);
     function->workers += !attachment || !engine_is_current(attachment);
@@ -442,7 +450,8 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
 }
 
 int engine_has_room(const Engine *engine, const Function *function, long long bytes) {
-    return function->bytes + bytes <= engine->max_bytes - engine->bytes;
+    return budget_allows(function->bytes + bytes, engine->bytes, engine->max_bytes,
+                         engine->function_count);
 }
 
 static void weigh(Engine *engine, Item *item, long long bytes) {

@@ -32,10 +32,9 @@
  *   since an early worker has not seen the last write.
  *
  * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
- * nobody can degrade by choosing keys. Memory is shared by dynamic thresholds (Choudhury and Hahne,
- * 1998): a function may hold as many bytes as are still free, so that one flood leaves room for the
- * others; a client that waits counts with what it costs the server, which is far more than its
- * item. Times are milliseconds of one monotonic clock, which the caller reads. */
+ * nobody can degrade by choosing keys. Memory is shared (budget.h), so that floods leave room for
+ * other functions; a client that waits counts with what it costs the server, which is far more than
+ * its item. Times are milliseconds of one monotonic clock, which the caller reads. */
 #ifndef KEYMISS_ENGINE_H
 #define KEYMISS_ENGINE_H
 
@@ -198,6 +197,8 @@ Worker *engine_worker(const Engine *engine, uint64_t client);
 Worker *engine_add_worker(Engine *engine, uint64_t client, const char *user);
 /* The stored copy of a user's name, so that equal users are equal pointers. */
 const char *engine_user(Engine *engine, const char *user, size_t length);
+/* The functions that it is attached to, a bit a slot. */
+uint64_t engine_served(const Worker *worker);
 void engine_attach(Engine *engine, Function *function, Worker *worker);
 Attachment *engine_attachment(const Function *function, const Worker *worker);
 /* Whether the attachment serves the function's current version. */

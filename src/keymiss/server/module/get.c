@@ -221,12 +221,13 @@ static int may_store(const Item *item) {
 }
 
 /* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
- * evicted. A function may use as much as is still free: the others have room left, too. */
+ * evicted. */
 static int within_budget(Function *function, long long bytes) {
     int evicts = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) != 0;
     if (evicts && function->options.cache != CACHE_FOREVER) return 1;
-    long long left = max_stored_bytes - engine_stored(&engine, now_ms(), evicts);
-    if (function->stored.total + bytes <= left) return 1;
+    long long all = engine_stored(&engine, now_ms(), evicts);
+    if (budget_allows(function->stored.total + bytes, all, max_stored_bytes, engine.function_count))
+        return 1;
     function->counters.unstored++;
     return 0;
 }

@@ -59,7 +59,7 @@ static void on_clock(RedisModuleCtx *ctx, void *data) {
     List lost, abandoned;
     list_init(&lost);
     list_init(&abandoned);
-    if (engine_expire(&engine, now_ms(), &lost, &abandoned)) wake_workers();
+    if (engine_expire(&engine, now_ms(), &lost, &abandoned)) wake_workers(UINT64_MAX);
     fail_lost(&lost);
     fail_items(&abandoned, "unavailable no worker serves this key; start `keymiss worker`");
     watch_the_clock();
@@ -181,9 +181,10 @@ static void on_client(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t sube
     List lost;
     list_init(&lost);
     if (worker->parked) unpark_worker(worker);
+    uint64_t served = engine_served(worker);
     engine_worker_lost(&engine, worker, now_ms(), &lost);
     fail_lost(&lost);
-    wake_workers();
+    wake_workers(served);
     watch_the_clock();
 }
 

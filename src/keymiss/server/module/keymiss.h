@@ -55,7 +55,7 @@ Worker *this_worker(RedisModuleCtx *ctx);
 void attach_worker(RedisModuleCtx *ctx, Function *function);
 /* Ends the parked TAKE of a worker that should look at this queue, if there is one. */
 void wake_worker(const Queue *queue);
-void wake_workers(void);            /* for every queue that holds something */
+void wake_workers(uint64_t slots);  /* for these functions' queues that hold something */
 void unpark_worker(Worker *worker); /* ends its parked TAKE, which finds what there is */
 
 #endif

@@ -54,9 +54,9 @@ void wake_worker(const Queue *queue) {
     if (worker) unpark_worker(worker);
 }
 
-void wake_workers(void) {
+void wake_workers(uint64_t slots) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
+        Function *function = slots >> slot & 1 ? engine.functions[slot] : NULL;
         if (function && !list_empty(&function->queue.ready)) wake_worker(&function->queue);
     }
 }
@@ -93,7 +93,7 @@ static int reply_items(RedisModuleCtx *ctx, Worker *worker, int even_if_none) {
         if (items[i]->queue->function->options.each) engine_discard(&engine, items[i]);
     }
     /* What is left behind may be for workers that wait. */
-    wake_workers();
+    wake_workers(worker->wanted);
     watch_the_clock();
     return 1;
 }
