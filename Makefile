@@ -49,12 +49,21 @@ bench: $(READY)
 bench-module: $(READY)
 	$(PYTHON) bench/module.py
 
-# What transformers and torch, which are large, say of the small models that the tests compare with.
+# What transformers and torch, which are large, say of the small models that the tests compare with,
+# and of the bundled one's answers to the questions in a file of SQuAD's format.
+SQUAD ?= $(wildcard ../shared/eval/xquad_en.json)
 .PHONY: test-reference
 test-reference: $(READY)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
 	$(PYTHON) tests/reader/make_golden.py --check
 	$(PYTHON) -m pytest tests/reader/test_families.py
+	$(if $(SQUAD),$(PYTHON) tests/reader/check_scores.py $(SQUAD))
+
+# The reader against torch and ONNX Runtime, half an hour; MODEL=minilm-qa for the small one alone.
+.PHONY: bench-reader
+bench-reader: $(READY)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
+	$(PYTHON) bench/reader.py $(if $(MODEL),--model $(MODEL))
 
 # FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
 .PHONY: bench-corpus

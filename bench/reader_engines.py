@@ -145,6 +145,7 @@ def quantize_roughly(folder: Path) -> None:
 
 def keymiss_engine(folder: Path, precision: str) -> Engine:
     reader = Reader.from_pretrained(folder, precision)
+    reader.warm_up()
     return lambda pairs: list(reader.windows([(QUESTION, each) for each in pairs.passages()]))
 
 

@@ -130,6 +130,13 @@ def test_the_readmes_reader_example_runs():
     subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
 
 
+def test_the_examples_of_the_readers_page_run():
+    page = (ROOT / "docs" / "reader.md").read_text(encoding="utf-8")
+    source = "\n".join(blocks(page, "python"))
+    assert "pipeline(" in source
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+
+
 def test_the_example_of_the_functions_page_does_what_it_shows(stack, tmp_path):
     source = blocks(FUNCTIONS, "python")[0]
     assert len(source.splitlines()) <= 17

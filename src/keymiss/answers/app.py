@@ -22,7 +22,7 @@ def application(
 
     Args:
         model: the reader's.
-        precision: the reader's, "auto", "fp32" or "bf16".
+        precision: the reader's, "auto", "fp32", "bf16" or "int8".
         cache: the folder where search indexes are kept between runs; in memory only when None.
 
     Raises:
@@ -30,10 +30,9 @@ def application(
     """
     try:
         reader = Reader.from_pretrained(model, precision)
+        reader.warm_up()
     except ModelError as error:
         raise SetupError(f"the model cannot be loaded: {error}") from None
-    # The first inference compiles kernels; it should not be somebody's first question.
-    reader.read("Is the reader ready?", ["The reader is ready."])
     served = [*search_functions(cache), *answer_functions(reader)]
     if reader.tokens.concatenates:
         served.append(tokens_function(reader.tokens))

@@ -28,6 +28,13 @@ GROUP_TOKENS = 2048
 CALL_TOKENS = 32
 """What a call of the engine costs besides its tokens, in tokens."""
 
+INT8_STEP = 8
+"""In int8, lengths are padded to a multiple of this: the engine makes its kernels anew for every
+shape that it has not seen, which takes as long as a sentence."""
+
+WARM_TOKENS = 128
+"""Up to here, kernels for single pairs are made before the first question comes."""
+
 MIN_WINDOW_TOKENS = 8
 
 
@@ -206,6 +213,14 @@ class Reader:
                 inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
                 yield Window(row.index, row.first_token, inside, logits[0])
 
+    def warm_up(self) -> None:
+        """Makes ready what the first questions would wait for: packed weights, and kernels."""
+        step = INT8_STEP if self.precision == "int8" else WARM_TOKENS
+        for length in range(step, min(WARM_TOKENS, self._max_tokens) + 1, step):
+            ids = np.zeros((1, length), np.int32)
+            with self._lock:
+                self._request.infer([ids, ids, np.ones_like(ids)], share_inputs=True)
+
     def inputs(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[Ids]]:
         """What the graph is given for each window of the pairs, one at a time."""
         for row in self._rows(pairs):
@@ -259,7 +274,10 @@ class Reader:
 
     def _padded(self, group: list[_Row]) -> list[Ids]:
         """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""
-        shape = (len(group), max(len(row.ids) for row in group))
+        longest = max(len(row.ids) for row in group)
+        if self.precision == "int8":
+            longest = min(-longest // INT8_STEP * -INT8_STEP, self._max_tokens)
+        shape = (len(group), longest)
         ids = np.full(shape, self.tokens.special.padding, np.int32)
         types = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.int32)
