@@ -56,6 +56,9 @@ WORKLOADS = {
 UNSEEN = tuple(Pairs((length,)) for length in (33, 41, 57, 70, 91, 113, 150, 203))
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
+PAUSE_S = 0.1
+"""Between two engines: threads of some spin for a while when their work is done."""
+
 GEMM_ROWS = 384
 """Those of `8x48`: the tokens that one matrix product is done for."""
 
@@ -85,7 +88,7 @@ class Row:
     median_ms: float
     min_ms: float
     max_ms: float
-    ratio_to_torch_fp32: float
+    ratio_to_torch_fp32: float | None
     ratio_to_ceiling: float
 
 
@@ -207,7 +210,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
             ceiling_ms(config, pairs, precision, rates[precision], memory) for pairs in UNSEEN
         )
         for workload, spent in (("unseen_shapes", first), ("seen_shapes", again)):
-            rows.append(row(model, "keymiss", precision, workload, spent, np.nan, floor))
+            rows.append(row(model, "keymiss", precision, workload, spent, None, floor))
             print(rows[-1], flush=True)
     return {
         "rows": [asdict(each) for each in rows],
@@ -219,12 +222,15 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def interleaved(contestants: Sequence[Engine], pairs: Pairs, rounds: int) -> list[list[float]]:
+    """Milliseconds of each engine in each round; they begin the rounds in turn."""
     times: list[list[float]] = [[] for _ in contestants]
     for round_ in range(rounds + 1):
-        for spent, engine in zip(times, contestants, strict=True):
-            took = milliseconds(partial(engine, pairs))
+        for place in range(len(contestants)):
+            number = (place + round_) % len(contestants)
+            time.sleep(PAUSE_S)
+            took = milliseconds(partial(contestants[number], pairs))
             if round_:  # the first one makes kernels
-                spent.append(took)
+                times[number].append(took)
     return times
 
 
@@ -234,7 +240,7 @@ def row(
     precision: str,
     workload: str,
     spent: list[float],
-    torch_fp32: float,
+    torch_fp32: float | None,
     floor: float,
 ) -> Row:
     median = statistics.median(spent)
@@ -246,7 +252,7 @@ def row(
         median_ms=round(median, 2),
         min_ms=round(min(spent), 2),
         max_ms=round(max(spent), 2),
-        ratio_to_torch_fp32=round(median / torch_fp32, 3),
+        ratio_to_torch_fp32=round(median / torch_fp32, 3) if torch_fp32 else None,
         ratio_to_ceiling=round(median / floor, 3),
     )
 
