@@ -18,10 +18,10 @@ def ask(server, counters, eventually):
         valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(ASKERS)
     ]
 
-    def waiting_connections():
+    def waiting_connections(waiting=0):
         for client in clients:
             client.connection.send_command("GET", "echo:1")
-        eventually(lambda: counters()["waiting"] == ASKERS)
+        eventually(lambda: counters()["waiting"] == ASKERS + waiting)
         return [client.connection for client in clients]
 
     yield waiting_connections
@@ -80,6 +80,19 @@ def test_what_is_not_cached_reaches_all_who_wait_and_nobody_else(
     askers[0].send_command("GET", "echo:1")
     worker.answer(worker.take_one(), "computed anew")
     assert askers[0].read_response() == b"computed anew"
+
+
+def test_who_asked_before_a_drop_is_told_in_the_first_turn(server, client, worker, ask):
+    with valkey.Valkey(port=server.port, single_connection_client=True) as first:
+        number = first.client_id()
+        first.connection.send_command("GET", "echo:1")
+        worker.take_one()
+        client.execute_command("KEYMISS.DROP", "echo:1")
+        askers = ask(waiting=1)
+        # Behind the answer, in the same turn: to unblock a client that has been told does nothing.
+        answer_and(worker, "CLIENT", "UNBLOCK", number, "ERROR")
+        assert first.connection.read_response() == LARGE.encode()
+        assert {link.read_response() for link in askers} == {LARGE.encode()}
 
 
 def test_a_client_that_leaves_meanwhile_holds_up_nobody(client, worker, askers, eventually):

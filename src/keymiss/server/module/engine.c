@@ -658,12 +658,13 @@ int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_
     return each != NULL;
 }
 
+/* In front of those who wait there: they asked earlier. */
 static void move_waiters(Item *from, Item *to) {
     while (!list_empty(&from->waiters)) {
-        Waiter *waiter = NODE_OWNER(from->waiters.next, Waiter, node);
+        Waiter *waiter = NODE_OWNER(from->waiters.previous, Waiter, node);
         waiter->item = to;
         list_remove(&waiter->node);
-        list_append(&to->waiters, &waiter->node);
+        list_prepend(&to->waiters, &waiter->node);
     }
 }
 
