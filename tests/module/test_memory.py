@@ -53,83 +53,12 @@ def test_a_key_that_is_evicted_to_make_room_for_its_own_get_is_computed_never_ni
         assert [link.read_response(), link.read_response()] == [b"OK", b"computed"]
 
 
-def test_one_flood_leaves_room_for_the_other_functions(
-    server, client, new_worker, background, counters, eventually
-):
-    worker = new_worker()
-    worker.serve("flood", "flood:")
-    worker.serve("calm", "calm:")
-    client.config_set("keymiss.max-pending-bytes", 640_000)
-    try:
-        clients = [valkey.Valkey(port=server.port) for _ in range(20)]
-        asked = [
-            background(each.get, f"flood:{number:02}" + "x" * 9000)
-            for number, each in enumerate(clients)
-        ]
-        # Two thirds are shared, and a queue may hold as much as is still free of them.
-        eventually(lambda: counters()["busy"] == 15)
-        assert counters()["waiting"] == 5
-        calm = background(client.get, "calm:1")
-        worker.answer(worker.take_one("calm"), "answered")
-        assert calm.result(3) == "answered"
-        for item in worker.take("flood"):
-            worker.answer(item, "late")
-        errors = [reply.exception(3) for reply in asked]
-        refused = [error for error in errors if error]
-        assert len(refused) == 15
-        assert all(str(error).startswith("KEYMISS busy") for error in refused)
-        eventually(lambda: counters()["pending_bytes"] == 0)
-    finally:
-        client.config_set("keymiss.max-pending-bytes", "256mb")
-
-
-def test_floods_of_many_functions_leave_room_for_the_last_one(
-    server, client, new_worker, background, counters, eventually
-):
-    worker = new_worker()
-    for number in range(6):
-        worker.serve(f"flood{number}", f"flood{number}:")
-    worker.serve("calm", "calm:")
-    client.config_set("keymiss.max-pending-bytes", 900_000)
-    try:
-        clients = [
-            valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(60)
-        ]
-        for number, each in enumerate(clients):
-            each.connection.send_command("GET", f"flood{number % 6}:{number}")
-        eventually(lambda: counters()["busy"] + counters()["waiting"] == 60)
-        assert counters()["busy"] > 30
-        calm = background(client.get, "calm:1")
-        worker.answer(worker.take_one("calm"), "answered")
-        assert calm.result(3) == "answered"
-        for each in clients:
-            each.close()
-        eventually(lambda: counters()["pending_bytes"] == 0)
-    finally:
-        client.config_set("keymiss.max-pending-bytes", "256mb")
-
-
-def test_clients_that_wait_for_one_key_count_with_what_they_cost_the_server(
-    server, client, worker, counters, eventually
-):
-    client.config_set("keymiss.max-pending-bytes", 600_000)
-    try:
-        clients = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(9)]
-        for each in clients:
-            each.connection.send_command("GET", "echo:1")
-        eventually(lambda: counters()["busy"] == 3)
-        assert counters()["waiting"] == 6
-        worker.answer(worker.take_one(), "computed")
-        replies = []
-        for each in clients:
-            try:
-                replies.append(each.connection.read_response())
-            except valkey.ResponseError as error:
-                replies.append(str(error)[:12])
-        assert sorted(replies, key=str) == ["KEYMISS busy"] * 3 + [b"computed"] * 6
-        eventually(lambda: counters()["pending_bytes"] == 0)
-    finally:
-        client.config_set("keymiss.max-pending-bytes", "256mb")
+@pytest.fixture
+def most_pending(server):
+    """Sets keymiss.max-pending-bytes; it is as ever after the test."""
+    with valkey.Valkey(port=server.port) as admin:
+        yield lambda size: admin.config_set("keymiss.max-pending-bytes", size)
+        admin.config_set("keymiss.max-pending-bytes", "256mb")
 
 
 @pytest.fixture
@@ -138,6 +67,74 @@ def most_stored(server):
     with valkey.Valkey(port=server.port) as admin:
         yield lambda size: admin.config_set("keymiss.max-stored-bytes", size)
         admin.config_set("keymiss.max-stored-bytes", "1gb")
+
+
+def test_one_flood_leaves_room_for_the_other_functions(
+    server, client, new_worker, background, counters, eventually, most_pending
+):
+    worker = new_worker()
+    worker.serve("flood", "flood:")
+    worker.serve("calm", "calm:")
+    most_pending(640_000)
+    clients = [valkey.Valkey(port=server.port) for _ in range(20)]
+    asked = [
+        background(each.get, f"flood:{number:02}" + "x" * 9000)
+        for number, each in enumerate(clients)
+    ]
+    # Two thirds are shared, and a queue may hold as much as is still free of them.
+    eventually(lambda: counters()["busy"] == 15)
+    assert counters()["waiting"] == 5
+    calm = background(client.get, "calm:1")
+    worker.answer(worker.take_one("calm"), "answered")
+    assert calm.result(3) == "answered"
+    for item in worker.take("flood"):
+        worker.answer(item, "late")
+    errors = [reply.exception(3) for reply in asked]
+    refused = [error for error in errors if error]
+    assert len(refused) == 15
+    assert all(str(error).startswith("KEYMISS busy") for error in refused)
+    eventually(lambda: counters()["pending_bytes"] == 0)
+
+
+def test_floods_of_many_functions_leave_room_for_the_last_one(
+    server, client, new_worker, background, counters, eventually, most_pending
+):
+    worker = new_worker()
+    for number in range(6):
+        worker.serve(f"flood{number}", f"flood{number}:")
+    worker.serve("calm", "calm:")
+    most_pending(900_000)
+    clients = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(60)]
+    for number, each in enumerate(clients):
+        each.connection.send_command("GET", f"flood{number % 6}:{number}")
+    eventually(lambda: counters()["busy"] + counters()["waiting"] == 60)
+    assert counters()["busy"] > 30
+    calm = background(client.get, "calm:1")
+    worker.answer(worker.take_one("calm"), "answered")
+    assert calm.result(3) == "answered"
+    for each in clients:
+        each.close()
+    eventually(lambda: counters()["pending_bytes"] == 0)
+
+
+def test_clients_that_wait_for_one_key_count_with_what_they_cost_the_server(
+    server, client, worker, counters, eventually, most_pending
+):
+    most_pending(600_000)
+    clients = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(9)]
+    for each in clients:
+        each.connection.send_command("GET", "echo:1")
+    eventually(lambda: counters()["busy"] == 3)
+    assert counters()["waiting"] == 6
+    worker.answer(worker.take_one(), "computed")
+    replies = []
+    for each in clients:
+        try:
+            replies.append(each.connection.read_response())
+        except valkey.ResponseError as error:
+            replies.append(str(error)[:12])
+    assert sorted(replies, key=str) == ["KEYMISS busy"] * 3 + [b"computed"] * 6
+    eventually(lambda: counters()["pending_bytes"] == 0)
 
 
 def ask_for(client, worker, background, key, value):

@@ -7,7 +7,12 @@ import sys
 
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, Reader, cache, reader
+from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, cache, reader
+from keymiss.reader.checkpoint import model_files, model_version
+from keymiss.reader.config import load_config
+from keymiss.reader.engine import graph_file, keep_graph
+from keymiss.reader.graph import build_graph
+from keymiss.reader.weights import load_weights
 
 QUESTION, PASSAGES = "Who found it?", ["Robert Koch found the bacillus of cholera."]
 
@@ -45,6 +50,16 @@ def test_what_was_kept_and_is_damaged_is_made_again(folder, kept, name, content)
         path.chmod(0o600)
         path.write_bytes(content)
     assert answer(folder) == first
+
+
+def test_an_int8_graph_that_cannot_be_read_is_not_thrown_away(folder):
+    path = graph_file(model_version(folder, model_files(folder)), "int8")
+    keep_graph(build_graph(load_config(folder), load_weights(folder)), "int8", path)
+    assert answer(folder, "int8").text == "Robert Koch"
+    path.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="is not quantized here"):
+        answer(folder, "int8")
+    assert path.with_suffix(".bin").stat().st_size > 1_000_000
 
 
 def test_other_weights_are_another_graph(folder, kept):

@@ -89,9 +89,11 @@ def compile_kept(
             return ov.Core().compile_model(path, "CPU", options(precision, threads) | kept)
     except (OSError, RuntimeError):
         # No room, no rights, or damaged files: the model is compiled as if there were no cache.
+        # What cannot be made again, an int8 graph, ends here and stays where it is.
+        graph = build()
         with suppress(OSError):
             shutil.rmtree(path.parent)
-        return compile_graph(build(), precision, threads)
+        return compile_graph(graph, precision, threads)
 
 
 @contextmanager

@@ -43,11 +43,10 @@ def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
         ModelError: there is no such precision.
     """
     if wanted != "auto":
-        for precision in get_args(Precision):
-            if wanted == precision:
-                return cast(Precision, precision)
-        known = ", ".join(get_args(Precision))
-        raise ModelError(f"the precision {wanted!r} is none of auto, {known}")
+        known = get_args(Precision)
+        if wanted not in known:
+            raise ModelError(f"the precision {wanted!r} is none of auto, {', '.join(known)}")
+        return cast(Precision, wanted)
     path = default_cache() / "precision.json"
     name = _machine(config)
     outcomes = read_object(path)

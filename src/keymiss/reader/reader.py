@@ -137,7 +137,8 @@ class Reader:
         self.calibration = load_calibration(folder)
         self.precision = choose_precision(precision, config)
         files = model_files(folder)
-        kept = graph_file(model_version(folder, files), self.precision)
+        self.version = model_version(folder, files)
+        kept = graph_file(self.version, self.precision)
 
         def graph() -> ov.Model:
             if self.precision == "int8":
@@ -149,8 +150,7 @@ class Reader:
 
         self._request = compile_kept(kept, self.precision, graph, threads).create_infer_request()
         if self.precision == "int8":  # its answers depend on how it was calibrated
-            files.append(kept.with_suffix(".bin"))
-        self.version = model_version(folder, files)
+            self.version = model_version(folder, [*files, kept.with_suffix(".bin")])
         self._lock = threading.Lock()
 
     @classmethod

@@ -221,6 +221,7 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
         return "prefix overlaps that of another function; see KEYMISS.LIST";
     const Options *options = &registration->options;
     Function *function = engine_named(engine, registration->name, strlen(registration->name));
+    int superseded = 0;
     if (!function) {
         if (engine->function_count == MAX_FUNCTIONS)
             return "64 functions are registered, the limit; KEYMISS.FORGET one first";
@@ -230,11 +231,12 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
     } else if (strcmp(function->options.version, options->version) != 0) {
         take_back_all(engine, function);
         function->clean = 0;
+        superseded = 1;
     }
     memcpy(&function->options, options, sizeof *options);
     /* Who names no version promises nothing of what is stored. */
     if (registration->clean || !*options->version) function->clean = 1;
-    count_workers(function, now);
+    if (superseded) count_workers(function, now);
     *served = function;
     return NULL;
 }
