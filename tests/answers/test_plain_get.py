@@ -175,3 +175,27 @@ def test_a_document_that_is_forgotten_between_two_looks_leaves_no_note(raw, serv
     (text,) = asyncio.run(ask())
     assert isinstance(text, NotFound)
     assert raw.keys("*") == []
+
+
+def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence, monkeypatch):
+    keys = parse_answer_key(qa_key(sentence, "?")).keys
+    kept = qa_key(sentence, "What is asked first?")
+    client.get(kept)
+    client.zadd(keys.answers, {kept: time.time() + 10})
+    known = client.zcard(keys.answers)
+
+    async def ask(number):
+        async with valkey.asyncio.Valkey(
+            port=client.connection_pool.connection_kwargs["port"]
+        ) as asker:
+            name = qa_key(sentence, f"What is asked as number {number}?")
+            tokens = Reader.from_pretrained("minilm-qa").tokens
+            await functions._texts(Shard("", asker), [(name, parse_answer_key(name))], tokens)
+
+    monkeypatch.setattr(functions, "MOST_NOTED", known + 1)
+    asyncio.run(ask(1))
+    assert client.exists(kept)
+    asyncio.run(ask(2))
+    assert not client.exists(kept)
+    assert client.zcard(keys.answers) == known + 1
+    assert client.zscore(keys.answers, kept) is None

@@ -76,6 +76,12 @@ static long long count_waiters(const Item *item) {
     return count;
 }
 
+static long long item_bytes(const Item *item) {
+    long long waiter = WAITER_BYTES + (long long)item->key_length;
+    return (long long)(sizeof *item + item->key_length + item->value_bytes) +
+           count_waiters(item) * waiter;
+}
+
 
 static void check_item(const Queue *queue, const Item *item, State state) {
     CHECK(item->queue == queue && item->state == state);
@@ -97,7 +103,7 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes, 
     FOR_EACH(&queue->ready, item, Item, node) {
         check_item(queue, item, READY);
         pending++;
-        size += (long long)(sizeof *item + item->key_length);
+        size += item_bytes(item);
         waiting_here += count_waiters(item);
     }
     FOR_EACH(&queue->taken, item, Item, node) {
@@ -105,19 +111,19 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes, 
         CHECK(item->taken_at >= last);
         last = item->taken_at;
         pending++;
-        size += (long long)(sizeof *item + item->key_length);
+        size += item_bytes(item);
         waiting_here += count_waiters(item);
     }
     FOR_EACH(&engine.answered, item, Item, node) {
         if (item->queue != queue) continue;
         check_item(queue, item, ANSWERED);
         pending++;
-        size += (long long)(sizeof *item + item->key_length + item->value_bytes);
+        size += item_bytes(item);
         waiting_here += count_waiters(item);
     }
     CHECK(queue->pending == pending);
     *items += pending;
-    *bytes += size + waiting_here * WAITER_BYTES;
+    *bytes += size;
     *waiters += waiting_here;
 }
 
@@ -215,7 +221,7 @@ static void ask(Input *input) {
     while (place < WAITERS && waiting[place] && waiting[place]->item) place++;
     Item *item = engine_find(&engine, &function->queue, key, length);
     if (place == WAITERS || (item && item->state == ANSWERED)) return;
-    if (!engine_has_room(&engine, function, WAITER_BYTES)) return;
+    if (!engine_may_wait(&engine, function, length)) return;
     if (!item) item = engine_enqueue(&engine, &function->queue, key, length);
     if (!item) return;
     if (!waiting[place]) waiting[place] = calloc(1, sizeof **waiting);

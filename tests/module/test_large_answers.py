@@ -53,6 +53,25 @@ def test_one_turn_tells_some_of_many_clients_and_the_next_turns_the_rest(
     eventually(lambda: client.strlen("echo:1") == len(LARGE))
 
 
+def test_two_answers_in_one_turn_share_what_it_hands_over(
+    server, worker, askers, counters, eventually
+):
+    with valkey.Valkey(port=server.port, single_connection_client=True) as other:
+        other.connection.send_command("GET", "echo:2")
+        eventually(lambda: counters()["waiting"] == ASKERS + 1)
+        first, second = worker.take()
+        turn = worker.client.pipeline(transaction=True)
+        turn.execute_command("KEYMISS.ANSWER", first.id, LARGE)
+        turn.execute_command("KEYMISS.ANSWER", second.id, LARGE)
+        turn.info("keymiss")
+        *answered, info = turn.execute()
+        assert answered == [1, 1]
+        # Two copies are within one turn's bytes, the third goes beyond, and that is all.
+        assert info["keymiss_waiting"] == ASKERS + 1 - 3
+        assert {link.read_response() for link in askers} == {LARGE.encode()}
+        assert other.connection.read_response() == LARGE.encode()
+
+
 def test_who_asks_meanwhile_gets_the_value_too(worker, askers):
     assert answer_and(worker, "GET", "echo:1") == LARGE
     assert {link.read_response() for link in askers} == {LARGE.encode()}

@@ -75,7 +75,7 @@ def test_one_flood_leaves_room_for_the_other_functions(
     worker = new_worker()
     worker.serve("flood", "flood:")
     worker.serve("calm", "calm:")
-    most_pending(640_000)
+    most_pending(760_000)
     clients = [valkey.Valkey(port=server.port) for _ in range(20)]
     asked = [
         background(each.get, f"flood:{number:02}" + "x" * 9000)
@@ -134,6 +134,18 @@ def test_clients_that_wait_for_one_key_count_with_what_they_cost_the_server(
         except valkey.ResponseError as error:
             replies.append(str(error)[:12])
     assert sorted(replies, key=str) == ["KEYMISS busy"] * 3 + [b"computed"] * 6
+    eventually(lambda: counters()["pending_bytes"] == 0)
+
+
+def test_a_long_key_counts_for_each_client_that_waits_for_it(server, worker, counters, eventually):
+    key = "echo:" + "x" * 50_000
+    clients = [valkey.Valkey(port=server.port, single_connection_client=True) for _ in range(9)]
+    for each in clients:
+        each.connection.send_command("GET", key)
+    eventually(lambda: counters()["waiting"] == 9)
+    assert 10 * len(key) < counters()["pending_bytes"] < 20 * len(key)
+    worker.answer(worker.take_one(), "computed")
+    assert {each.connection.read_response() for each in clients} == {b"computed"}
     eventually(lambda: counters()["pending_bytes"] == 0)
 
 

@@ -25,6 +25,10 @@ CACHE = "1h"
 NOTED_SECONDS = 3600 + 300
 """A note is made before the answer is computed, and must outlive it."""
 
+MOST_NOTED = 2048
+"""Computed answers of one document. Who asks more within an hour has the oldest computed anew; no
+stranger's questions fill the memory with notes, or make the drop behind a rewrite a long one."""
+
 BATCH = 64
 
 
@@ -114,17 +118,17 @@ async def _texts(
     there = [named for named, reply in zip(keys, exists, strict=True) if reply == 1]
     now = int(time.time())
     read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
-    texts = [
-        _text(key, next(read) if reply == 1 else reply, tokens)
-        for (_, key), reply in zip(keys, exists, strict=True)
-    ]
+    replies = [next(read) if reply == 1 else reply for reply in exists]
+    texts = [_text(key, reply, tokens) for (_, key), reply in zip(keys, replies, strict=True)]
     # Forgotten between the two looks: the note would belong to no document.
     gone = [
         named
         for named, reply, text in zip(keys, exists, texts, strict=True)
         if reply == 1 and isinstance(text, NotFound)
     ]
-    await shard.transactions([[_unnoting(name, key)] for name, key in gone])
+    full = {key.keys.answers for (_, key), reply in zip(keys, replies, strict=True) if _full(reply)}
+    after = [_unnoting(name, key) for name, key in gone] + [_dropping(each) for each in full]
+    await shard.transactions([[command] for command in after])
     return texts
 
 
@@ -139,6 +143,24 @@ def _unnoting(name: str, key: AnswerKey) -> Command:
     return ("EVAL", _UNNOTE, 2, *keys, key.sentence, encode(name))
 
 
+_DROP_OLDEST = """
+local last = redis.call('ZCARD', KEYS[1]) - ARGV[1] - 1
+if last < 0 then return end
+for _, noted in ipairs(redis.call('ZRANGE', KEYS[1], 0, last)) do
+  redis.call('KEYMISS.DROP', noted)
+end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, last)
+"""
+
+
+def _full(read: object) -> bool:
+    return isinstance(read, list) and isinstance(read[3], int) and read[3] > MOST_NOTED
+
+
+def _dropping(noted: str) -> Command:
+    return ("EVAL", _DROP_OLDEST, 1, noted, MOST_NOTED)
+
+
 def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
     """One transaction: the note comes before the text, and the tokens are of that text."""
     noted, numbers = key.keys.answers, window_numbers(key.sentence)
@@ -146,6 +168,7 @@ def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Comman
         ("ZADD", noted, now + NOTED_SECONDS, encode(name)),
         ("ZREMRANGEBYSCORE", noted, "-inf", now),
         ("EXPIRE", noted, NOTED_SECONDS),
+        ("ZCARD", noted),
         ("HMGET", key.keys.sentences, *numbers),
         ("HGET", key.keys.article, HASH),
         ("HMGET", encode(key.keys.tokens(tokens.fingerprint)), HASH, *numbers),
@@ -160,7 +183,7 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> _Text | KeymissError:
             return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
     if len(replies) == 1:
         return _no_sentence(key)
-    texts, content_hash, (of_tokens, *packed) = replies[3:]
+    texts, content_hash, (of_tokens, *packed) = replies[4:]
     window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
     if window is None:
         return _no_sentence(key)

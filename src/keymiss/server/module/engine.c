@@ -451,9 +451,16 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
     return (int16_t)allowed < 0 || behind > allowed ? NULL : *found;
 }
 
-int engine_has_room(const Engine *engine, const Function *function, long long bytes) {
+static int has_room(const Engine *engine, const Function *function, long long bytes) {
     return budget_allows(function->bytes + bytes, engine->bytes, engine->max_bytes,
                          engine->function_count);
+}
+
+/* The server keeps the key for each of them, in the command that waits. */
+static long long waiter_bytes(size_t key_length) { return WAITER_BYTES + (long long)key_length; }
+
+int engine_may_wait(const Engine *engine, const Function *function, size_t key_length) {
+    return has_room(engine, function, waiter_bytes(key_length));
 }
 
 static void weigh(Engine *engine, Item *item, long long bytes) {
@@ -465,7 +472,7 @@ Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t lengt
     long long size = (long long)(sizeof(Item) + length);
     /* The mark that events were lost has no key and always finds room: there is one a queue. */
     int full = queue->pending >= queue->function->options.limit ||
-               !engine_has_room(engine, queue->function, size);
+               !has_room(engine, queue->function, size);
     if (length && full) return NULL;
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
@@ -638,11 +645,11 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
     waiter->item = item;
     list_append(&item->waiters, &waiter->node);
     engine->waiters++;
-    weigh(engine, item, WAITER_BYTES);
+    weigh(engine, item, waiter_bytes(item->key_length));
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
-    weigh(engine, waiter->item, -WAITER_BYTES);
+    weigh(engine, waiter->item, -waiter_bytes(waiter->item->key_length));
     waiter->item = NULL;
     list_remove(&waiter->node);
     engine->waiters--;

@@ -48,7 +48,7 @@ enum {
     MAX_FUNCTIONS = 64, /* one bit each in Worker.wanted */
     MAX_DEATHS = 3,
     ALONE_MS = 1000,         /* how long a miss may wait for a first worker */
-    WAITER_BYTES = 33 << 10, /* what the server keeps for a client that is blocked by a module */
+    WAITER_BYTES = 33 << 10, /* what the server keeps for a blocked client, besides the key */
     RANDOM_ID_BYTES = 32,    /* 128 random bits in hexadecimal */
     ID_BYTES = 36,           /* and four digits that count the attempts */
 };
@@ -211,8 +211,8 @@ Worker *engine_sleeper(const Queue *queue);
 Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length);
 /* The item that this attempt may still answer. */
 Item *engine_find_id(const Engine *engine, const char *id, size_t length);
-/* Whether a function may hold so many bytes more. */
-int engine_has_room(const Engine *engine, const Function *function, long long bytes);
+/* Whether memory has room for one more client that waits for a key of this length. */
+int engine_may_wait(const Engine *engine, const Function *function, size_t key_length);
 /* A READY item at the end of the queue; NULL when the queue or the memory is full. */
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
 void engine_discard(Engine *engine, Item *item);

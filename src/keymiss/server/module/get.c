@@ -21,8 +21,8 @@
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
  *     all who ask. A value that nobody waits for is stored at once.
- *   - One turn hands over TURN_BYTES of copies of a value, the next ones the rest: a large value
- *     for many clients does not hold up the others.
+ *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
+ *     many clients do not hold up the others.
  *
  * Whether a key that the filter has seen is there when the command runs
  *   Nothing of another client's happens between the two, but a key may expire, may be evicted to
@@ -46,7 +46,6 @@
  * command named get crashes Valkey 9). docs/decisions/0003-hits.md has the figures. */
 #include "keymiss.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,7 +62,10 @@ typedef struct Parked {
     Outcome outcome;
 } Parked;
 
+enum { TURN_BYTES = 4 << 20 }; /* handed over in a millisecond or two */
+
 static int going_on; /* a timer is set that will tell and store what is ANSWERED */
+static long long turn_bytes = TURN_BYTES; /* what is left to this turn of the event loop */
 
 /* ---- the filter ---- */
 
@@ -251,18 +253,15 @@ static void store(const Item *item, RedisModuleString *value) {
 
 /* ---- parked clients ---- */
 
-enum { TURN_BYTES = 4 << 20 };
-
-/* Hands the outcome to those who wait, up to so many bytes; 0 when some are left. */
-static int tell_waiters(Item *item, Outcome outcome, long long bytes) {
-    while (bytes > 0) {
+/* Hands the outcome to those who wait, while the turn has bytes left; 0 when some are left.
+ * forget_parked, behind the replies of a turn, begins the count anew. */
+static int tell_waiters(Item *item, Outcome outcome) {
+    while (turn_bytes > 0 || outcome.kind != VALUE) {
         Waiter *waiter = engine_next_waiter(&engine, item);
         if (!waiter) return 1;
         Parked *parked = NODE_OWNER(waiter, Parked, waiter);
-        if (outcome.text) {
-            RM_RetainString(NULL, outcome.text);
-            bytes -= (long long)text_of(outcome.text).length;
-        }
+        if (outcome.text) RM_RetainString(NULL, outcome.text);
+        if (outcome.kind == VALUE) turn_bytes -= (long long)text_of(outcome.text).length;
         parked->outcome = outcome;
         RM_UnblockClient(parked->client, NULL);
     }
@@ -277,7 +276,7 @@ static void go_on_with_answered(RedisModuleCtx *ctx, void *data) {
         if (!item->sent) break;
         RedisModuleString *value = item->value;
         if (!list_empty(&item->waiters)) {
-            tell_waiters(item, (Outcome){VALUE, value}, TURN_BYTES);
+            tell_waiters(item, (Outcome){VALUE, value});
             item->sent = 0;
             list_remove(&item->node);
             list_append(&engine.answered, &item->node);
@@ -330,6 +329,7 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
     if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
     /* All replies of this turn leave in one go. */
+    turn_bytes = TURN_BYTES;
     for (Node *node = engine.answered.previous; node != &engine.answered; node = node->previous) {
         Item *item = NODE_OWNER(node, Item, node);
         if (item->sent) break;
@@ -357,7 +357,7 @@ static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
 
 void fail_item(Item *item, const char *error) {
     RedisModuleString *text = RM_CreateString(NULL, error, strlen(error));
-    tell_waiters(item, (Outcome){FAILURE, text}, LLONG_MAX);
+    tell_waiters(item, (Outcome){FAILURE, text});
     RM_FreeString(NULL, text);
     if (item->value) RM_FreeString(NULL, item->value); /* it has been counted as answered */
     else item->queue->function->counters.failed++;
@@ -375,7 +375,7 @@ void fail_items(List *items, const char *reason) {
 void settle_miss(Item *item, RedisModuleString *value) {
     if (value && !item->dropped) engine_adopt(&engine, item);
     int waited = !list_empty(&item->waiters);
-    int all_told = tell_waiters(item, (Outcome){value ? VALUE : NIL, value}, TURN_BYTES);
+    int all_told = tell_waiters(item, (Outcome){value ? VALUE : NIL, value});
     int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
     if (stores ? waited : !all_told) {
         if (!stores && !item->dropped) engine_hide(&engine, item);
@@ -403,7 +403,7 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
         refuse(ctx, function, "unavailable no worker serves this key; start `keymiss worker`");
         return NULL;
     }
-    if (engine_has_room(&engine, function, WAITER_BYTES)) {
+    if (engine_may_wait(&engine, function, key.length)) {
         if (item) function->counters.joined++;
         else item = engine_enqueue(&engine, &function->queue, key.bytes, key.length);
         if (item) return item;
