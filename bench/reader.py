@@ -216,9 +216,23 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
         "rows": [asdict(each) for each in rows],
         "gemm_gmacs": {each: round(rate, 1) for each, rate in rates.items()},
         "memory_gb_s": round(memory / 1e9, 1),
-        "auto": choose_precision("auto", config),
+        "auto": automatic(choose_precision("auto", config), rows),
         "starts": {each: start(folder, each) for each in PRECISIONS},
     }
+
+
+def automatic(chosen: Precision, rows: Sequence[Row]) -> dict[str, Any]:
+    """What `auto` chooses, and how much longer that takes than the better of fp32 and bf16."""
+    ours = {(each.workload, each.precision): each for each in rows if each.engine == "keymiss"}
+    ratios = {
+        workload: round(
+            ours[workload, chosen].median_ms
+            / min(ours[workload, each].median_ms for each in ("fp32", "bf16")),
+            3,
+        )
+        for workload in WORKLOADS
+    }
+    return {"precision": chosen, "ratio_to_better": ratios}
 
 
 def interleaved(contestants: Sequence[Engine], pairs: Pairs, rounds: int) -> list[list[float]]:

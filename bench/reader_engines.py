@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nncf
 import numpy as np
 import onnxruntime
 import openvino as ov
@@ -26,8 +27,11 @@ from transformers import BertForQuestionAnswering
 from keymiss.reader import BUNDLED_FOLDER, Passage, Reader
 from keymiss.reader.cache import default_cache
 from keymiss.reader.checkpoint import model_files, model_version
+from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_graph, graph_file, keep_graph
+from keymiss.reader.graph import build_graph
 from keymiss.reader.tokens import Ids
+from keymiss.reader.weights import load_weights
 
 LARGE = default_cache() / "bench" / "bert-large"
 """BERT-large's architecture (Devlin et al. 2018) with seeded random weights."""
@@ -126,21 +130,23 @@ def _weights() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 def quantize_roughly(folder: Path) -> None:
     """int8 without a look at its answers, which random weights do not have."""
-    import nncf
-
-    from keymiss.reader.config import load_config
-    from keymiss.reader.graph import build_graph
-    from keymiss.reader.weights import load_weights
-
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     if path.exists():
         return
     question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokens.encode([QUESTION])[0]
-    samples = [list(Pairs((length,)).arrays(question)) for length in range(24, 72, 4)]
     graph = build_graph(load_config(folder), load_weights(folder))
-    dataset = nncf.Dataset(samples)
-    transformer = nncf.ModelType.TRANSFORMER
-    keep_graph(nncf.quantize(graph, dataset, model_type=transformer), "int8", path)
+    keep_graph(_quantized(graph, question), "int8", path)
+
+
+def _quantized(graph: ov.Model, question: Ids) -> ov.Model:
+    samples = []
+    for length in range(24, 72, 4):
+        ids, types, mask = Pairs((length,)).arrays(question)
+        by_name = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+        exported = graph.inputs[0].any_name in by_name
+        samples.append(by_name if exported else [ids, types, mask])
+    model_type = nncf.ModelType.TRANSFORMER
+    return nncf.quantize(graph, nncf.Dataset(samples), model_type=model_type)
 
 
 def keymiss_engine(folder: Path, precision: str) -> Engine:
@@ -206,7 +212,10 @@ class Exported:
 
     def openvino_engine(self, precision: Any, question: Ids) -> Engine:
         """The same engine as ours, by way of the export."""
-        compiled = compile_graph(ov.Core().read_model(self.path), precision)
+        graph = ov.Core().read_model(self.path)
+        if precision == "int8":
+            graph = _quantized(graph, question)
+        compiled = compile_graph(graph, precision)
         request = compiled.create_infer_request()
 
         def run(pairs: Pairs) -> Any:
@@ -223,12 +232,11 @@ def engines(folder: Path, question: Ids) -> Sequence[tuple[str, str, Engine]]:
     """Name, precision and function of all of them."""
     exported = Exported(folder)
     made: list[tuple[str, str, Engine]] = []
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "bf16", "int8"):
         made.append(("keymiss", precision, keymiss_engine(folder, precision)))
-        made.append(("torch", precision, torch_engine(folder, precision, question)))
         made.append(("openvino-onnx", precision, exported.openvino_engine(precision, question)))
-    made.append(("keymiss", "int8", keymiss_engine(folder, "int8")))
+    for precision in ("fp32", "bf16"):
+        made.append(("torch", precision, torch_engine(folder, precision, question)))
     for precision in ("fp32", "int8"):
-        engine = exported.onnxruntime_engine(precision, question)
-        made.append(("onnxruntime", precision, engine))
+        made.append(("onnxruntime", precision, exported.onnxruntime_engine(precision, question)))
     return made
