@@ -38,6 +38,10 @@ class Unavailable(KeymissError):
     status = 503
 
 
+class Moving(Unavailable):
+    """What was asked for is on its way to another node: another try will do."""
+
+
 class TooSlow(KeymissError):
     """The answer did not come in time."""
 

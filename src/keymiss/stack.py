@@ -14,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 
 import valkey
-import valkey.asyncio
 
 from keymiss.answers.app import NAMES
 from keymiss.answers.status import missing_functions
@@ -22,6 +21,7 @@ from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port
+from keymiss.server.routing import Servers
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -126,8 +126,8 @@ def running_stack(
 
 def _wait_until_served(url: str, processes: Sequence[Process]) -> None:
     async def missing() -> list[str]:
-        async with valkey.asyncio.Valkey.from_url(url) as client:
-            return await missing_functions(client, NAMES)
+        async with Servers(url) as servers:
+            return await missing_functions(servers, NAMES)
 
     deadline = time.monotonic() + READY_SECONDS
     while asyncio.run(missing()):

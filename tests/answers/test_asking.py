@@ -4,17 +4,18 @@ import asyncio
 
 import pytest
 import valkey
-import valkey.asyncio
 
-from keymiss.answers.asking import ask, explain
+from keymiss.answers.asking import ask
+from keymiss.answers.computing import explain
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.server.routing import Servers
 
 
 def asked(url, question):
     async def run():
-        async with valkey.asyncio.Valkey.from_url(url) as client:
-            return await ask(client, question)
+        async with Servers(url) as servers:
+            return await ask(servers, question)
 
     return asyncio.run(run())
 

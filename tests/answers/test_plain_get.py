@@ -11,7 +11,7 @@ import redis
 import valkey
 import valkey.asyncio
 
-from keymiss.answers import functions
+from keymiss.answers import texts
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
@@ -162,15 +162,15 @@ def test_a_document_that_is_forgotten_between_two_looks_leaves_no_note(raw, serv
             keys = document_keys("gone", 16)
             name = qa_key(keys.sentence(0), "Who?")
             raw.hset(keys.sentences, "0", "A sentence.")
-            real = functions._reading
+            real = texts._reading
 
             def forgotten_meanwhile(*arguments):
                 raw.delete(keys.sentences)
                 return real(*arguments)
 
-            monkeypatch.setattr(functions, "_reading", forgotten_meanwhile)
+            monkeypatch.setattr(texts, "_reading", forgotten_meanwhile)
             tokens = Reader.from_pretrained("minilm-qa").tokens
-            return await functions._texts(shard, [(name, parse_answer_key(name))], tokens)
+            return await texts.read_texts(shard, [(name, parse_answer_key(name))], tokens)
 
     (text,) = asyncio.run(ask())
     assert isinstance(text, NotFound)
@@ -190,9 +190,9 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
         ) as asker:
             name = qa_key(sentence, f"What is asked as number {number}?")
             tokens = Reader.from_pretrained("minilm-qa").tokens
-            await functions._texts(Shard("", asker), [(name, parse_answer_key(name))], tokens)
+            await texts.read_texts(Shard("", asker), [(name, parse_answer_key(name))], tokens)
 
-    monkeypatch.setattr(functions, "MOST_NOTED", known + 1)
+    monkeypatch.setattr(texts, "MOST_NOTED", known + 1)
     asyncio.run(ask(1))
     assert client.exists(kept)
     asyncio.run(ask(2))

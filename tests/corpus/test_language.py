@@ -27,7 +27,7 @@ def test_english_is_told_from_other_languages():
 def test_what_is_in_another_language_is_counted_and_is_no_problem(raw, tmp_path):
     (tmp_path / "de.txt").write_text(GERMAN)
     (tmp_path / "es.txt").write_text(SPANISH)
-    report = ingest_sources(raw, read_files([tmp_path]), accept=in_language("de"))
+    report = ingest_sources(raw, lambda: read_files([tmp_path]), accept=in_language("de"))
     assert (report.stored, report.not_accepted, report.problems) == (1, 1, [])
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import keymiss.cli  # noqa: F401  (imports all that defines errors)
-from keymiss.answers.asking import explain
+from keymiss.answers.computing import explain
 from keymiss.errors import (
     BadInput,
     KeymissError,

@@ -1,4 +1,4 @@
-"""Asks a question: candidates from the shard, the best ones read beside it, answers ranked."""
+"""Asks a question: candidates from all shards, the best ones read beside theirs, answers ranked."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from valkey.asyncio import Valkey
-from valkey.exceptions import ResponseError, ValkeyError
 from valkey.exceptions import TimeoutError as ValkeyTimeout
+from valkey.exceptions import ValkeyError
 
+from keymiss.answers.computing import compute
+from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
-from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable, from_resp
-from keymiss.search.functions import candidates_from_json
+from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.search.question import normalise_question
-from keymiss.search.ranking import Ranked, rank
-from keymiss.server.keys import (
-    CORPUS,
-    DocumentKeys,
-    bucket_tag,
-    decode,
-    encode,
-    find_key,
-    parse_document_key,
-    qa_key,
-)
+from keymiss.search.ranking import Ranked
+from keymiss.server.keys import DocumentKeys, decode, parse_document_key, qa_key
+from keymiss.server.routing import Command, Servers
 
 READ = 10
 """Sentences that are read for a question."""
@@ -33,6 +25,9 @@ ANSWERS = 5
 """Answers that a question gets, at most."""
 
 DEADLINE_SECONDS = 10.0
+
+READ_SECONDS = 6.0
+"""How long sentences that are not read are waited for when others have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,8 @@ class Answers:
     complete: bool
 
 
-async def ask(client: Valkey, text: str) -> Answers:
-    """Answers a question from the corpus.
+async def ask(servers: Servers, text: str) -> Answers:
+    """Answers a question from the corpus, as far as its parts can be reached in time.
 
     Raises:
         BadInput: the text is no question.
@@ -73,66 +68,22 @@ async def ask(client: Valkey, text: str) -> Answers:
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            ranked = await find(client, question)
-            return await _read(client, question, ranked[:READ])
+            ranked, complete = await find(servers, question)
+            return await _read(servers, question, ranked[:READ], complete)
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
         raise Unavailable(f"the server cannot be reached: {error}") from error
 
 
-async def find(client: Valkey, question: str) -> list[Ranked]:
-    """All candidates for a normalised question, best first."""
-    # Any tag of the shard would do: it only routes the key.
-    tag = bucket_tag(0, 1)
-    value = await compute(client, find_key(tag, question))
-    if value is None:
-        raise Unavailable("nothing searches this server; start `keymiss worker`")
-    candidates = candidates_from_json(value)
-    if not candidates.sentences and not await client.exists(CORPUS):
-        raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
-    return rank([candidates])
-
-
-async def compute(client: Valkey, key: str) -> bytes | None:
-    """GETs a key that may have to be computed.
-
-    Raises:
-        KeymissError: the class that fits what the server says.
-    """
-    try:
-        value: bytes | None = await client.get(encode(key))
-    except ResponseError as error:
-        raise explain(str(error)) from None
-    return value
-
-
-_ERRORS: dict[str, type[KeymissError]] = {
-    "unavailable": Unavailable,
-    "busy": Unavailable,
-    "replica": Unavailable,
-    "forgotten": Unavailable,
-    "timeout": TooSlow,
-    "refused": BadInput,
-}
-
-
-def explain(message: str) -> KeymissError:
-    """The error class for `KEYMISS <code> <words>`, an error reply of the module's."""
-    word, _, rest = message.partition(" ")
-    code, _, words = rest.partition(" ")
-    if word != "KEYMISS":
-        return Unavailable(f"the server refuses: {message}")
-    if code == "failed" and (error := from_resp(words)):
-        return error
-    return _ERRORS.get(code, KeymissError)(f"{code}: {words}")
-
-
-async def _read(client: Valkey, question: str, ranked: Sequence[Ranked]) -> Answers:
+async def _read(
+    servers: Servers, question: str, ranked: Sequence[Ranked], complete: bool
+) -> Answers:
     keys = [qa_key(one.sentence, question) for one in ranked]
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
-    values = await asyncio.gather(*(compute(client, key) for key in keys), return_exceptions=True)
+    reading = (_in_time(servers, key) for key in keys)
+    values = await asyncio.gather(*reading, return_exceptions=True)
     errors = [value for value in values if isinstance(value, BaseException)]
     if errors and len(errors) == len(values):
         raise errors[0]
@@ -143,18 +94,23 @@ async def _read(client: Valkey, question: str, ranked: Sequence[Ranked]) -> Answ
     ]
     best = _best(found)
     missing = [error for error in errors if not isinstance(error, NotFound)]
-    return Answers(tuple(await _with_texts(client, best)), complete=not missing)
+    return Answers(tuple(await _with_texts(servers, best)), complete and not missing)
 
 
-async def first_margin(client: Valkey, text: str) -> Found | None:
+async def _in_time(servers: Servers, key: str) -> bytes | None:
+    async with asyncio.timeout(READ_SECONDS):
+        return await compute(servers, key)
+
+
+async def first_margin(servers: Servers, text: str) -> Found | None:
     """The span that the reader prefers for a question, believed or not; None without candidates.
 
     Raises what `ask` raises.
     """
     question = normalise_question(text)
-    ranked = await find(client, question)
+    ranked, _ = await find(servers, question)
     keys = [qa_key(one.sentence, question) for one in ranked[:READ]]
-    values = await asyncio.gather(*(compute(client, key) for key in keys))
+    values = await asyncio.gather(*(compute(servers, key) for key in keys))
     found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)
 
@@ -175,12 +131,12 @@ def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKey
     return list(kept.values())[:ANSWERS]
 
 
-async def _with_texts(client: Valkey, best: Sequence[tuple[DocumentKeys, Found]]) -> list[Answer]:
-    pipeline = client.pipeline(transaction=False)
+async def _with_texts(servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]) -> list[Answer]:
+    commands: list[Command] = []
     for keys, found in best:
-        pipeline.hget(keys.sentences, str(found.sentence))
-        pipeline.hget(keys.article, "title")
-    replies = await pipeline.execute() if best else []
+        commands.append(("HGET", keys.sentences, found.sentence))
+        commands.append(("HGET", keys.article, "title"))
+    replies = await servers.execute_all(commands)
     answers = []
     for (keys, found), text, title in zip(best, replies[::2], replies[1::2], strict=True):
         # Rewritten in the meantime: the place does not exist any more.

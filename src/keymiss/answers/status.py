@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import valkey.asyncio
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import Unavailable
+from keymiss.server.routing import Servers
 
 
 def parse_list(reply: list[list[Any]]) -> dict[str, dict[str, Any]]:
@@ -25,14 +25,20 @@ def unserved(functions: dict[str, dict[str, Any]], names: Iterable[str]) -> list
     return [name for name in names if not functions.get(name, {}).get("workers")]
 
 
-async def missing_functions(client: valkey.asyncio.Valkey, names: Iterable[str]) -> list[str]:
-    """Those of the functions that no worker serves.
+async def missing_functions(servers: Servers, names: Sequence[str]) -> list[str]:
+    """Those of the functions that no worker serves, on one of the primaries at least.
 
     Raises:
-        Unavailable: the server has no module.
+        Unavailable: a server has no module.
+        ValkeyError, OSError: one cannot be reached.
     """
-    try:
-        functions = parse_list(await client.execute_command("KEYMISS.LIST"))
-    except ResponseError as error:
-        raise Unavailable(f"the server has not loaded keymiss.so: {error}") from None
-    return unserved(functions, names)
+    topology = await servers.topology()
+    missing = set()
+    for primary in topology.primaries:
+        client = servers.client(primary.host, primary.port)
+        try:
+            functions = parse_list(await client.execute_command("KEYMISS.LIST"))
+        except ResponseError as error:
+            raise Unavailable(f"{primary.name} has not loaded keymiss.so: {error}") from None
+        missing.update(unserved(functions, names))
+    return [name for name in names if name in missing]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from valkey.exceptions import ResponseError
@@ -21,6 +20,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_tokens_key,
 )
+from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command, Executed
 
 HASH = "hash"
@@ -57,12 +57,14 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
         await _writing(tokens, document, result)
         for document, result in zip(stale, read, strict=True)
     ]
-    for result in await shard.transactions(writing):
-        if isinstance(result, ResponseError):
+    for result in await shard.transactions([commands for commands in writing if commands]):
+        if isinstance(result, ResponseError) and not is_elsewhere(result):
             raise result
 
 
 async def _writing(tokens: Tokens, document: DocumentKeys, read: Executed) -> list[Command]:
+    if is_elsewhere(read):
+        return []
     if isinstance(read, ResponseError):
         raise read
     content_hash, flat = read
@@ -99,20 +101,26 @@ async def _delete_strange(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> 
         and ((parsed := parse_tokens_key(key)) is None or parsed[0] != tokens.fingerprint)
     ]
     if strange:
-        await shard.client.unlink(*strange)
+        await shard.read([("UNLINK", key) for key in strange])
 
 
 async def _stale(
     tokens: Tokens, shard: Shard, documents: Sequence[DocumentKeys]
 ) -> list[DocumentKeys]:
     """The documents whose tokens are not of their present text."""
-    asking = shard.client.pipeline(transaction=False)
-    for document in documents:
-        asking.hget(document.article, HASH)
-        asking.hget(encode(document.tokens(tokens.fingerprint)), HASH)
-    replies: list[Any] = await asking.execute() if documents else []
-    return [
-        document
-        for document, of_text, of_tokens in zip(documents, replies[::2], replies[1::2], strict=True)
-        if of_text != of_tokens
-    ]
+    # What is on its way is looked at when it has arrived.
+    own = [each for each in documents if shard.owns(each.article)]
+    asking: list[Command] = []
+    for document in own:
+        asking.append(("HGET", document.article, HASH))
+        asking.append(("HGET", document.tokens(tokens.fingerprint), HASH))
+    replies = await shard.read(asking)
+    hashes = zip(own, replies[::2], replies[1::2], strict=True)
+    stale = []
+    for document, of_text, of_tokens in hashes:
+        for reply in (of_text, of_tokens):
+            if isinstance(reply, ResponseError) and not is_elsewhere(reply):
+                raise reply
+        if of_text != of_tokens and not is_elsewhere(of_text) and not is_elsewhere(of_tokens):
+            stale.append(document)
+    return stale

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-import valkey.asyncio
 
 from keymiss.answers.asking import Answers, ask
 from keymiss.answers.evaluation import score, score_refusals
@@ -29,6 +28,7 @@ from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.errors import BadInput
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.routing import Servers
 from keymiss.stack import running_stack, stop_signals
 
 
@@ -80,5 +80,5 @@ def evaluate(
 
 
 async def ask_all(url: str, questions: list[str]) -> list[Answers]:
-    async with valkey.asyncio.Valkey.from_url(url) as client:
-        return [await ask(client, question) for question in questions]
+    async with Servers(url) as servers:
+        return [await ask(servers, question) for question in questions]

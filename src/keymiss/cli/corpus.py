@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,7 @@ from keymiss.cli.terminal import (
     serve_functions,
 )
 from keymiss.corpus.follow import follow_function
-from keymiss.corpus.formats import find_files, read_files
+from keymiss.corpus.formats import Source, find_files, read_files
 from keymiss.corpus.from_keys import Keys, parse_keys, scan_keys
 from keymiss.corpus.ingest import Accept, Report, ingest_sources
 from keymiss.corpus.language import in_language
@@ -74,7 +75,10 @@ def ingest_command(
     total = sum(1 for _ in find_files(paths)) if paths else None
     with connect(url) as client, _progress() as progress:
         task = progress.add_task("ingest", total=total)
-        sources = scan_keys(client, chosen) if chosen else read_files(paths or [])
+
+        def sources() -> Iterable[Source]:
+            return scan_keys(client, chosen) if chosen else read_files(paths or [])
+
         report = ingest_sources(client, sources, lambda source: progress.advance(task), accept)
     _print_report(report, as_json)
     if report.problems:

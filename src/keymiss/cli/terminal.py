@@ -17,6 +17,8 @@ from valkey.connection import parse_url
 from keymiss import functions
 from keymiss.answers.asking import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
+from keymiss.server.connecting import Client
+from keymiss.server.connecting import connect as connect_to
 from keymiss.server.embedded import LOOPBACK
 
 DEFAULT_PORT = 6390
@@ -63,10 +65,9 @@ def number_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def connect(url: str) -> valkey.Valkey:
+def connect(url: str) -> Client:
     try:
-        client = valkey.Valkey.from_url(url)
-        client.ping()
+        client = connect_to(url)
     except valkey.ConnectionError as error:
         raise Unavailable(
             f"no Valkey server at {url}: {error}; start one with `keymiss serve`"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import valkey
-
 from keymiss.corpus.from_keys import Keys, read_keys
 from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
 from keymiss.corpus.store import create_corpus, forget_documents
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, on_write
+from keymiss.server.connecting import Client
 from keymiss.server.keys import ARTICLES, decode, encode
 
 
 def follow_function(
-    client: valkey.Valkey, keys: Keys, accept: Accept, on_report: Callable[[Report], None]
+    client: Client, keys: Keys, accept: Accept, on_report: Callable[[Report], None]
 ) -> Function:
     """The function that keeps the documents of these keys current.
 
@@ -32,9 +31,7 @@ def follow_function(
     return follow
 
 
-def update_documents(
-    client: valkey.Valkey, keys: Keys, named: Sequence[str], accept: Accept
-) -> Report:
+def update_documents(client: Client, keys: Keys, named: Sequence[str], accept: Accept) -> Report:
     """Makes documents agree with these keys.
 
     `named` are keys of the text, or `article_id:` keys, which stand for the keys that they name.
@@ -77,7 +74,7 @@ def _note_empty(documents: Stream, without: list[str]) -> Stream:
         yield source, document
 
 
-def _keys_of(client: valkey.Valkey, articles: Sequence[str]) -> list[bytes | None]:
+def _keys_of(client: Client, articles: Sequence[str]) -> list[bytes | None]:
     """From which key each document was taken; None where it was from elsewhere, or is gone."""
     pipeline = client.pipeline(transaction=False)
     for article in articles:

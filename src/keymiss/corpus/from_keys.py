@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-import valkey
 from valkey.exceptions import ResponseError
 
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import MAX_LINE_BYTES, Source, plain_document, record_document
 from keymiss.errors import BadInput, SetupError, TooLarge
+from keymiss.server.connecting import Client
 from keymiss.server.keys import decode, is_own_key
 
 MAX_VALUE_BYTES = MAX_LINE_BYTES
@@ -48,14 +48,14 @@ def parse_keys(pattern: str, field: str = "") -> Keys:
     return Keys(prefix, field)
 
 
-def scan_keys(client: valkey.Valkey, keys: Keys) -> Iterator[Source]:
+def scan_keys(client: Client, keys: Keys) -> Iterator[Source]:
     """The documents of all these keys that the server has."""
     # SCAN may name a key twice.
     found = set(client.scan_iter(f"{keys.prefix}*", SCAN_COUNT))
     yield from read_keys(client, keys, found)
 
 
-def read_keys(client: valkey.Valkey, keys: Keys, named: Iterable[bytes]) -> Iterator[Source]:
+def read_keys(client: Client, keys: Keys, named: Iterable[bytes]) -> Iterator[Source]:
     """The documents of those of the named keys that belong to `keys`.
 
     A key that is gone is a source without a document.
@@ -69,7 +69,7 @@ def read_keys(client: valkey.Valkey, keys: Keys, named: Iterable[bytes]) -> Iter
             yield _source(keys, key, values.get(key), size)
 
 
-def _sizes(client: valkey.Valkey, keys: Keys, some: list[bytes]) -> list[int]:
+def _sizes(client: Client, keys: Keys, some: list[bytes]) -> list[int]:
     """Bytes of the texts; 0 where there is none."""
     pipeline = client.pipeline(transaction=False)
     for key in some:
@@ -82,7 +82,7 @@ def _sizes(client: valkey.Valkey, keys: Keys, some: list[bytes]) -> list[int]:
     return [reply if isinstance(reply, int) else 0 for reply in replies]
 
 
-def _values(client: valkey.Valkey, keys: Keys, some: list[bytes]) -> list[Any]:
+def _values(client: Client, keys: Keys, some: list[bytes]) -> list[Any]:
     """Strings, lists of the hashes' fields, None for what is gone, or errors."""
     pipeline = client.pipeline(transaction=False)
     for key in some:

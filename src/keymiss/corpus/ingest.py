@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import valkey
-
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import Read, Source, read_files
 from keymiss.corpus.store import (
@@ -22,12 +20,16 @@ from keymiss.corpus.store import (
     write_documents,
 )
 from keymiss.errors import BadInput
+from keymiss.server.connecting import Client, addresses_of_primaries
 
 BATCH_SENTENCES = 2_000
 """Documents are sent together until they have so many sentences."""
 
 IN_FLIGHT = 4
 """Batches that may wait for the server; then reading waits, too."""
+
+MOST_LOOKS = 3
+"""After failovers."""
 
 Accept = Callable[[Document], bool]
 
@@ -60,29 +62,43 @@ class _Batch:
     """Sources of which this batch holds the last document."""
 
 
-def ingest(client: valkey.Valkey, paths: Iterable[Path]) -> Report:
+def ingest(client: Client, paths: Iterable[Path]) -> Report:
     """Stores the documents of these files and folders, as `ingest_sources` does."""
-    return ingest_sources(client, read_files(paths))
+    given = list(paths)
+    return ingest_sources(client, lambda: read_files(given))
 
 
 def ingest_sources(
-    client: valkey.Valkey,
-    sources: Iterable[Source],
+    client: Client,
+    sources: Callable[[], Iterable[Source]],
     on_done: Callable[[str], None] = lambda source: None,
     accept: Accept = lambda document: True,
 ) -> Report:
     """Stores the documents of these sources; `on_done` is called as each is done.
 
     A document whose content is stored already is left alone: an ingest that was killed goes on
-    where it was when it is started again. Batches are written while the next ones are read.
+    where it was when it is started again. Batches are written while the next ones are read. When a
+    replica has become a primary meanwhile, which may have lost what it had not got yet, all is
+    looked at once more.
+
+    Args:
+        sources: opens the sources; called again for another look.
 
     Raises:
         SetupError: the server holds something else under the corpus's key.
         valkey.ConnectionError: the server cannot be reached, or is gone.
     """
     report = Report()
-    documents = read_documents(create_corpus(client), sources, report, accept)
+    primaries = addresses_of_primaries(client)
+    documents = read_documents(create_corpus(client), sources(), report, accept)
     store(client, documents, report, on_done)
+    for _ in range(MOST_LOOKS):
+        before, primaries = primaries, addresses_of_primaries(client)
+        if primaries == before:
+            break
+        again = Report()
+        store(client, read_documents(create_corpus(client), sources(), again, accept), again)
+        report.problems = again.problems
     return report
 
 
@@ -104,7 +120,7 @@ def read_documents(
 
 
 def store(
-    client: valkey.Valkey,
+    client: Client,
     documents: Stream,
     report: Report,
     on_done: Callable[[str], None] = lambda source: None,
@@ -150,9 +166,7 @@ def _batches(documents: Stream) -> Iterator[_Batch]:
     yield batch
 
 
-def _write(
-    client: valkey.Valkey, batch: _Batch, report: Report, on_done: Callable[[str], None]
-) -> None:
+def _write(client: Client, batch: _Batch, report: Report, on_done: Callable[[str], None]) -> None:
     stored = stored_hashes(client, [document.keys for _, document in batch.documents])
     changed = [
         (source, document)

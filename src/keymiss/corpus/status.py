@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import valkey
-
 from keymiss.corpus.store import open_corpus
 from keymiss.corpus.survey import survey
+from keymiss.server.connecting import Client, primaries_of
 from keymiss.server.keys import CORPUS, decode
 
 
@@ -25,7 +24,7 @@ class Status:
     dataset_bytes: int
 
 
-def read_status(client: valkey.Valkey) -> Status:
+def read_status(client: Client) -> Status:
     """Walks all keys and counts.
 
     Raises:
@@ -45,7 +44,9 @@ def read_status(client: valkey.Valkey) -> Status:
         cached_answers=sum(len(keys.cached) for keys in documents.values()),
         buckets=corpus.buckets,
         splitter=decode(client.hget(CORPUS, "splitter") or b""),
-        dataset_bytes=int(client.info("memory")["used_memory_dataset"]),
+        dataset_bytes=sum(
+            int(each.info("memory")["used_memory_dataset"]) for each in primaries_of(client)
+        ),
     )
 
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import valkey
 from valkey.exceptions import ResponseError
 
 from keymiss.corpus.document import Document
 from keymiss.corpus.sentences import SPLITTER, split_sentences
 from keymiss.errors import BadInput, SetupError, Unavailable
+from keymiss.server.connecting import Client, Transaction, execute_transactions
 from keymiss.server.keys import CORPUS, SLOTS, DocumentKeys, document_keys
-from keymiss.server.transactions import Command, Executed, executed, queued
+from keymiss.server.transactions import Command, Executed
 
 DEFAULT_BUCKETS = 1024
 
@@ -30,7 +30,7 @@ class Corpus:
         return document_keys(document, self.buckets)
 
 
-def open_corpus(client: valkey.Valkey) -> Corpus:
+def open_corpus(client: Client) -> Corpus:
     """The corpus on this server.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_corpus(buckets: bytes) -> Corpus:
     return Corpus(int(buckets))
 
 
-def create_corpus(client: valkey.Valkey, buckets: int = DEFAULT_BUCKETS) -> Corpus:
+def create_corpus(client: Client, buckets: int = DEFAULT_BUCKETS) -> Corpus:
     """Creates the corpus on this server, or opens the one that exists."""
     try:
         stored, splitter = client.hmget(CORPUS, "buckets", "splitter")
@@ -111,7 +111,7 @@ def prepare(corpus: Corpus, document: Document) -> Prepared:
     return Prepared(document, keys, document.content_hash(SPLITTER), sentences)
 
 
-def stored_hashes(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[str | None]:
+def stored_hashes(client: Client, keys: Sequence[DocumentKeys]) -> list[str | None]:
     """The content hashes of stored documents, None for those that are not there."""
     pipeline = client.pipeline(transaction=False)
     for each in keys:
@@ -123,15 +123,14 @@ def stored_hashes(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[s
     ]
 
 
-def write_documents(
-    client: valkey.Valkey, documents: Sequence[Prepared]
-) -> list[ResponseError | None]:
+def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ResponseError | None]:
     """Writes documents, each in a transaction of its own, and what went wrong with each.
 
     A document replaces what was there under its id, and the answers that were computed from that
     are dropped. Its content hash is written last.
     """
-    return [_first_error(result) for result in _execute(client, list(map(_writing, documents)))]
+    transactions = [(each.keys.article, _writing(each)) for each in documents]
+    return [_first_error(result) for result in execute_transactions(client, transactions)]
 
 
 def _writing(one: Prepared) -> list[Command]:
@@ -152,30 +151,24 @@ def _writing(one: Prepared) -> list[Command]:
     ]
 
 
-def forget_documents(client: valkey.Valkey, keys: Sequence[DocumentKeys]) -> list[bool]:
+def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]:
     """Deletes documents and the answers that were computed from them; whether each was there."""
-    results = _execute(
-        client,
-        [
+    transactions: list[Transaction] = [
+        (
+            each.article,
             [
                 ("UNLINK", each.article, each.sentences),
                 ("SREM", each.bucket, each.document),
                 ("EVAL", _DROP_NOTED, 1, each.answers),
-            ]
-            for each in keys
-        ],
-    )
+            ],
+        )
+        for each in keys
+    ]
+    results = execute_transactions(client, transactions)
     for result in results:
         if error := _first_error(result):
             raise error
     return [bool(result[0]) for result in results if isinstance(result, list)]
-
-
-def _execute(client: valkey.Valkey, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
-    pipeline = client.pipeline(transaction=False)
-    for command in queued(transactions):
-        pipeline.execute_command(*command)
-    return executed(transactions, pipeline.execute(raise_on_error=False))
 
 
 def _first_error(result: Executed) -> ResponseError | None:

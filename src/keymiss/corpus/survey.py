@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-import valkey
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import KeymissError
+from keymiss.server.connecting import Client
 from keymiss.server.keys import (
     ANSWERS,
     ARTICLES,
@@ -58,7 +58,7 @@ class Survey:
         return self.documents.setdefault(keys, Keys())
 
 
-def survey(client: valkey.Valkey) -> Survey:
+def survey(client: Client) -> Survey:
     """Walks all keys of the server.
 
     What changes during the walk may be seen as it was before, or after.
@@ -104,7 +104,7 @@ def _note(seen: Survey, buckets: list[str], key: str) -> None:
             buckets.append(tag)
 
 
-def _members(client: valkey.Valkey, tags: list[str]) -> Iterator[list[str]]:
+def _members(client: Client, tags: list[str]) -> Iterator[list[str]]:
     rest = iter(tags)
     while some := list(islice(rest, PIPELINE)):
         pipeline = client.pipeline(transaction=False)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-import valkey
-
 from keymiss.corpus.store import Corpus, forget_documents, open_corpus
 from keymiss.corpus.survey import PIPELINE, Keys, survey
 from keymiss.errors import BadInput
+from keymiss.server.connecting import Client
 from keymiss.server.keys import DocumentKeys, encode, unescape
 
 SETTLING_SECONDS = 1.0
@@ -36,7 +35,7 @@ class Damage:
     document: DocumentKeys | None = None
 
 
-def verify(client: valkey.Valkey) -> list[Damage]:
+def verify(client: Client) -> list[Damage]:
     """What is damaged: documents that are not whole, keys of documents that are gone, tokens and
     cached answers that are not of the document's present text.
 
@@ -51,7 +50,7 @@ def verify(client: valkey.Valkey) -> list[Damage]:
     return damages
 
 
-def repair(client: valkey.Valkey, damages: Iterable[Damage]) -> None:
+def repair(client: Client, damages: Iterable[Damage]) -> None:
     """Mends what `verify` found."""
     for damage in damages:
         key = encode(damage.key)
@@ -68,7 +67,7 @@ def repair(client: valkey.Valkey, damages: Iterable[Damage]) -> None:
                 forget_documents(client, [damage.document])
 
 
-def _look(client: valkey.Valkey) -> list[Damage]:
+def _look(client: Client) -> list[Damage]:
     corpus = open_corpus(client)
     seen = survey(client)
     damages = [
@@ -110,9 +109,7 @@ def _remains(document: DocumentKeys, keys: Keys) -> Iterator[Damage]:
         yield Damage(key, wrong, "drop")
 
 
-def _compare(
-    client: valkey.Valkey, documents: Sequence[tuple[DocumentKeys, Keys]]
-) -> Iterator[Damage]:
+def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Keys]]) -> Iterator[Damage]:
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents:
         pipeline.hmget(document.article, "hash", "sentences")

@@ -7,33 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from valkey.asyncio import Valkey
-
 from keymiss.errors import SetupError
-from keymiss.server.transactions import Command, Executed, executed, queued
+from keymiss.functions.shard import Shard
 
 Value = str | bytes | None
 Result = Value | Exception
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One server whose keys a worker serves, and a client for reading there."""
-
-    url: str
-    client: Valkey
-
-    async def transactions(self, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
-        """Executes each of the transactions, all in one round trip."""
-        if not transactions:
-            return []
-        pipeline = self.client.pipeline(transaction=False)
-        for command in queued(transactions):
-            pipeline.execute_command(*command)
-        return executed(transactions, await pipeline.execute(raise_on_error=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,31 @@
-"""The worker's loop: attach, walk, take, compute, answer; and again after every lost connection."""
+"""Serves functions on all shards that a worker is for, and follows the cluster as it changes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import logging
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import valkey
-import valkey.asyncio
+from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
-from keymiss.functions.connection import FunctionConnection, Item
-from keymiss.functions.function import Event, Function, Result, Shard
+from keymiss.errors import SetupError
+from keymiss.functions.batches import Batches
+from keymiss.functions.function import Function
+from keymiss.functions.serving import serve_shard
+from keymiss.functions.shard import Shard
+from keymiss.server.routing import Servers
+from keymiss.server.topology import Primary, Topology, is_local, node_url, server_name
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_SECONDS = 0.05
-LONGEST_RETRY_SECONDS = 2.0
-SCAN_COUNT = 1000
-LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
-"""What says that a server could not be reached, which another try may mend."""
+WATCH_SECONDS = 0.5
+"""How often the cluster is asked who holds which slots, and how often a lost server is tried."""
+
+FIRST_WATCH_SECONDS = 0.1
+"""The same until all functions are attached."""
 
 
 async def serve(
@@ -30,205 +33,137 @@ async def serve(
     url: str,
     stop: asyncio.Event,
     on_ready: Callable[[], None] = lambda: None,
+    shards: str = "local",
 ) -> None:
-    """Serves the functions on one server until `stop` is set, then finishes what is in hand.
+    """Serves the functions until `stop` is set, then finishes what is in hand.
 
-    Functions that follow writes attach and walk their keys first, so that the others find what
-    they need when the first miss arrives. `on_ready` is called when all are attached.
+    In a cluster each chosen primary is served, also those that become primaries later. Functions
+    that follow writes attach and walk their keys first, so that the others find what they need when
+    the first miss arrives. `on_ready` is called when all are attached.
+
+    Args:
+        url: a server, or any node of a cluster.
+        shards: of a cluster, the primaries on this host ("local"), "all", or those of the nodes
+            `host:port,...` that are primaries.
 
     Raises:
         SetupError: a function cannot be served as it is, by any number of tries.
         Superseded: another version of a function has taken over.
     """
-    client = valkey.asyncio.Valkey.from_url(url)
-    shard = Shard(url, client)
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        for kind in ("WRITE", "MISS"):
-            attached = []
-            for function in functions:
-                if function.kind == kind:
-                    ready = asyncio.Event()
-                    attached.append(ready)
-                    loop = _serve_function(function, shard, stop, ready)
-                    tasks.append(asyncio.create_task(loop, name=function.name))
-            await _until_set(attached, tasks)
-        if not stop.is_set():
-            on_ready()
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await client.aclose()
-
-
-async def _until_set(events: list[asyncio.Event], tasks: list[asyncio.Task[None]]) -> None:
-    """Returns when all events are set, or one of the tasks has ended, whose error it raises."""
-
-    async def all_set() -> None:
-        for event in events:
-            await event.wait()
-
-    waiting = asyncio.create_task(all_set())
-    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    for task in tasks:
-        if task.done():
-            task.result()
-
-
-async def _serve_function(
-    function: Function, shard: Shard, stop: asyncio.Event, ready: asyncio.Event
-) -> None:
-    retry = FIRST_RETRY_SECONDS
-    while not stop.is_set():
-        connection = FunctionConnection(shard.url, function)
+    async with Servers(url) as servers:
+        worker = _Worker(functions, url, shards)
         try:
-            await _attach(function, shard, connection)
-            ready.set()
-            retry = FIRST_RETRY_SECONDS
-            waking = asyncio.create_task(_end_take_at(stop, shard, connection))
-            try:
-                await _take_and_answer(function, shard, connection, stop)
-            finally:
-                waking.cancel()
-        except (TimeoutError, ValkeyError, OSError) as error:
-            if stop.is_set():
-                break
-            # Jitter: workers that lost the same server do not come back in the same instant.
-            pause = retry * random.uniform(0.5, 1.5)
-            logger.warning("%s: %s; attaching again in %.2f s", function.name, error, pause)
-            await _pause(pause, stop)
-            retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+            await worker.run(servers, stop, on_ready)
         finally:
-            await connection.close()
-    ready.set()
+            await worker.end()
 
 
-async def _end_take_at(stop: asyncio.Event, shard: Shard, connection: FunctionConnection) -> None:
-    """Closing the connection instead could lose an item that is on its way."""
-    await stop.wait()
-    with contextlib.suppress(ValkeyError, OSError):
-        await connection.end_take(shard.client)
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A shard that a task serves until `stop` is set."""
+
+    shard: Shard
+    stop: asyncio.Event
+    ready: asyncio.Event
+    task: asyncio.Task[None]
 
 
-async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+class _Worker:
+    def __init__(self, functions: Sequence[Function], url: str, chosen: str) -> None:
+        self._functions = functions
+        self._url = url
+        self._chosen = chosen
+        self._batches = {function.name: Batches(function) for function in functions}
+        self._served: dict[str, _Served] = {}
+        self._left: list[_Served] = []
+        """Shards that are served no longer, and finish what is in hand."""
+        self._refused: set[str] = set()
+        self._is_ready = False
 
+    async def run(
+        self, servers: Servers, stop: asyncio.Event, on_ready: Callable[[], None]
+    ) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        clustered = False
+        while not stop.is_set():
+            try:
+                topology = await servers.topology(time.monotonic())
+                clustered = topology.clustered
+                await self._follow(topology)
+            except (TimeoutError, ValkeyError, OSError) as error:
+                logger.warning("%s: %s; trying again", self._url, error)
+            if not self._is_ready and self._all_ready() and not stop.is_set():
+                self._is_ready = True
+                on_ready()
+            pause: float | None = FIRST_WATCH_SECONDS
+            if self._is_ready:
+                pause = WATCH_SECONDS if clustered else None
+            tasks = [each.task for each in self._served.values() if not each.task.done()]
+            await asyncio.wait([stopping, *tasks], timeout=pause, return_when="FIRST_COMPLETED")
+            await self._look_at_ended()
+        stopping.cancel()
+        everything = [*self._served.values(), *self._left]
+        for served in everything:
+            served.stop.set()
+        await asyncio.gather(*(served.task for served in everything))
 
-async def _attach(function: Function, shard: Shard, connection: FunctionConnection) -> None:
-    clean = await connection.attach()
-    if function.kind == "WRITE":
-        # After attaching: what is written during the walk is an event.
-        await _walk(function, shard)
-    elif not clean:
-        await _drop_cached(function, shard)
-        await connection.declare_clean()
+    async def end(self) -> None:
+        """Stops whatever still runs."""
+        for served in (*self._served.values(), *self._left):
+            served.task.cancel()
+            await asyncio.gather(served.task, return_exceptions=True)
+            await served.shard.client.aclose()
 
+    def _all_ready(self) -> bool:
+        served = self._served.values()
+        return bool(served) and all(each.ready.is_set() for each in served)
 
-async def _take_and_answer(
-    function: Function, shard: Shard, connection: FunctionConnection, stop: asyncio.Event
-) -> None:
-    results: list[tuple[Item, Result]] = []
-    while not stop.is_set():
-        items = await connection.exchange(results)
-        results = []
-        lost = [item for item in items if item.event == "overflow"]
-        if lost:
-            await _walk(function, shard)
-            results.extend((item, None) for item in lost)
-        told = [item for item in items if item.event != "overflow"]
-        if told:
-            events = [Event(item.key.decode("utf-8", "surrogateescape"), shard) for item in told]
-            results.extend(zip(told, await _handle(function, events), strict=True))
-    if results:
-        await connection.exchange(results, take=False)
+    async def _follow(self, topology: Topology) -> None:
+        wanted = {
+            each.name: each
+            for each in topology.primaries
+            if not topology.clustered or await self._is_chosen(each)
+        }
+        if not wanted and not self._served:
+            known = ", ".join(each.name for each in topology.primaries)
+            raise SetupError(
+                f"no primary is meant by --shards {self._chosen}; there are {known or 'none'}"
+            )
+        for name in self._served.keys() - wanted.keys():
+            logger.info("%s is not served any more", name)
+            self._refused.discard(name)
+            self._left.append(self._served.pop(name))
+            self._left[-1].stop.set()
+        for name, primary in wanted.items():
+            if name in self._served:
+                self._served[name].shard.own(primary.slots)
+            else:
+                self._served[name] = self._start(primary, topology.clustered)
 
+    async def _is_chosen(self, primary: Primary) -> bool:
+        if self._chosen == "local":
+            return await asyncio.to_thread(is_local, primary.host)
+        return self._chosen == "all" or primary.name in self._chosen.split(",")
 
-async def _handle(function: Function, events: Sequence[Event]) -> list[Result]:
-    """Computes; a write that could not be followed for a lost server makes us attach again."""
-    results = await compute(function, events)
-    if function.kind == "WRITE":
-        for result in results:
-            if isinstance(result, LOST):
-                raise result
-    return results
+    def _start(self, primary: Primary, clustered: bool) -> _Served:
+        url = node_url(self._url, primary.host, primary.port) if clustered else self._url
+        shard = Shard(url, Valkey.from_url(url), server_name(url), primary.slots)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        serving = serve_shard(self._functions, self._batches, shard, stop, ready)
+        return _Served(shard, stop, ready, asyncio.create_task(serving, name=primary.name))
 
-
-async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
-    """One result for each event; what the handler raises becomes the result of its event."""
-    try:
-        results = await _call(function, events)
-    except Exception as error:
-        if len(events) == 1:
-            logger.exception("%s failed on %r", function.name, events[0].key[:200])
-            return [error]
-        logger.warning("%s raised %r; its batch is tried one by one", function.name, error)
-        return [(await compute(function, [event]))[0] for event in events]
-    if function.kind == "WRITE":
-        return [None] * len(events)
-    return _checked(function, results, len(events))
-
-
-async def _call(function: Function, events: Sequence[Event]) -> Sequence[Result] | None:
-    if inspect.iscoroutinefunction(function.handler):
-        awaited: Awaitable[Sequence[Result] | None] = function.handler(events)
-        return await awaited
-    return await asyncio.to_thread(function.handler, events)  # type: ignore[arg-type]
-
-
-def _checked(function: Function, results: Sequence[Result] | None, count: int) -> list[Result]:
-    if not isinstance(results, (list, tuple)) or len(results) != count:
-        wrong = TypeError(f"{function.name} must return a list of {count} results")
-        logger.error("%s", wrong)
-        return [wrong] * count
-    return [
-        result
-        if result is None or isinstance(result, (str, bytes, Exception))
-        else TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")
-        for result in results
-    ]
-
-
-async def _walk(function: Function, shard: Shard) -> None:
-    """Tells the handler of every key under the prefix, of those that it knows and are gone, and of
-    those that it has derived."""
-    gone = set(function.known(shard)) if function.known else set()
-    batch: list[Event] = []
-    async for key in _keys(function, shard):
-        gone.discard(key)
-        batch.append(Event(key, shard))
-        if len(batch) == function.batch:
-            await _handle(function, batch)
-            batch = []
-    batch.extend(Event(key, shard) for key in gone)
-    if batch:
-        await _handle(function, batch)
-
-
-async def _keys(function: Function, shard: Shard) -> AsyncIterator[str]:
-    for prefix in (function.prefix, function.derived):
-        if prefix:
-            async for raw in shard.client.scan_iter(_pattern(prefix), SCAN_COUNT):
-                yield raw.decode("utf-8", "surrogateescape")
-
-
-async def _drop_cached(function: Function, shard: Shard) -> None:
-    """Deletes what workers of another version have computed."""
-    batch: list[bytes] = []
-    async for key in shard.client.scan_iter(_pattern(function.prefix), SCAN_COUNT):
-        batch.append(key)
-        if len(batch) == SCAN_COUNT:
-            await shard.client.execute_command("KEYMISS.DROP", *batch)
-            batch = []
-    if batch:
-        await shard.client.execute_command("KEYMISS.DROP", *batch)
-
-
-def _pattern(prefix: str) -> str:
-    special = str.maketrans({letter: f"\\{letter}" for letter in "*?[]^\\"})
-    return prefix.translate(special) + "*"
+    async def _look_at_ended(self) -> None:
+        """Raises what has ended the service of a shard; a node that is set up wrongly stops no
+        others that are served already."""
+        for name, served in self._served.items():
+            error = served.task.exception() if served.task.done() else None
+            if error is None or name in self._refused:
+                continue
+            others = any(not each.task.done() for each in self._served.values())
+            if not (isinstance(error, SetupError) and self._is_ready and others):
+                raise error
+            logger.error("%s is not served: %s", name, error)
+            self._refused.add(name)
+        for served in [each for each in self._left if each.task.done()]:
+            await served.shard.client.aclose()
+            self._left.remove(served)

@@ -9,20 +9,17 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from valkey.connection import parse_url
-
 FORMAT = f"2-tantivy-{version('tantivy')}"
 """Indexes of another format are left alone, and made anew beside it."""
 
 
-def claim_folder(cache: Path, url: str) -> Path:
-    """A folder for the index of this server, which no other process of this machine uses.
+def claim_folder(cache: Path, shard: str) -> Path:
+    """A folder for the index of the shard with this id, which no other process of this machine
+    uses.
 
     Whoever comes later finds the index of whoever has left. The claim ends with the process.
     """
-    server = parse_url(url)
-    name = f"{server.get('host')}:{server.get('port')}/{server.get('db', 0)}{server.get('path')}"
-    place = cache / "index" / FORMAT / hashlib.sha256(name.encode()).hexdigest()[:16]
+    place = cache / "index" / FORMAT / hashlib.sha256(shard.encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         lock = os.open(place / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

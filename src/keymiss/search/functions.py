@@ -24,9 +24,10 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_find_key,
 )
+from keymiss.server.topology import Slots, is_elsewhere, slot_ranges, union
 from keymiss.server.transactions import Executed
 
-FORMAT = 1
+FORMAT = 2
 CANDIDATES = 30
 """Three for each sentence that is read: what is best over all shards is among them."""
 
@@ -37,12 +38,12 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     Args:
         cache: the folder where indexes are kept between runs; they stay in memory when None.
     """
-    indexes: dict[Shard, SentenceIndex] = {}
+    indexes: dict[str, SentenceIndex] = {}
 
     def index_of(shard: Shard) -> SentenceIndex:
-        if shard not in indexes:
-            indexes[shard] = SentenceIndex(claim_folder(cache, shard.url) if cache else None)
-        return indexes[shard]
+        if shard.id not in indexes:
+            indexes[shard.id] = SentenceIndex(claim_folder(cache, shard.id) if cache else None)
+        return indexes[shard.id]
 
     def known(shard: Shard) -> list[str]:
         return [keys.article for keys in index_of(shard).known()]
@@ -56,47 +57,50 @@ def search_functions(cache: Path | None = None) -> list[Function]:
 
     @on_miss(FIND, name="find", cache="off", batch=64)
     def find(events: Sequence[Event]) -> list[Result]:
-        return [_find(index_of(event.shard), event.key) for event in events]
+        return [_find(index_of(event.shard), event.shard.slots, event.key) for event in events]
 
     return [index, find]
 
 
-def _find(index: SentenceIndex, key: str) -> Result:
+def _find(index: SentenceIndex, slots: Slots, key: str) -> Result:
     try:
         question = parse_find_key(key)
         check_question(question)
-        return candidates_to_json(index.find(question, CANDIDATES))
+        return candidates_to_json(index.find(question, CANDIDATES), slots)
     except BadInput as error:
         return error
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
-    """Makes the index agree with what the shard holds of these documents."""
+    """Makes the index agree with what the shard holds of these documents.
+
+    What is on its way to another server stays in the index until the shard lets go of its slot.
+    """
     parsed = (parse_document_key(key) for key in keys)
     documents = list(dict.fromkeys(document for document in parsed if document))
-    pipeline = shard.client.pipeline(transaction=False)
-    for document in documents:
-        pipeline.hget(document.article, "hash")
-    hashes = await pipeline.execute()
+    hashes = await shard.read([("HGET", each.article, "hash") for each in documents])
     stale = [
         document
         for document, content_hash in zip(documents, hashes, strict=True)
-        if content_hash is None or index.content_hash(document) != decode(content_hash)
+        if not isinstance(content_hash, bytes)
+        or index.content_hash(document) != decode(content_hash)
     ]
     # Each in one transaction: the hash belongs to these sentences and no others.
     read = await shard.transactions(
         [[("HGET", each.article, "hash"), ("HGETALL", each.sentences)] for each in stale]
     )
     changed = [
-        _index_document(index, document, result)
+        _index_document(index, shard, document, result)
         for document, result in zip(stale, read, strict=True)
     ]
     if any(changed):
         await asyncio.to_thread(index.commit)
 
 
-def _index_document(index: SentenceIndex, keys: DocumentKeys, read: Executed) -> bool:
+def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read: Executed) -> bool:
     """Whether the index has changed."""
+    if is_elsewhere(read):
+        return not shard.covers(keys.article) and index.remove(keys)
     if isinstance(read, ResponseError):
         raise read
     content_hash, flat = read
@@ -107,12 +111,12 @@ def _index_document(index: SentenceIndex, keys: DocumentKeys, read: Executed) ->
     return True
 
 
-def candidates_to_json(candidates: Candidates) -> str:
-    """The value of a `find` key."""
-    return json.dumps({"v": FORMAT, **asdict(candidates)})
+def candidates_to_json(candidates: Candidates, slots: Slots) -> str:
+    """The value of a `find` key: the candidates, and the slots that they were looked for in."""
+    return json.dumps({"v": FORMAT, "slots": slot_ranges(slots), **asdict(candidates)})
 
 
-def candidates_from_json(value: bytes) -> Candidates:
+def candidates_from_json(value: bytes) -> tuple[Candidates, Slots]:
     """Reads the value of a `find` key.
 
     Raises:
@@ -121,5 +125,6 @@ def candidates_from_json(value: bytes) -> Candidates:
     record = json.loads(value)
     if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
         raise ValueError(f"no find value of format {FORMAT}: {value[:80]!r}")
+    slots = union(record.pop("slots"))
     found = tuple(Candidate(**candidate) for candidate in record.pop("candidates"))
-    return Candidates(**record, candidates=found)
+    return Candidates(**record, candidates=found), slots

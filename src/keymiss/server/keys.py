@@ -70,7 +70,12 @@ def _tags() -> list[str]:
 
 def bucket_tag(bucket: int, buckets: int) -> str:
     """The tag of a bucket: it hashes to the lowest slot of the bucket's range."""
-    return _tags()[-(-bucket * SLOTS // buckets)]
+    return slot_tag(-(-bucket * SLOTS // buckets))
+
+
+def slot_tag(slot: int) -> str:
+    """The tag that hashes to a slot."""
+    return _tags()[slot]
 
 
 def escape(document: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import valkey.asyncio
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 from valkey.exceptions import ValkeyError
@@ -16,6 +15,7 @@ from keymiss.answers.app import NAMES
 from keymiss.answers.asking import READ, Answers, ask
 from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
+from keymiss.server.routing import Servers
 from keymiss.web.limits import BodyLimit
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
 
@@ -27,8 +27,6 @@ QUEUE_SECONDS = 5
 
 CONNECTIONS = QUESTIONS * READ + 10
 """Each question reads its sentences over as many connections."""
-
-CONNECTION_WAIT_SECONDS = 10
 
 
 class Search(BaseModel):
@@ -74,16 +72,13 @@ class Health(BaseModel):
 
 
 def create_app(url: str) -> FastAPI:
-    """The web application for the Valkey server at this URL."""
+    """The web application for the Valkey server, or the cluster, at this URL."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        pool = valkey.asyncio.BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=CONNECTION_WAIT_SECONDS
-        )
-        app.state.client = valkey.asyncio.Valkey.from_pool(pool)
-        yield
-        await app.state.client.aclose()
+        async with Servers(url, CONNECTIONS) as servers:
+            app.state.servers = servers
+            yield
 
     app = FastAPI(
         title="keymiss",
@@ -106,7 +101,7 @@ def create_app(url: str) -> FastAPI:
         except TimeoutError:
             raise Unavailable("too many questions wait for an answer; try again later") from None
         try:
-            return _results(await ask(request.app.state.client, body.search))
+            return _results(await ask(request.app.state.servers, body.search))
         finally:
             turns.release()
 
@@ -119,7 +114,7 @@ def create_app(url: str) -> FastAPI:
     async def ready(request: Request) -> Health:
         """Whether a question can be answered: the server is there and workers serve it."""
         try:
-            missing = await missing_functions(request.app.state.client, NAMES)
+            missing = await missing_functions(request.app.state.servers, NAMES)
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"the server cannot be reached: {error}") from error
         if missing:

@@ -1,0 +1,118 @@
+"""The candidates for a question, from every shard, and whether any part of the corpus is missing.
+
+Each shard's workers say in which slots they have looked. What nobody has looked in is asked for
+again: a slot may have moved while the question was on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from valkey.crc import key_slot
+
+from keymiss.answers.computing import compute
+from keymiss.errors import TooSlow, Unavailable
+from keymiss.search.functions import candidates_from_json
+from keymiss.search.index import Candidates
+from keymiss.search.ranking import Ranked, rank
+from keymiss.server.keys import CORPUS, encode, find_key, slot_tag
+from keymiss.server.routing import Servers
+from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot
+
+SECONDS = 3.0
+"""How long the shards of a cluster that do not answer are waited for when others have."""
+
+PAUSE_SECONDS = 0.05
+"""Between two looks for what nobody has looked in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What a shard has found, and in which slots; `owned` are those that it held when asked."""
+
+    candidates: Candidates
+    slots: Slots
+    owned: Slots
+
+
+async def find(servers: Servers, question: str) -> tuple[list[Ranked], bool]:
+    """All candidates for a normalised question, best first, and whether all shards took part.
+
+    Raises:
+        Unavailable: nobody searches, or there is no corpus.
+        ValkeyError, OSError: the single server cannot be reached.
+    """
+    replies: list[_Reply] = []
+    covered: Slots = 0
+    failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
+    deadline = time.monotonic() + SECONDS
+    asked_at = 0.0
+    while covered != ALL_SLOTS and (not asked_at or time.monotonic() < deadline):
+        if asked_at:
+            await asyncio.sleep(PAUSE_SECONDS)
+        topology = await servers.topology(asked_at)
+        asked_at = time.monotonic()
+        asked = [each for each in topology.primaries if each.slots & ~covered]
+        patience = deadline - asked_at if topology.clustered else None
+        searches = (_search(servers, each, covered, question, patience) for each in asked)
+        for found in await asyncio.gather(*searches, return_exceptions=True):
+            if isinstance(found, _Reply):
+                replies.append(found)
+                covered |= found.slots
+            elif isinstance(found, Exception):
+                failed = found
+        if not topology.clustered and covered != ALL_SLOTS:
+            raise failed
+    if not replies:
+        raise failed
+    if not any(reply.candidates.sentences for reply in replies):
+        await _check_corpus(servers)
+    return rank(_each_slot_once(replies)), covered == ALL_SLOTS
+
+
+async def _search(
+    servers: Servers, primary: Primary, covered: Slots, question: str, patience: float | None
+) -> _Reply:
+    # Any tag of the shard would do: it only routes the key.
+    tag = slot_tag(first_slot(primary.slots & ~covered))
+    try:
+        async with asyncio.timeout(patience):
+            value = await compute(servers, find_key(tag, question))
+    except TimeoutError:
+        raise TooSlow(f"{primary.name} did not answer in time") from None
+    if value is None:
+        raise Unavailable("nothing searches this server; start `keymiss worker`")
+    candidates, slots = candidates_from_json(value)
+    return _Reply(candidates, slots, primary.slots)
+
+
+async def _check_corpus(servers: Servers) -> None:
+    if not await servers.execute("EXISTS", CORPUS):
+        raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
+
+
+def _each_slot_once(replies: Sequence[_Reply]) -> list[Candidates]:
+    """Two shards may speak for a slot that has just moved: then the one that holds it counts."""
+    if len(replies) == 1:
+        return [replies[0].candidates]
+    taken: Slots = 0
+    for reply in replies:
+        taken |= reply.slots & reply.owned
+    kept = []
+    for reply in replies:
+        own = reply.slots & reply.owned | reply.slots & ~taken
+        taken |= own
+        kept.append(
+            replace(
+                reply.candidates,
+                candidates=tuple(
+                    each
+                    for each in reply.candidates.candidates
+                    if own >> key_slot(encode(each.sentence)) & 1
+                ),
+            )
+        )
+    return kept

@@ -1,0 +1,154 @@
+"""What is read for a question: a sentence with its neighbours, noted with its document."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keymiss.answers.tokens import HASH, unpack
+from keymiss.answers.window import Window, make_window, window_numbers
+from keymiss.errors import KeymissError, Moving, NotFound
+from keymiss.functions import Shard
+from keymiss.reader import Passage, Tokens
+from keymiss.server.keys import AnswerKey, decode
+from keymiss.server.topology import is_elsewhere
+from keymiss.server.transactions import Command
+
+NOTED_SECONDS = 3600 + 300
+"""A note is made before the answer is computed, and must outlive it."""
+
+MOST_NOTED = 2048
+"""Computed answers of one document. Who asks more within an hour has the oldest computed anew; no
+stranger's questions fill the memory with notes, or make the drop behind a rewrite a long one."""
+
+TRIES = 10
+TRY_SECONDS = 0.05
+"""A document that moves to another node is whole again when all its keys are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is read for a key: its window's text, with tokens where they have been made."""
+
+    window: Window
+    passage: str | Passage
+
+
+Named = tuple[str, AnswerKey]
+
+
+async def read_texts(
+    shard: Shard, keys: Sequence[Named], tokens: Tokens
+) -> list[Text | KeymissError]:
+    """The text to read for each key, which is noted with its document before the text is read.
+
+    A document on its way to another node is tried again for a short while.
+    """
+    texts = await _read_once(shard, keys, tokens)
+    for _ in range(TRIES):
+        moving = [number for number, text in enumerate(texts) if isinstance(text, Moving)]
+        if not moving:
+            break
+        await asyncio.sleep(TRY_SECONDS)
+        again = await _read_once(shard, [keys[number] for number in moving], tokens)
+        for number, text in zip(moving, again, strict=True):
+            texts[number] = text
+    return texts
+
+
+async def _read_once(
+    shard: Shard, keys: Sequence[Named], tokens: Tokens
+) -> list[Text | KeymissError]:
+    # Sentences that do not exist are found out first: a stranger's keys leave no note behind.
+    exists = await shard.read([("HEXISTS", key.keys.sentences, key.sentence) for _, key in keys])
+    there = [named for named, reply in zip(keys, exists, strict=True) if reply == 1]
+    now = int(time.time())
+    read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
+    replies = [next(read) if reply == 1 else reply for reply in exists]
+    texts = [_text(key, reply, tokens) for (_, key), reply in zip(keys, replies, strict=True)]
+    # Forgotten between the two looks: the note would belong to no document.
+    gone = [
+        named
+        for named, reply, text in zip(keys, exists, texts, strict=True)
+        if reply == 1 and isinstance(text, NotFound)
+    ]
+    full = {key.keys.answers for (_, key), reply in zip(keys, replies, strict=True) if _full(reply)}
+    after = [_unnoting(name, key) for name, key in gone] + [_dropping(each) for each in full]
+    await shard.transactions([[command] for command in after])
+    return texts
+
+
+_UNNOTE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) end
+"""
+"""A script: the document may come back meanwhile, and with it an answer that needs the note."""
+
+
+def _unnoting(name: str, key: AnswerKey) -> Command:
+    keys = (key.keys.sentences, key.keys.answers)
+    return ("EVAL", _UNNOTE, 2, *keys, key.sentence, name)
+
+
+_DROP_OLDEST = """
+local last = redis.call('ZCARD', KEYS[1]) - ARGV[1] - 1
+if last < 0 then return end
+for _, noted in ipairs(redis.call('ZRANGE', KEYS[1], 0, last)) do
+  redis.call('KEYMISS.DROP', noted)
+end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, last)
+"""
+
+
+def _full(read: object) -> bool:
+    return isinstance(read, list) and isinstance(read[3], int) and read[3] > MOST_NOTED
+
+
+def _dropping(noted: str) -> Command:
+    return ("EVAL", _DROP_OLDEST, 1, noted, MOST_NOTED)
+
+
+def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
+    """One transaction: the note comes before the text, and the tokens are of that text."""
+    noted, numbers = key.keys.answers, window_numbers(key.sentence)
+    return [
+        ("ZADD", noted, now + NOTED_SECONDS, name),
+        ("ZREMRANGEBYSCORE", noted, "-inf", now),
+        ("EXPIRE", noted, NOTED_SECONDS),
+        ("ZCARD", noted),
+        ("HMGET", key.keys.sentences, *numbers),
+        ("HGET", key.keys.article, HASH),
+        ("HMGET", key.keys.tokens(tokens.fingerprint), HASH, *numbers),
+    ]
+
+
+def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
+    """What to read, from the replies to `_reading`, or what the probe replied in their place."""
+    replies: list[Any] = read if isinstance(read, list) else [read]
+    for reply in replies:
+        if is_elsewhere(reply):
+            return Moving(f"the document {key.keys.document!r} moves to another node; ask again")
+        if isinstance(reply, Exception):
+            return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
+    if len(replies) == 1:
+        return _no_sentence(key)
+    texts, content_hash, (of_tokens, *packed) = replies[4:]
+    window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
+    if window is None:
+        return _no_sentence(key)
+    if not tokens.concatenates:
+        return Text(window, window.text)
+    stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
+    wanted = [stored[window.first + index] for index in range(len(window.sentences))]
+    if content_hash is None or of_tokens != content_hash or None in wanted:
+        return Text(window, window.text)
+    ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
+    return Text(window, Passage(window.text, ids))
+
+
+def _no_sentence(key: AnswerKey) -> NotFound:
+    return NotFound(f"document {key.keys.document!r} has no sentence {key.sentence}")

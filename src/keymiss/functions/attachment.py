@@ -1,0 +1,181 @@
+"""One function on one shard: attach, walk, take, compute, answer; again after a lost connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import valkey
+from valkey.crc import key_slot
+from valkey.exceptions import ValkeyError
+
+from keymiss.functions.batches import Batches
+from keymiss.functions.connection import FunctionConnection, Item
+from keymiss.functions.function import Event, Function, Result
+from keymiss.functions.shard import Shard
+from keymiss.server.keys import decode, encode
+from keymiss.server.topology import ALL_SLOTS, Slots
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.05
+LONGEST_RETRY_SECONDS = 2.0
+SCAN_COUNT = 1000
+LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
+"""What says that a server could not be reached, which another try may mend."""
+
+
+class Attachment:
+    """A function that is served on a shard until `stop` is set.
+
+    Args:
+        batches: the function's, shared by all its attachments.
+    """
+
+    def __init__(
+        self, function: Function, batches: Batches, shard: Shard, stop: asyncio.Event
+    ) -> None:
+        self.function = function
+        self.ready = asyncio.Event()
+        """Set when the function is served, all that was there before included; or will not be."""
+        self._batches = batches
+        self._shard = shard
+        self._stop = stop
+
+    async def serve(self) -> None:
+        """Serves, and attaches again after each lost connection, then finishes what is in hand.
+
+        Raises:
+            SetupError: the server will never accept the function.
+            Superseded: another version of the function has taken over.
+        """
+        retry = FIRST_RETRY_SECONDS
+        while not self._stop.is_set():
+            connection = FunctionConnection(self._shard.url, self.function)
+            try:
+                await self._attach(connection)
+                self.ready.set()
+                retry = FIRST_RETRY_SECONDS
+                waking = asyncio.create_task(self._end_take_at_stop(connection))
+                try:
+                    await self._take_and_answer(connection)
+                finally:
+                    waking.cancel()
+            except (TimeoutError, ValkeyError, OSError) as error:
+                if self._stop.is_set():
+                    break
+                # Jitter: workers that lost the same server do not come back in the same instant.
+                pause = retry * random.uniform(0.5, 1.5)
+                logger.warning(
+                    "%s at %s: %s; attaching again in %.2f s",
+                    self.function.name,
+                    self._shard.id,
+                    error,
+                    pause,
+                )
+                await self._pause(pause)
+                retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+            finally:
+                await connection.close()
+        self.ready.set()
+
+    async def walk(self, slots: Slots = ALL_SLOTS) -> None:
+        """Tells the handler of every key under the prefix, of those that it knows and are gone, and
+        of those that it has derived, as far as they are in these slots."""
+        wanted = _in_slots(slots)
+        known = self.function.known
+        gone = {key for key in known(self._shard) if wanted(key)} if known else set()
+        batch: list[str] = []
+        async for key in self._keys():
+            if not wanted(key):
+                continue
+            gone.discard(key)
+            batch.append(key)
+            if len(batch) == self.function.batch:
+                await self._tell(batch)
+                batch = []
+        await self._tell([*batch, *gone])
+
+    async def _tell(self, keys: Iterable[str]) -> None:
+        await self._handle([Event(key, self._shard) for key in keys])
+
+    async def _attach(self, connection: FunctionConnection) -> None:
+        clean = await connection.attach()
+        if self.function.kind == "WRITE":
+            # After attaching: what is written during the walk is an event.
+            await self.walk()
+        elif not clean:
+            await self._drop_cached()
+            await connection.declare_clean()
+
+    async def _take_and_answer(self, connection: FunctionConnection) -> None:
+        results: list[tuple[Item, Result]] = []
+        while not self._stop.is_set():
+            items = await connection.exchange(results)
+            results = []
+            lost = [item for item in items if item.event == "overflow"]
+            if lost:
+                await self.walk()
+                results.extend((item, None) for item in lost)
+            told = [item for item in items if item.event != "overflow"]
+            events = [Event(decode(item.key), self._shard) for item in told]
+            results.extend(zip(told, await self._handle(events), strict=True))
+        if results:
+            await connection.exchange(results, take=False)
+
+    async def _handle(self, events: list[Event]) -> list[Result]:
+        """Computes; a write that could not be followed for a lost server makes us attach again."""
+        results = await self._batches.handle(events)
+        if self.function.kind == "WRITE":
+            for result in results:
+                if isinstance(result, LOST):
+                    raise result
+        return results
+
+    async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
+        """Closing the connection instead could lose an item that is on its way."""
+        await self._stop.wait()
+        with contextlib.suppress(ValkeyError, OSError):
+            await connection.end_take(self._shard.client)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _keys(self) -> AsyncIterator[str]:
+        for prefix in (self.function.prefix, self.function.derived):
+            if prefix:
+                async for raw in self._scan(prefix):
+                    yield decode(raw)
+
+    def _scan(self, prefix: str) -> AsyncIterator[bytes]:
+        found: AsyncIterator[bytes] = self._shard.client.scan_iter(_pattern(prefix), SCAN_COUNT)
+        return found
+
+    async def _drop_cached(self) -> None:
+        """Deletes what workers of another version have computed."""
+        batch: list[bytes] = []
+        async for key in self._scan(self.function.prefix):
+            batch.append(key)
+            if len(batch) == SCAN_COUNT:
+                await self._drop(batch)
+                batch = []
+        await self._drop(batch)
+
+    async def _drop(self, keys: Iterable[bytes]) -> None:
+        # One key a command: in a cluster those of one command share a slot.
+        await self._shard.read([("KEYMISS.DROP", key) for key in keys])
+
+
+def _in_slots(slots: Slots) -> Callable[[str], bool]:
+    if slots == ALL_SLOTS:
+        return lambda key: True
+    return lambda key: bool(slots >> key_slot(encode(key)) & 1)
+
+
+def _pattern(prefix: str) -> str:
+    special = str.maketrans({letter: f"\\{letter}" for letter in "*?[]^\\"})
+    return prefix.translate(special) + "*"

@@ -1,0 +1,54 @@
+"""Follows the slots of a shard: which of its keys the functions on written keys know of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.functions.shard import Shard
+from keymiss.server.topology import Slots
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+"""How long a slot that has gone to another server is spoken for: until that one's workers have seen
+its keys, nobody else can."""
+
+RETRY_SECONDS = 0.5
+
+
+async def follow_slots(shard: Shard, walk: Callable[[Slots], Awaitable[None]]) -> None:
+    """Keeps `shard.slots` in step with `shard.owned`, until it is cancelled.
+
+    Args:
+        walk: tells the functions of all keys in some slots, those that are gone included.
+    """
+    now = asyncio.get_running_loop().time
+    losing: list[tuple[float, Slots]] = []
+    while True:
+        shard.changed.clear()
+        spoken_for = 0
+        for _, slots in losing:
+            spoken_for |= slots
+        if lost := shard.slots & ~shard.owned & ~spoken_for:
+            losing.append((now() + GRACE_SECONDS, lost))
+        released = 0
+        while losing and losing[0][0] <= now():
+            released |= losing.pop(0)[1] & ~shard.owned
+        shard.slots &= ~released
+        gained = shard.owned & ~shard.slots
+        try:
+            if gained | released:
+                await walk(gained | released)
+            shard.slots |= gained & shard.owned
+        except (TimeoutError, ValkeyError, OSError) as error:
+            logger.warning("%s: %s; its slots are looked at again", shard.id, error)
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        pause = losing[0][0] - now() if losing else None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(shard.changed.wait(), pause)

@@ -1,0 +1,204 @@
+"""Commands to whichever primary holds the key, on asyncio: of one server, or of a cluster.
+
+The client library has a router of its own. This one keeps the connections of all other nodes when
+one is lost, gives each waiting GET a connection, and lets its caller decide how long to try:
+docs/decisions/0013-routing.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.connection import parse_url
+from valkey.crc import key_slot
+from valkey.exceptions import ResponseError, ValkeyError
+
+from keymiss.server.topology import (
+    ASK,
+    Primary,
+    Topology,
+    ask_topology,
+    is_elsewhere,
+    node_url,
+    redirection,
+)
+
+Command = tuple[bytes | str | int, ...]
+"""Name, key, further arguments."""
+
+FIRST_RETRY_SECONDS = 0.02
+LONGEST_RETRY_SECONDS = 0.25
+TOPOLOGY_SECONDS = 5.0
+"""How old the known topology may be. A node that has gone, or a redirection, renews it at once."""
+
+CONNECT_SECONDS = 2.0
+CONNECTION_WAIT_SECONDS = 10.0
+
+
+class Servers:
+    """Connections to all primaries behind one URL.
+
+    Args:
+        url: the server, or any node of the cluster.
+        connections: at most so many to each node.
+    """
+
+    def __init__(self, url: str, connections: int = 256) -> None:
+        self._url = url
+        given = parse_url(url)
+        self._given = (given.get("host", "localhost"), given.get("port", 6379))
+        self._connections = connections
+        self._clients: dict[tuple[str, int], Valkey] = {}
+        self._topology: Topology | None = None
+        self._known_at = 0.0
+        self._asking = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def __aenter__(self) -> Servers:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.aclose()
+
+    def client(self, host: str, port: int) -> Valkey:
+        """The client of one node."""
+        if (host, port) not in self._clients:
+            pool = BlockingConnectionPool.from_url(
+                self._url_of(host, port),
+                max_connections=self._connections,
+                timeout=CONNECTION_WAIT_SECONDS,
+                socket_connect_timeout=CONNECT_SECONDS,
+            )
+            self._clients[host, port] = Valkey.from_pool(pool)
+        return self._clients[host, port]
+
+    def _url_of(self, host: str, port: int) -> str:
+        return self._url if (host, port) == self._given else node_url(self._url, host, port)
+
+    async def topology(self, after: float = 0.0) -> Topology:
+        """Who holds which slots.
+
+        Args:
+            after: what was known before this moment, by time.monotonic(), is asked for again.
+
+        Raises:
+            ValkeyError, OSError: no node can be asked.
+        """
+        async with self._asking:
+            oldest = max(after, time.monotonic() - TOPOLOGY_SECONDS)
+            if self._topology is None or (self._topology.clustered and self._known_at < oldest):
+                self._topology = await self._ask_any()
+                self._known_at = time.monotonic()
+            return self._topology
+
+    async def _ask_any(self) -> Topology:
+        places = [self._given]
+        if self._topology is not None:
+            known = [(each.host, each.port) for each in self._topology.primaries]
+            places = [*random.sample(known, len(known)), *places]
+        error: Exception = ValkeyError("no node is known")
+        for host, port in places:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    client = self.client(host, port)
+                    return await ask_topology(client, self._url_of(host, port))
+            except (TimeoutError, ValkeyError, OSError) as failed:
+                error = failed
+        raise error
+
+    async def execute(self, *command: bytes | str | int) -> Any:
+        """The reply to a command whose first argument is its key, from the node that holds it.
+
+        Follows redirections. While the key's node is gone, or its slot nobody's, it is tried again
+        until the caller loses patience: use `asyncio.timeout`. On a single server a lost
+        connection is an error at once.
+
+        Raises:
+            ResponseError: the reply is an error, other than of a key that is elsewhere.
+            ConnectionError: the single server cannot be reached.
+        """
+        slot = key_slot(_bytes(command[1]))
+        pause = FIRST_RETRY_SECONDS
+        known_after = 0.0
+        while True:
+            topology = await self.topology(known_after)
+            owner = topology.owner(slot)
+            if owner is not None:
+                try:
+                    return await self._execute_at(owner, command)
+                except ResponseError as error:
+                    if not is_elsewhere(error):
+                        raise
+                except (TimeoutError, ValkeyError, OSError):
+                    if not topology.clustered:
+                        raise
+            known_after = time.monotonic()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+    async def _execute_at(self, owner: Primary, command: Command) -> Any:
+        try:
+            return await self.client(owner.host, owner.port).execute_command(*command)
+        except ResponseError as error:
+            target = redirection(error, owner.host)
+            if target is None:
+                raise
+        word, host, port = target
+        client = self.client(host, port)
+        if word == ASK:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.execute_command("ASKING")
+            pipeline.execute_command(*command)
+            return (await pipeline.execute())[1]
+        self._known_at = 0.0
+        return await client.execute_command(*command)
+
+    async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, each as `execute` gives it: one round trip to each node.
+
+        Raises what `execute` raises.
+        """
+        topology = await self.topology()
+        by_owner: dict[Primary | None, list[int]] = {}
+        for index, command in enumerate(commands):
+            owner = topology.owner(key_slot(_bytes(command[1])))
+            by_owner.setdefault(owner, []).append(index)
+        replies: list[Any] = [None] * len(commands)
+
+        async def execute_some(owner: Primary | None, indices: list[int]) -> None:
+            some = [commands[index] for index in indices]
+            for index, reply in zip(indices, await self._together(owner, some), strict=True):
+                replies[index] = reply
+
+        await asyncio.gather(*(execute_some(*item) for item in by_owner.items()))
+        return replies
+
+    async def _together(self, owner: Primary | None, commands: list[Command]) -> list[Any]:
+        if owner is None:
+            return [await self.execute(*command) for command in commands]
+        pipeline = self.client(owner.host, owner.port).pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (TimeoutError, ValkeyError, OSError):
+            replies = [None] * len(commands)
+            failed = list(range(len(commands)))
+        else:
+            failed = [n for n, reply in enumerate(replies) if isinstance(reply, ResponseError)]
+        for number in failed:
+            replies[number] = await self.execute(*commands[number])
+        return replies
+
+
+def _bytes(part: bytes | str | int) -> bytes:
+    return part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")
