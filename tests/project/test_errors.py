@@ -7,6 +7,7 @@ from keymiss.answers.computing import explain
 from keymiss.errors import (
     BadInput,
     KeymissError,
+    Moving,
     NotFound,
     SetupError,
     TooLarge,
@@ -22,6 +23,7 @@ SHAPES = {
     TooLarge: 413,
     NotFound: 404,
     Unavailable: 503,
+    Moving: 503,
     TooSlow: 504,
     SetupError: 500,
     Superseded: 500,

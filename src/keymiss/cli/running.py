@@ -81,6 +81,10 @@ def worker(
         Path | None,
         typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
     ] = None,
+    shards: Annotated[
+        str,
+        typer.Option(help="Of a cluster: local, those on this host; all; or host:port,..."),
+    ] = "local",
 ) -> None:
     """Serve functions beside the data: search and answers, or your own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
@@ -89,7 +93,7 @@ def worker(
         if app_name
         else application(model, cache or default_cache(), precision)
     )
-    asyncio.run(serve_functions(served, url))
+    asyncio.run(serve_functions(served, url, shards=shards))
 
 
 @app.command()

@@ -76,7 +76,10 @@ def connect(url: str) -> Client:
 
 
 async def serve_functions(
-    served: Sequence[functions.Function], url: str, on_ready: Callable[[], None] = lambda: None
+    served: Sequence[functions.Function],
+    url: str,
+    on_ready: Callable[[], None] = lambda: None,
+    shards: str = "local",
 ) -> None:
     """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand."""
     stop = asyncio.Event()
@@ -85,7 +88,7 @@ async def serve_functions(
         loop.add_signal_handler(number, stop.set)
     names = ", ".join(function.name for function in served)
     logging.getLogger("keymiss").info("serving %s", names)
-    await functions.serve(served, url, stop, on_ready)
+    await functions.serve(served, url, stop, on_ready, shards)
 
 
 def print_answers(question: str, answers: Answers, seconds: float, most: int = 5) -> None:

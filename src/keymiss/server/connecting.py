@@ -104,16 +104,17 @@ def _look_again(client: ValkeyCluster) -> None:
 def _at_their_nodes(
     client: ValkeyCluster, transactions: Sequence[Transaction], numbers: Sequence[int]
 ) -> list[tuple[int, Executed]]:
-    groups: dict[ClusterNode | None, list[int]] = {}
+    groups: dict[str, tuple[ClusterNode | None, list[int]]] = {}
     for number in numbers:
-        groups.setdefault(_node_of(client, transactions[number][0]), []).append(number)
+        node = _node_of(client, transactions[number][0])
+        groups.setdefault(node.name if node else "", (node, []))[1].append(number)
 
     def run(node: ClusterNode | None, some: list[int]) -> list[tuple[int, Executed]]:
         chosen = [transactions[number] for number in some]
         return list(zip(some, _at_node(client, node, chosen), strict=True))
 
     with ThreadPoolExecutor(len(groups)) as pool:
-        done = pool.map(lambda item: run(*item), groups.items())
+        done = pool.map(lambda group: run(*group), groups.values())
         return [each for some in done for each in some]
 
 

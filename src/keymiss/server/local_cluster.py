@@ -1,0 +1,260 @@
+"""A cluster of servers on this machine, whose data lies in a folder and outlives them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import valkey
+from valkey.exceptions import ValkeyError
+
+from keymiss.errors import BadInput, SetupError
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer
+from keymiss.server.keys import SLOTS
+from keymiss.server.topology import Slots, union
+
+SETTLING_SECONDS = 30.0
+NODE_TIMEOUT_MS = 2000
+"""How long a node must be silent before the others say that it is gone."""
+
+BUS = 10_000
+"""The cluster's own port of a node is so much higher (Valkey cluster specification)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A server of the cluster: where it listens, for clients and for other nodes."""
+
+    port: int
+    bus: int
+
+    @property
+    def name(self) -> str:
+        """`host:port`."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def client(self) -> valkey.Valkey:
+        """A client of this node alone."""
+        return valkey.Valkey(LOOPBACK, self.port, decode_responses=True, socket_timeout=10)
+
+
+class LocalCluster:
+    """The cluster whose nodes' data lies in this folder.
+
+    The servers are processes of their own: they outlive the one that started them, until `stop`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "cluster.json"
+        self._servers: dict[Node, EmbeddedServer] = {}
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Its nodes; none when it has not been created."""
+        if not self._file.exists():
+            return []
+        return [Node(**node) for node in json.loads(self._file.read_text())]
+
+    @property
+    def url(self) -> str:
+        """The URL of a node that runs, which is enough for every client."""
+        return f"valkey://{self._someone().name}"
+
+    def create(self, primaries: int, replicas: int, ports: Sequence[int]) -> None:
+        """Starts servers and makes them a cluster, the slots spread evenly.
+
+        Args:
+            replicas: of each primary.
+            ports: one for each server; its bus is 10,000 higher, or lower where there is no such.
+
+        Raises:
+            SetupError: a port is in use, or the cluster does not come about.
+        """
+        if self.nodes:
+            raise SetupError(f"there is a cluster in {self._folder} already")
+        nodes = [Node(port, _bus(port)) for port in ports[: primaries * (1 + replicas)]]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write(nodes)
+        self.start()
+        bounds = [number * SLOTS // primaries for number in range(primaries + 1)]
+        for epoch, node in enumerate(nodes, 1):
+            # Votes count by epoch: no two primaries may have the same.
+            _ask(node, "SET-CONFIG-EPOCH", epoch)
+        for node, (first, end) in zip(nodes, pairwise(bounds), strict=False):
+            _ask(node, "ADDSLOTSRANGE", first, end - 1)
+        for node in nodes[1:]:
+            _ask(nodes[0], "MEET", LOOPBACK, node.port, node.bus)
+        self._wait(lambda: all(_known(node) == len(nodes) for node in nodes))
+        for number, node in enumerate(nodes[primaries:]):
+            _ask(node, "REPLICATE", _ask(nodes[number % primaries], "MYID"))
+        self.wait_until_whole()
+
+    def start(self) -> None:
+        """Starts those of its servers that do not run."""
+        for node in self.nodes:
+            if not is_up(node):
+                self.start_node(node)
+
+    def start_node(self, node: Node) -> None:
+        """Starts one server."""
+        options = {
+            "cluster-enabled": "yes",
+            "cluster-port": str(node.bus),
+            "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+            # Questions about what the other shards hold are answered while one is away.
+            "cluster-require-full-coverage": "no",
+        }
+        arguments = tuple(part for name, value in options.items() for part in (f"--{name}", value))
+        server = EmbeddedServer(self._folder / str(node.port), node.port, arguments)
+        server.start()
+        self._servers[node] = server
+
+    def stop(self) -> None:
+        """Ends all its servers; the data stays."""
+        for node in self.nodes:
+            self._stop_node(node)
+
+    def _stop_node(self, node: Node) -> None:
+        with suppress(ValkeyError), node.client() as client:
+            client.shutdown(now=True)
+        self._wait(lambda: not is_up(node))
+        if server := self._servers.pop(node, None):
+            server.stop()
+
+    def server(self, node: Node) -> EmbeddedServer:
+        """The server of a node that this object has started."""
+        return self._servers[node]
+
+    def add(self, port: int, primary: Node | None = None) -> Node:
+        """Starts one more server: a replica of a primary, or an empty primary."""
+        node = Node(port, _bus(port))
+        self._write([*self.nodes, node])
+        self.start_node(node)
+        _ask(self._someone(), "MEET", LOOPBACK, node.port, node.bus)
+        count = len(self.nodes)
+        self._wait(lambda: all(_known(each) == count for each in self.nodes if is_up(each)))
+        if primary is not None:
+            _ask(node, "REPLICATE", _ask(primary, "MYID"))
+        self.wait_until_whole()
+        return node
+
+    def remove(self, node: Node) -> None:
+        """Takes a server without slots out of the cluster, ends it and deletes its data.
+
+        Raises:
+            BadInput: it holds slots.
+        """
+        entry = self.members()[node]
+        if entry.slots:
+            count = entry.slots.bit_count()
+            raise BadInput(f"{node.name} holds {count} slots; `keymiss cluster reshard` moves them")
+        rest = [each for each in self.nodes if each != node]
+        self._stop_node(node)
+        for other in rest:
+            with suppress(ValkeyError):
+                _ask(other, "FORGET", entry.id)
+        self._write(rest)
+        shutil.rmtree(self._folder / str(node.port))
+
+    def members(self) -> dict[Node, Member]:
+        """What the cluster says of its nodes."""
+        lines = str(_ask(self._someone(), "NODES"))
+        by_port = {node.port: node for node in self.nodes}
+        members = {}
+        for line in lines.splitlines():
+            port, member = _parse_member(line)
+            if port in by_port:
+                members[by_port[port]] = member
+        return members
+
+    def wait_until_whole(self) -> None:
+        """Until all nodes agree that all slots are held and all replicas are in step."""
+        self._wait(lambda: all(map(_is_whole, self.nodes)))
+
+    def _someone(self) -> Node:
+        for node in self.nodes:
+            if is_up(node):
+                return node
+        raise SetupError(f"no cluster runs in {self._folder}; start it with `keymiss cluster up`")
+
+    def _write(self, nodes: Sequence[Node]) -> None:
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(json.dumps([asdict(node) for node in nodes]) + "\n")
+        draft.rename(self._file)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SETTLING_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SetupError(
+                    f"the cluster has not settled in {SETTLING_SECONDS:.0f} s; see the servers' "
+                    f"logs in {self._folder}"
+                )
+            time.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node as the cluster sees it. `primary` is the id of a replica's primary, else empty."""
+
+    id: str
+    primary: str
+    slots: Slots
+    up: bool
+
+
+def is_up(node: Node) -> bool:
+    """Whether the node's server answers."""
+    try:
+        with node.client() as client:
+            return bool(client.ping())
+    except ValkeyError:
+        return False
+
+
+def _bus(port: int) -> int:
+    return port + BUS if port + BUS < 1 << 16 else port - BUS
+
+
+def _parse_member(line: str) -> tuple[int, Member]:
+    """A line of CLUSTER NODES: the node's port, and the node (Valkey, CLUSTER NODES)."""
+    id, address, flags, primary, *_, link = line.split(" ")[:8]
+    # What stands in brackets is on its way.
+    ranges = [part.partition("-") for part in line.split(" ")[8:] if not part.startswith("[")]
+    slots = union((int(first), int(last or first)) for first, _, last in ranges)
+    # Of itself a node says no link.
+    up = "fail" not in flags and (link == "connected" or "myself" in flags)
+    return int(address.partition("@")[0].rpartition(":")[2]), Member(
+        id, primary.strip("-"), slots, up
+    )
+
+
+def _ask(node: Node, *words: Any) -> Any:
+    with node.client() as client:
+        return client.execute_command("CLUSTER", *words)
+
+
+def _facts(node: Node) -> dict[str, str]:
+    lines = str(_ask(node, "INFO")).split()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _known(node: Node) -> int:
+    return int(_facts(node)["cluster_known_nodes"])
+
+
+def _is_whole(node: Node) -> bool:
+    facts = _facts(node)
+    with node.client() as client:
+        replication = client.info("replication")
+    in_step = replication.get("master_link_status", "up") == "up"
+    whole = facts["cluster_state"] == "ok" and facts["cluster_slots_ok"] == str(SLOTS)
+    return whole and in_step

@@ -1,0 +1,66 @@
+"""A primary is killed under load: nothing wrong is said, and nothing is lost."""
+
+import json
+import threading
+import time
+
+from load import wait_for
+
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.status import read_status
+from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.verify import verify
+from keymiss.server.connecting import connect
+
+
+def test_a_killed_primary_costs_completeness_for_a_while_and_nothing_else(system, load):
+    wait_for(lambda: len(load.seen.asked) > 20)
+    victim = system.primaries[1]
+    system.kill(victim)
+    killed = time.monotonic()
+    wait_for(lambda: any(not each.complete for each in load.seen.asked))
+    wait_for(lambda: victim not in system.primaries)
+    wait_for(lambda: _complete_since(load, killed), 60)
+    again = len(load.seen.asked)
+    wait_for(lambda: len(load.seen.asked) > again + 60)
+    assert load.wrong() == []
+    assert load.late() == []
+    late = [each for each in load.seen.asked[again:] if not each.complete]
+    assert late == []
+
+    with connect(system.cluster.url) as client:
+        assert read_status(client).documents == 20
+        assert verify(client) == []
+        # Cached answers that the replica had not got yet are computed again.
+        assert {key: client.get(key) for key in system.values} == system.values
+
+
+def _complete_since(load, moment):
+    """Whether an incomplete reply has been followed by twenty complete ones."""
+    replies = [each.complete for each in load.seen.asked if each.ended > moment]
+    return False in replies and len(replies) > 20 and all(replies[-20:])
+
+
+def test_an_ingest_survives_a_killed_primary(system, text_file):
+    documents = [f"failover-{number}" for number in range(3000)]
+    path = text_file(
+        [
+            json.dumps({"id": each, "text": f"This is {each}. It has two sentences."})
+            for each in documents
+        ]
+    )
+    client = connect(system.cluster.url)
+    reports = []
+    writing = threading.Thread(target=lambda: reports.append(ingest(client, [path])))
+    writing.start()
+    wait_for(lambda: read_status(client).documents > 100)
+    system.kill(system.primaries[0])
+    writing.join(90)
+    (report,) = reports
+    assert report.problems == []
+    corpus = open_corpus(client)
+    try:
+        wait_for(lambda: verify(client) == [])
+        assert read_status(client).documents == 20 + len(documents)
+    finally:
+        forget_documents(client, [corpus.keys(each) for each in documents])

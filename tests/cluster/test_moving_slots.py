@@ -1,0 +1,93 @@
+"""Slots move under load, in both ways: answers stay correct, and complete nearly all the time."""
+
+import json
+
+import pytest
+from load import wait_for
+from valkey.crc import key_slot
+
+from keymiss.server.embedded import free_port
+from keymiss.server.keys import find_key, slot_tag
+from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
+from keymiss.server.topology import first_slot, slot_ranges
+
+
+def atomically(cluster, source, target, slots):
+    move_slots(cluster, [Move(source, target, slots)])
+
+
+def classically(cluster, source, target, slots):
+    """Slot by slot and key by key, as resharding tools before Valkey 9 do it."""
+    members = cluster.members()
+    here, there = source.client(), target.client()
+    for first, last in slot_ranges(slots):
+        for slot in range(first, last + 1):
+            there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", members[source].id)
+            here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", members[target].id)
+            while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
+                address = ("127.0.0.1", target.port)
+                here.execute_command("MIGRATE", *address, "", 0, 5000, "KEYS", *keys)
+            for node in (there, here):
+                node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", members[target].id)
+    cluster.wait_until_whole()
+
+
+def documents_found(system):
+    """In the indexes of all shards together."""
+    members = system.cluster.members()
+    total = 0
+    for node in system.primaries:
+        with node.client() as client:
+            key = find_key(slot_tag(first_slot(members[node].slots)), "virus")
+            total += json.loads(client.get(key))["documents"]
+    return total
+
+
+def slots_of_documents(system, node):
+    """The slots of a primary in which there are documents."""
+    slots = 0
+    with node.client() as client:
+        for key in client.scan_iter("article_id:*"):
+            slots |= 1 << key_slot(key.encode())
+    return slots
+
+
+@pytest.mark.parametrize("move", [atomically, classically])
+def test_slots_that_move_to_another_primary_take_their_documents_along(system, load, move):
+    source, target = system.primaries[:2]
+    slots = slots_of_documents(system, source)
+    assert slots.bit_count() > 1
+    slots |= lowest(system.cluster.members()[source].slots, 100)
+    wait_for(lambda: len(load.seen.asked) > 20)
+    move(system.cluster, source, target, slots)
+    before = len(load.seen.asked)
+    wait_for(lambda: len(load.seen.asked) > before + 60)
+    move(system.cluster, target, source, slots)
+    before = len(load.seen.asked)
+    wait_for(lambda: len(load.seen.asked) > before + 60)
+    assert load.wrong() == []
+    assert load.late() == []
+    assert load.incomplete_seconds() < 2
+    wait_for(lambda: documents_found(system) == 20)
+
+
+def test_a_new_primary_takes_its_share_and_gives_it_back(system, load):
+    cluster = system.cluster
+    assert {key: system.client.get(key) for key in system.values} == system.values
+    node = cluster.add(free_port())
+    move_slots(cluster, plan_even(cluster.members()))
+    counts = {each.slots.bit_count() for each in cluster.members().values() if not each.primary}
+    assert counts == {16384 // 5, 16384 // 5 + 1}
+    before = len(load.seen.asked)
+    wait_for(lambda: len(load.seen.asked) > before + 60)
+    assert all(system.client.exists(key) for key in system.values)
+    wait_for(lambda: documents_found(system) == 20)
+
+    move_slots(cluster, plan_emptying(cluster.members(), node))
+    cluster.remove(node)
+    before = len(load.seen.asked)
+    wait_for(lambda: len(load.seen.asked) > before + 60)
+    assert load.wrong() == []
+    assert load.late() == []
+    assert load.incomplete_seconds() < 2
+    wait_for(lambda: documents_found(system) == 20)
