@@ -8,7 +8,7 @@ REQUIRED_API(DEFINE)
 OPTIONAL_API(DEFINE)
 #undef DEFINE
 
-int api_is_valkey;
+int api_is_valkey, api_is_valkey_9_1;
 
 typedef int (*GetApiFn)(const char *name, void *function);
 
@@ -34,5 +34,6 @@ const char *api_load(RedisModuleCtx *ctx) {
     api_is_valkey = get_api("ValkeyModule_Alloc", (void *)&function) == REDISMODULE_OK;
     REQUIRED_API(LOAD_REQUIRED)
     OPTIONAL_API(LOAD_OPTIONAL)
+    api_is_valkey_9_1 = api_is_valkey && RM_ACLCheckPermissions;
     return NULL;
 }

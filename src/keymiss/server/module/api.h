@@ -139,6 +139,7 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_CTX_FLAGS_REPLICATED (1 << 12)
 #define REDISMODULE_CTX_FLAGS_LOADING (1 << 13)
 #define REDISMODULE_CTX_FLAGS_DENY_BLOCKING (1 << 21)
+#define REDISMODULE_CTX_FLAGS_SERVER_STARTUP (1 << 24)
 
 #define REDISMODULE_NOTIFY_GENERIC (1 << 2)
 #define REDISMODULE_NOTIFY_STRING (1 << 3)
@@ -263,8 +264,9 @@ REQUIRED_API(DECLARE)
 OPTIONAL_API(DECLARE)
 #undef DECLARE
 
-/* Whether the server is Valkey; what differs is where numbers stand for different things. */
-extern int api_is_valkey;
+/* Whether the server is Valkey; what differs is where numbers stand for different things. And
+ * whether it is Valkey 9.1 or later. */
+extern int api_is_valkey, api_is_valkey_9_1;
 
 /* Looks every function up. Returns NULL, or the name of a required one that the server lacks. */
 const char *api_load(RedisModuleCtx *ctx);

@@ -140,7 +140,7 @@ static int may_use(RedisModuleCtx *ctx, RedisModuleUser *user, const char *prefi
 /* Whether a user may use the keys of a database, which Valkey 9.1 can forbid. It is asked of a
  * command with a key; what else forbids that command to a worker does not matter. */
 static int may_select(RedisModuleCtx *ctx, RedisModuleUser *user, int db) {
-    if (!api_is_valkey || !RM_ACLCheckPermissions) return 1;
+    if (!api_is_valkey_9_1) return 1;
     RedisModuleString *command[] = {RM_CreateString(ctx, "GET", 3), RM_CreateString(ctx, "k", 1)};
     int denied = 0;
     int may = RM_ACLCheckPermissions(user, command, 2, db, &denied) == REDISMODULE_OK ||

@@ -69,9 +69,25 @@ static long long turn_bytes = TURN_BYTES; /* what is left to this turn of the ev
 
 /* ---- the filter ---- */
 
+/* Redis, and Valkey before 9.1, crash when a filter looks a key up for a client that has said
+ * CLIENT NO-TOUCH ON. Who has is not to be learned: once anybody may have, nobody's key is. */
+static int may_look;
+
+void get_prepare(RedisModuleCtx *ctx) {
+    /* Redis 7.0 cannot look without side effects, and a filter must have none. When the module is
+     * loaded later than the server starts, there are clients already. */
+    may_look =
+        RM_GetOpenKeyModesAll &&
+        (api_is_valkey_9_1 || RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_SERVER_STARTUP);
+}
+
+/* CLIENT may have been renamed. */
+static void watch_no_touch(RedisModuleString *argument) {
+    if (!api_is_valkey_9_1 && text_is(text_of(argument), "NO-TOUCH")) may_look = 0;
+}
+
 static int will_be_there(const Function *function, RedisModuleString *name) {
-    /* Redis 7.0 cannot look without side effects, and a filter must have none. */
-    if (!RM_GetOpenKeyModesAll) return 0;
+    if (!may_look) return 0;
     /* Clients are paused, or more memory is in use than maxmemory allows. */
     if (RM_AvoidReplicaTraffic() || RM_GetUsedMemoryRatio() > 1) return 0;
     if (RM_GetSelectedDb(own_context) != function->db) RM_SelectDb(own_context, function->db);
@@ -86,7 +102,9 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 }
 
 void get_filter(RedisModuleCommandFilterCtx *filter) {
-    if (!engine.function_count || RM_CommandFilterArgsCount(filter) != 2) return;
+    int count = RM_CommandFilterArgsCount(filter);
+    if (count == 3) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
+    if (!engine.function_count || count != 2) return;
     size_t length;
     const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);
     /* Lower case by setting a bit: a library call costs more than all the rest here. */

@@ -23,6 +23,8 @@ void watch_the_clock(void);
 
 /* get.c: the computing GET. */
 void get_filter(RedisModuleCommandFilterCtx *filter);
+/* Once, when the module is loaded. */
+void get_prepare(RedisModuleCtx *ctx);
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 /* Replies the error, "KEYMISS ...", to the waiters of an item and frees the item. */
 void fail_item(Item *item, const char *error);
