@@ -11,7 +11,7 @@ import redis
 import valkey
 import valkey.asyncio
 
-from keymiss.answers import texts
+from keymiss.answers import notes, texts
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
@@ -192,10 +192,36 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
             tokens = Reader.from_pretrained("minilm-qa").tokens
             await texts.read_texts(Shard("", asker), [(name, parse_answer_key(name))], tokens)
 
-    monkeypatch.setattr(texts, "MOST_NOTED", known + 1)
+    monkeypatch.setattr(notes, "MOST_NOTED", known + 1)
     asyncio.run(ask(1))
     assert client.exists(kept)
     asyncio.run(ask(2))
     assert not client.exists(kept)
     assert client.zcard(keys.answers) == known + 1
     assert client.zscore(keys.answers, kept) is None
+
+
+def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
+    keys = document_keys("swept", 16)
+    name = qa_key(keys.sentence(0), "Who?")
+
+    async def sweep():
+        async with valkey.asyncio.Valkey(port=server.port) as sweeper:
+            sweeps = notes.Sweeps()
+            sweeps.begin(Shard("", sweeper))
+            await asyncio.gather(*sweeps._running.values())
+
+    for command in notes.note(name, keys.answers, int(time.time())):
+        raw.execute_command(*command)
+    assert raw.ttl(keys.answers) == -1
+    asyncio.run(sweep())
+    assert raw.zcard(keys.answers) == 1
+    raw.zadd(keys.answers, {name: time.time() - 1})
+    asyncio.run(sweep())
+    assert not raw.exists(keys.answers)
+
+
+@pytest.mark.parametrize("name", [b"bertqa{\xff}_\xfe:{\xff}:0_q", b"qa{x}_\xff:{x}:0_q"])
+def test_a_document_that_is_no_utf8_is_not_there(client, name):
+    with pytest.raises(valkey.ResponseError, match=r"^KEYMISS failed NotFound"):
+        client.get(name)

@@ -337,3 +337,34 @@ def eventually_long(condition):
                 return
         time.sleep(0.1)
     raise AssertionError("it did not happen within ten seconds")
+
+
+def test_a_batch_that_takes_too_long_is_followed_by_smaller_ones(serve, server, background):
+    sizes = []
+
+    @on_miss("slow:", batch=16, timeout="2500ms")
+    def slow(events):
+        sizes.append(len(events))
+        time.sleep(0.1 * len(events))
+        return ["done"] * len(events)
+
+    serve(slow)
+    clients = [valkey.Valkey(port=server.port) for _ in range(33)]
+    replies = [background(each.get, f"slow:{number}") for number, each in enumerate(clients)]
+    for reply in replies:
+        reply.exception(10)
+    # A call may take half a second, five events.
+    assert max(sizes) > 5
+    assert all(size <= 6 for size in sizes[sizes.index(max(sizes)) + 1 :])
+
+
+def test_an_error_logs_no_more_than_the_end_of_its_traceback(serve, client, caplog):
+    @on_miss("long:")
+    def fail(events):
+        raise ValueError("x" * 50_000)
+
+    serve(fail)
+    with pytest.raises(valkey.ResponseError, match="KEYMISS failed ValueError"):
+        client.get("long:" + "y" * 50_000)
+    assert "in fail" in caplog.text
+    assert len(caplog.text) < 10_000

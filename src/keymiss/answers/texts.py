@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from keymiss.answers.notes import drop_oldest, note, too_many, unnote
 from keymiss.answers.tokens import HASH, unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
@@ -18,13 +19,6 @@ from keymiss.reader import Passage, Tokens
 from keymiss.server.keys import AnswerKey, decode
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
-
-NOTED_SECONDS = 3600 + 300
-"""A note is made before the answer is computed, and must outlive it."""
-
-MOST_NOTED = 2048
-"""Computed answers of one document. Who asks more within an hour has the oldest computed anew; no
-stranger's questions fill the memory with notes, or make the drop behind a rewrite a long one."""
 
 TRIES = 10
 TRY_SECONDS = 0.05
@@ -77,49 +71,21 @@ async def _read_once(
         for named, reply, text in zip(keys, exists, texts, strict=True)
         if reply == 1 and isinstance(text, NotFound)
     ]
-    full = {key.keys.answers for (_, key), reply in zip(keys, replies, strict=True) if _full(reply)}
-    after = [_unnoting(name, key) for name, key in gone] + [_dropping(each) for each in full]
+    full = {
+        key.keys.answers
+        for (_, key), reply in zip(keys, replies, strict=True)
+        if isinstance(reply, list) and too_many(reply)
+    }
+    after = [unnote(name, key) for name, key in gone] + [drop_oldest(noted) for noted in full]
     await shard.transactions([[command] for command in after])
     return texts
 
 
-_UNNOTE = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) end
-"""
-"""A script: the document may come back meanwhile, and with it an answer that needs the note."""
-
-
-def _unnoting(name: str, key: AnswerKey) -> Command:
-    keys = (key.keys.sentences, key.keys.answers)
-    return ("EVAL", _UNNOTE, 2, *keys, key.sentence, name)
-
-
-_DROP_OLDEST = """
-local last = redis.call('ZCARD', KEYS[1]) - ARGV[1] - 1
-if last < 0 then return end
-for _, noted in ipairs(redis.call('ZRANGE', KEYS[1], 0, last)) do
-  redis.call('KEYMISS.DROP', noted)
-end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, last)
-"""
-
-
-def _full(read: object) -> bool:
-    return isinstance(read, list) and isinstance(read[3], int) and read[3] > MOST_NOTED
-
-
-def _dropping(noted: str) -> Command:
-    return ("EVAL", _DROP_OLDEST, 1, noted, MOST_NOTED)
-
-
 def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
     """One transaction: the note comes before the text, and the tokens are of that text."""
-    noted, numbers = key.keys.answers, window_numbers(key.sentence)
+    numbers = window_numbers(key.sentence)
     return [
-        ("ZADD", noted, now + NOTED_SECONDS, name),
-        ("ZREMRANGEBYSCORE", noted, "-inf", now),
-        ("EXPIRE", noted, NOTED_SECONDS),
-        ("ZCARD", noted),
+        *note(name, key.keys.answers, now),
         ("HMGET", key.keys.sentences, *numbers),
         ("HGET", key.keys.article, HASH),
         ("HMGET", key.keys.tokens(tokens.fingerprint), HASH, *numbers),
@@ -136,7 +102,7 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
             return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
     if len(replies) == 1:
         return _no_sentence(key)
-    texts, content_hash, (of_tokens, *packed) = replies[4:]
+    texts, content_hash, (of_tokens, *packed) = replies[-3:]
     window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
     if window is None:
         return _no_sentence(key)

@@ -114,7 +114,7 @@ class Attachment:
     async def _take_and_answer(self, connection: FunctionConnection) -> None:
         results: list[tuple[Item, Result]] = []
         while not self._stop.is_set():
-            items = await connection.exchange(results)
+            items = await connection.exchange(results, self._batches.limit)
             results = []
             lost = [item for item in items if item.event == "overflow"]
             if lost:
@@ -124,7 +124,7 @@ class Attachment:
             events = [Event(decode(item.key), self._shard) for item in told]
             results.extend(zip(told, await self._handle(events), strict=True))
         if results:
-            await connection.exchange(results, take=False)
+            await connection.exchange(results, count=0)
 
     async def _handle(self, events: list[Event]) -> list[Result]:
         """Computes; a write that could not be followed for a lost server makes us attach again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Sequence
 
@@ -12,16 +14,22 @@ from keymiss.functions.function import Event, Function, Result
 
 logger = logging.getLogger(__name__)
 
+FRAMES = 8
+MOST_LOGGED = 200
+"""Characters of a key or an error."""
+
 
 class Batches:
     """The calls of one function's handler, one at a time.
 
     An idle handler is called at once; what comes from any shard while it is busy is in the next
-    call, up to the function's `batch`.
+    call, up to `limit`.
     """
 
     def __init__(self, function: Function) -> None:
         self._function = function
+        self.limit = function.batch
+        """Events in one call, so many that it takes a fifth of what clients wait at most."""
         self._waiting: deque[tuple[Sequence[Event], asyncio.Future[list[Result]]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -40,7 +48,9 @@ class Batches:
             while self._waiting:
                 parts = self._next_parts()
                 events = [event for part, _ in parts for event in part]
+                started = time.monotonic()
                 results = iter(await compute(self._function, events))
+                self._adapt(len(events), time.monotonic() - started)
                 for part, future in parts:
                     own = [next(results) for _ in part]
                     if not future.done():  # whoever waited may have been stopped
@@ -49,10 +59,17 @@ class Batches:
             for _, future in self._waiting:
                 future.cancel()
 
+    def _adapt(self, count: int, seconds: float) -> None:
+        longest = self._function.timeout / 1000 / 5
+        # A small batch that was quick says little of what a large one takes.
+        if longest and (seconds > longest or count >= self.limit):
+            fitting = int(count * longest / max(seconds, 1e-6))
+            self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
+
     def _next_parts(self) -> list[tuple[Sequence[Event], asyncio.Future[list[Result]]]]:
         parts = [self._waiting.popleft()]
         count = len(parts[0][0])
-        while self._waiting and count + len(self._waiting[0][0]) <= self._function.batch:
+        while self._waiting and count + len(self._waiting[0][0]) <= self.limit:
             parts.append(self._waiting.popleft())
             count += len(parts[-1][0])
         return parts
@@ -64,13 +81,22 @@ async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
         results = await _call(function, events)
     except Exception as error:
         if len(events) == 1:
-            logger.exception("%s failed on %r", function.name, events[0].key[:200])
+            logger.error(
+                "%s failed on %r: %s", function.name, events[0].key[:MOST_LOGGED], _shown(error)
+            )
             return [error]
-        logger.warning("%s raised %r; its batch is tried one by one", function.name, error)
+        logger.warning(
+            "%s raised %s; its batch is tried one by one", function.name, repr(error)[:MOST_LOGGED]
+        )
         return [(await compute(function, [event]))[0] for event in events]
     if function.kind == "WRITE":
         return [None] * len(events)
     return _checked(function, results, len(events))
+
+
+def _shown(error: Exception) -> str:
+    """Where it was raised last, and the beginning of what it says: strangers' keys are long."""
+    return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + repr(error)[:MOST_LOGGED]
 
 
 async def _call(function: Function, events: Sequence[Event]) -> Sequence[Result] | None:

@@ -50,7 +50,6 @@ class FunctionConnection:
         # RESP2, whatever the URL says: a push in between would be taken for a reply.
         pool.connection_kwargs["protocol"] = 2
         self._connection = pool.make_connection()
-        self._take = ("KEYMISS.TAKE", "COUNT", function.batch, "BLOCK", BLOCK_MS, function.name)
 
     async def attach(self) -> bool:
         """Registers the function and this connection as its worker.
@@ -83,10 +82,11 @@ class FunctionConnection:
         await self._connection.send_command("KEYMISS.SERVE", *arguments, "CLEAN")
         await self._read()
 
-    async def exchange(
-        self, results: Sequence[tuple[Item, Result]], take: bool = True
-    ) -> list[Item]:
-        """Sends the results of the last batch and, unless told otherwise, takes the next one.
+    async def exchange(self, results: Sequence[tuple[Item, Result]], count: int) -> list[Item]:
+        """Sends the results of the last batch and takes the next one.
+
+        Args:
+            count: items to take at most; with 0 none.
 
         Raises:
             Superseded: another version is served.
@@ -94,12 +94,13 @@ class FunctionConnection:
         """
         commands: list[tuple[Any, ...]] = [_settle(*pair) for pair in results if pair[0].id]
         settled = len(commands)
-        if take:
-            commands.append(self._take)
+        if count:
+            name = self._function.name
+            commands.append(("KEYMISS.TAKE", "COUNT", count, "BLOCK", BLOCK_MS, name))
         await self._connection.send_packed_command(self._connection.pack_commands(commands))
         for _ in range(settled):
             await self._read_settled()
-        if not take:
+        if not count:
             return []
         try:
             reply = await self._read()

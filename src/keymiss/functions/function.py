@@ -34,7 +34,8 @@ AsyncHandler = Callable[[Sequence[Event]], Awaitable[Sequence[Result] | None]]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A handler and how the server should treat its keys. Times are milliseconds."""
+    """A handler and how the server should treat its keys. Times are milliseconds; `timeout` is how
+    long a client waits, 0 where none does."""
 
     name: str
     kind: Literal["MISS", "WRITE"]
@@ -42,6 +43,7 @@ class Function:
     handler: Handler | AsyncHandler
     options: tuple[str, ...]
     batch: int
+    timeout: int
     version: str = ""
     each: bool = False
     known: Callable[[Shard], Iterable[str]] | None = None
@@ -91,7 +93,8 @@ def on_miss(
         timeout: how long a client waits.
         lease: how long the handler may take before the batch is given to another worker.
         pending: keys waiting at most; further clients get an error at once.
-        batch: events in one call at most.
+        batch: events in one call at most. Fewer when a call has taken longer than a fifth of
+            `timeout`: then nobody would be answered in time.
         version: answers of another version are dropped when a worker starts.
     """
     kept = cache if cache in ("off", "forever") else str(milliseconds(cache))
@@ -100,7 +103,8 @@ def on_miss(
 
     def decorate(handler: Handler | AsyncHandler) -> Function:
         known_as = name or handler.__name__
-        return Function(known_as, "MISS", prefix, handler, options, batch, version)
+        waiting = milliseconds(timeout)
+        return Function(known_as, "MISS", prefix, handler, options, batch, waiting, version)
 
     return decorate
 
@@ -138,7 +142,7 @@ def on_write(
     def decorate(handler: Handler | AsyncHandler) -> Function:
         known_as = name or handler.__name__
         return Function(
-            known_as, "WRITE", prefix, handler, options, batch, version, each, known, derived
+            known_as, "WRITE", prefix, handler, options, batch, 0, version, each, known, derived
         )
 
     return decorate

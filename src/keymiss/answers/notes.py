@@ -1,0 +1,97 @@
+"""Notes: the keys that were computed from a document, kept with it so that they can be dropped.
+
+A note is made before the text is read and must outlive the answer. It has no time to live of its
+own: a server that is short of memory evicts what expires, and an answer whose note is gone would
+survive its text. So old notes are swept by the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.functions import Shard
+from keymiss.server.keys import ANSWERS, AnswerKey
+from keymiss.server.transactions import Command
+
+NOTED_SECONDS = 3600 + 300
+"""An answer is cached for an hour, and takes a while to be computed and stored."""
+
+MOST_NOTED = 2048
+"""Computed answers of one document. Who asks more within an hour has the oldest computed anew; no
+stranger's questions fill the memory with notes, or make the drop behind a rewrite a long one."""
+
+SWEEP_SECONDS = 1800.0
+SCAN_COUNT = 1000
+
+
+def note(name: str, noted: str, now: int) -> list[Command]:
+    """Notes a key with the document whose notes are at `noted`; old ones go."""
+    return [
+        ("ZADD", noted, now + NOTED_SECONDS, name),
+        ("ZREMRANGEBYSCORE", noted, "-inf", now),
+        ("ZCARD", noted),
+    ]
+
+
+def too_many(replies: list[Any]) -> bool:
+    """Whether the oldest answers of the document have to go, by the replies to `note`."""
+    return isinstance(replies[2], int) and replies[2] > MOST_NOTED
+
+
+_DROP_OLDEST = """
+local last = redis.call('ZCARD', KEYS[1]) - ARGV[1] - 1
+if last < 0 then return end
+for _, noted in ipairs(redis.call('ZRANGE', KEYS[1], 0, last)) do
+  redis.call('KEYMISS.DROP', noted)
+end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, last)
+"""
+
+
+def drop_oldest(noted: str) -> Command:
+    """Drops the answers that were noted first, until few enough are left."""
+    return ("EVAL", _DROP_OLDEST, 1, noted, MOST_NOTED)
+
+
+_UNNOTE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) end
+"""
+"""A script: the document may come back meanwhile, and with it an answer that needs the note."""
+
+
+def unnote(name: str, key: AnswerKey) -> Command:
+    """Takes back the note of a key whose sentence is gone."""
+    return ("EVAL", _UNNOTE, 2, key.keys.sentences, key.keys.answers, key.sentence, name)
+
+
+class Sweeps:
+    """Deletes the old notes of a shard, now and then, while questions are asked."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self, shard: Shard) -> None:
+        """Sweeps the shard in the background, when it is due."""
+        if time.monotonic() < self._due.get(shard.id, 0.0):
+            return
+        self._due[shard.id] = time.monotonic() + SWEEP_SECONDS
+        self._running[shard.id] = asyncio.create_task(_sweep(shard))
+
+
+async def _sweep(shard: Shard) -> None:
+    now = int(time.time())
+    batch: list[Command] = []
+    try:
+        async for noted in shard.client.scan_iter(f"{ANSWERS}*", SCAN_COUNT):
+            batch.append(("ZREMRANGEBYSCORE", noted, "-inf", now))
+            if len(batch) == SCAN_COUNT:
+                await shard.read(batch)
+                batch = []
+        await shard.read(batch)
+    except (TimeoutError, ValkeyError, OSError):
+        return  # what is left waits for the next sweep
