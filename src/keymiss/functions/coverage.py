@@ -16,29 +16,38 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
 """How long a slot that has gone to another server is spoken for: until that one's workers have seen
-its keys, nobody else can."""
+its keys, nobody else can. When it is this worker that has, the slot is let go at once."""
+
+LOOK_SECONDS = 0.1
 
 RETRY_SECONDS = 0.5
 
 
-async def follow_slots(shard: Shard, walk: Callable[[Slots], Awaitable[None]]) -> None:
+async def follow_slots(
+    shard: Shard,
+    walk: Callable[[Slots], Awaitable[None]],
+    covered_by_others: Callable[[Shard], Slots],
+) -> None:
     """Keeps `shard.slots` in step with `shard.owned`, until it is cancelled.
 
     Args:
         walk: tells the functions of all keys in some slots, those that are gone included.
+        covered_by_others: the slots that this worker covers on the servers that hold them.
     """
     now = asyncio.get_running_loop().time
     losing: list[tuple[float, Slots]] = []
     while True:
         shard.changed.clear()
-        spoken_for = 0
+        lost = shard.slots & ~shard.owned
         for _, slots in losing:
-            spoken_for |= slots
-        if lost := shard.slots & ~shard.owned & ~spoken_for:
+            lost &= ~slots
+        if lost:
             losing.append((now() + GRACE_SECONDS, lost))
-        released = 0
+        released = shard.slots & ~shard.owned & covered_by_others(shard)
         while losing and losing[0][0] <= now():
-            released |= losing.pop(0)[1] & ~shard.owned
+            released |= losing.pop(0)[1] & ~shard.owned & shard.slots
+        losing = [(end, slots & shard.slots & ~released) for end, slots in losing]
+        losing = [(end, slots) for end, slots in losing if slots]
         shard.slots &= ~released
         gained = shard.owned & ~shard.slots
         try:
@@ -49,6 +58,6 @@ async def follow_slots(shard: Shard, walk: Callable[[Slots], Awaitable[None]]) -
             logger.warning("%s: %s; its slots are looked at again", shard.id, error)
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        pause = losing[0][0] - now() if losing else None
+        pause = LOOK_SECONDS if losing else None
         with suppress(TimeoutError):
             await asyncio.wait_for(shard.changed.wait(), pause)

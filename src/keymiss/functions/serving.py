@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from valkey.exceptions import ResponseError, ValkeyError
 
@@ -22,6 +22,7 @@ async def serve_shard(
     shard: Shard,
     stop: asyncio.Event,
     ready: asyncio.Event,
+    covered_by_others: Callable[[Shard], Slots],
 ) -> None:
     """Serves the functions on a shard until `stop` is set, then finishes what is in hand.
 
@@ -47,7 +48,7 @@ async def serve_shard(
         owned = shard.owned
         await _start(writes, tasks)
         shard.slots = owned
-        following = asyncio.create_task(follow_slots(shard, walk))
+        following = asyncio.create_task(follow_slots(shard, walk, covered_by_others))
         await _start(misses, tasks)
         ready.set()
         await asyncio.gather(*tasks)

@@ -17,7 +17,7 @@ from keymiss.functions.function import Function
 from keymiss.functions.serving import serve_shard
 from keymiss.functions.shard import Shard
 from keymiss.server.routing import Servers
-from keymiss.server.topology import Primary, Topology, is_local, node_url, server_name
+from keymiss.server.topology import Primary, Slots, Topology, is_local, node_url, server_name
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class _Worker:
             if name in self._served:
                 self._served[name].shard.own(primary.slots)
             else:
+                logger.info("%s is served", name)
                 self._served[name] = self._start(primary, topology.clustered)
 
     async def _is_chosen(self, primary: Primary) -> bool:
@@ -149,8 +150,17 @@ class _Worker:
         url = node_url(self._url, primary.host, primary.port) if clustered else self._url
         shard = Shard(url, Valkey.from_url(url), server_name(url), primary.slots)
         stop, ready = asyncio.Event(), asyncio.Event()
-        serving = serve_shard(self._functions, self._batches, shard, stop, ready)
+        serving = serve_shard(
+            self._functions, self._batches, shard, stop, ready, self._covered_by_others
+        )
         return _Served(shard, stop, ready, asyncio.create_task(serving, name=primary.name))
+
+    def _covered_by_others(self, shard: Shard) -> Slots:
+        covered = 0
+        for served in self._served.values():
+            if served.shard is not shard:
+                covered |= served.shard.slots & served.shard.owned
+        return covered
 
     async def _look_at_ended(self) -> None:
         """Raises what has ended the service of a shard; a node that is set up wrongly stops no
