@@ -4,10 +4,13 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 C_FILES := $(wildcard src/keymiss/server/module/*.[ch])
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo demo-cluster serve test lint bench clean
 
 demo: $(READY)
 	$(VENV)/bin/keymiss demo
+
+demo-cluster: $(READY)
+	$(VENV)/bin/keymiss demo --cluster
 
 serve: $(READY)
 	exec $(VENV)/bin/keymiss serve --demo

@@ -20,7 +20,9 @@ from keymiss.answers.status import missing_functions
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port
+from keymiss.server.connecting import connect
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_ports
+from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.routing import Servers
 
 READY_SECONDS = 60.0
@@ -110,18 +112,40 @@ def running_stack(
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
                 ingest(client, [ARTICLES])
-        processes = []
-        worker = Process(
-            "worker", "--url", server.url, "--model", model, "--cache", str(data / "cache")
-        )
-        stack.callback(worker.stop)
-        processes.append(worker)
-        if http_port is not None:
-            web = Process("web", "--url", server.url, "--port", str(http_port))
-            stack.callback(web.stop)
-            processes.append(web)
-        _wait_until_served(server.url, processes)
-        yield processes
+        yield _started(stack, server.url, data / "cache", model, http_port)
+
+
+@contextmanager
+def demo_cluster(primaries: int, replicas: int, http_port: int, model: str) -> Iterator[str]:
+    """Starts a cluster with the demo articles, a worker and the web server; yields its URL.
+
+    Raises what `running_stack` raises.
+    """
+    check_port(http_port)
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keymiss-")))
+        cluster = LocalCluster(data / "cluster")
+        stack.callback(cluster.stop)
+        cluster.create(primaries, replicas, free_ports(primaries * (1 + replicas)))
+        with connect(cluster.url) as client:
+            ingest(client, [ARTICLES])
+        _started(stack, cluster.url, data / "cache", model, http_port)
+        yield cluster.url
+
+
+def _started(
+    stack: ExitStack, url: str, cache: Path, model: str, http_port: int | None
+) -> list[Process]:
+    """A worker and a web server, ready, which end with the stack."""
+    worker = Process("worker", "--url", url, "--model", model, "--cache", str(cache))
+    stack.callback(worker.stop)
+    processes = [worker]
+    if http_port is not None:
+        web = Process("web", "--url", url, "--port", str(http_port))
+        stack.callback(web.stop)
+        processes.append(web)
+    _wait_until_served(url, processes)
+    return processes
 
 
 def _wait_until_served(url: str, processes: Sequence[Process]) -> None:

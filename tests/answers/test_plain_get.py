@@ -170,7 +170,9 @@ def test_a_document_that_is_forgotten_between_two_looks_leaves_no_note(raw, serv
 
             monkeypatch.setattr(texts, "_reading", forgotten_meanwhile)
             tokens = Reader.from_pretrained("minilm-qa").tokens
-            return await texts.read_texts(shard, [(name, parse_answer_key(name))], tokens)
+            return await texts.read_texts(
+                shard, [(name, parse_answer_key(name))], tokens, notes.Notes()
+            )
 
     (text,) = asyncio.run(ask())
     assert isinstance(text, NotFound)
@@ -190,7 +192,9 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
         ) as asker:
             name = qa_key(sentence, f"What is asked as number {number}?")
             tokens = Reader.from_pretrained("minilm-qa").tokens
-            await texts.read_texts(Shard("", asker), [(name, parse_answer_key(name))], tokens)
+            await texts.read_texts(
+                Shard("", asker), [(name, parse_answer_key(name))], tokens, notes.Notes()
+            )
 
     monkeypatch.setattr(notes, "MOST_NOTED", known + 1)
     asyncio.run(ask(1))
@@ -207,9 +211,7 @@ def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
 
     async def sweep():
         async with valkey.asyncio.Valkey(port=server.port) as sweeper:
-            sweeps = notes.Sweeps()
-            sweeps.begin(Shard("", sweeper))
-            await asyncio.gather(*sweeps._running.values())
+            await notes.sweep(Shard("", sweeper))
 
     for command in notes.note(name, keys.answers, int(time.time())):
         raw.execute_command(*command)
@@ -225,3 +227,16 @@ def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
 def test_a_document_that_is_no_utf8_is_not_there(client, name):
     with pytest.raises(valkey.ResponseError, match=r"^KEYMISS failed NotFound"):
         client.get(name)
+
+
+def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
+    made = notes.Notes()
+    shard = Shard("", valkey.asyncio.Valkey())
+    monkeypatch.setattr(notes, "MOST_BYTES", 2 * (notes.NOTE_OVERHEAD + 5))
+    assert made.add(shard, [("key:1", "answers:a"), ("key:2", "answers:b")]) == []
+    assert made.add(shard, [("key:3", "answers:a")]) == [
+        [("KEYMISS.DROP", "key:1"), ("ZREM", "answers:a", "key:1")]
+    ]
+    monkeypatch.setattr(notes, "NOTED_SECONDS", -1)
+    assert made.add(shard, []) == []
+    assert made._bytes == {"": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,8 +15,9 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.status import read_status
 from keymiss.errors import KeymissError, SetupError, Unavailable
+from keymiss.server.connecting import Client, a_slot_of_each, nodes_of, primaries_of
 from keymiss.server.embedded import module_path
-from keymiss.server.keys import bucket_tag, find_key
+from keymiss.server.keys import find_key, slot_tag
 
 FUNCTIONS = ("index", "find", "qa", "bertqa")
 TOKENS = "tokens"
@@ -32,28 +33,43 @@ class Finding:
     advice: str
 
 
-def examine(client: valkey.Valkey) -> list[Finding]:
-    """Looks at the installation, then at the server, its workers and its corpus.
+def examine(client: Client) -> list[Finding]:
+    """Looks at the installation, then at each server, its workers, and the corpus.
 
     What depends on a part that is missing is not looked at: the list begins with the cause.
     """
     findings = list(_installation())
+    blocked = False
+    for name, node in nodes_of(client):
+        found, last = _examine_node(node, clustered=bool(name))
+        blocked |= last is not None
+        of_node = [*found, last] if last else found
+        findings += [
+            replace(each, wrong=f"{name}: {each.wrong}") if name else each for each in of_node
+        ]
+    if blocked:
+        return findings
+    served = [parse_list(node.execute_command("KEYMISS.LIST")) for node in primaries_of(client)]
+    return [*findings, *_corpus(client, tokens_are_made=any(TOKENS in each for each in served))]
+
+
+def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Finding], Finding | None]:
+    """What is wrong with a server, and what keeps us from looking further."""
     try:
-        info: dict[str, Any] = client.info("everything")
+        info: dict[str, Any] = node.info("everything")
     except (AuthenticationError, NoPermissionError) as error:
-        return [*findings, Finding(f"the server refuses: {error}", "give user and password")]
+        return [], Finding(f"the server refuses: {error}", "give user and password")
     except valkey.ConnectionError as error:
         advice = "start one with `keymiss serve`, or give its address with --url"
-        return [*findings, Finding(f"no server can be reached: {error}", advice)]
-    findings += _server(info)
-    findings += _memory(client)
-    findings += _persistence(client)
+        return [], Finding(f"no server can be reached: {error}", advice)
+    findings = [*_server(info, clustered), *_memory(node), *_persistence(node)]
     if "keymiss_functions" not in info:
         advice = "start it with `loadmodule PATH`; see docs/commands.md"
-        return [*findings, Finding("the server has not loaded keymiss.so", advice)]
+        return findings, Finding("the server has not loaded keymiss.so", advice)
     findings += [*_versions(info), *_stored(info)]
-    functions = parse_list(client.execute_command("KEYMISS.LIST"))
-    return [*findings, *_workers(functions), *_corpus(client, TOKENS in functions)]
+    if info.get("role") == "slave" and clustered:
+        return findings, None
+    return [*findings, *_workers(parse_list(node.execute_command("KEYMISS.LIST")))], None
 
 
 def _installation() -> Iterator[Finding]:
@@ -65,7 +81,7 @@ def _installation() -> Iterator[Finding]:
         yield Finding(f"{platform.system()} is not supported", "use Linux, or a container")
 
 
-def _server(info: dict[str, Any]) -> Iterator[Finding]:
+def _server(info: dict[str, Any], clustered: bool) -> Iterator[Finding]:
     name = str(info.get("server_name", "redis"))
     shown = str(info.get(f"{name}_version", info.get("redis_version", "0")))
     oldest = OLDEST.get(name, OLDEST["redis"])
@@ -74,7 +90,7 @@ def _server(info: dict[str, Any]) -> Iterator[Finding]:
             f"the server is {name} {shown}: hits are slower and permissions coarser there",
             f"use Valkey {'.'.join(map(str, OLDEST['valkey']))} or later",
         )
-    if info.get("role") == "slave":
+    if info.get("role") == "slave" and not clustered:
         yield Finding("the server is a replica, where nothing is computed", "ask its primary")
 
 
@@ -149,7 +165,7 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Finding]:
             )
 
 
-def _corpus(client: valkey.Valkey, tokens_are_made: bool) -> Iterator[Finding]:
+def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Finding]:
     try:
         status = read_status(client)
     except Unavailable as error:
@@ -172,10 +188,15 @@ def _corpus(client: valkey.Valkey, tokens_are_made: bool) -> Iterator[Finding]:
         )
 
 
-def _indexed(client: valkey.Valkey) -> int | None:
-    """Documents in the index of whichever worker answers; None when none does."""
-    try:
-        value = client.get(find_key(bucket_tag(0, 1), "doctor"))
-    except ResponseError:
-        return None
-    return int(json.loads(value)["documents"]) if value else None
+def _indexed(client: Client) -> int | None:
+    """Documents in the indexes of whichever workers answer; None when one does not."""
+    total = 0
+    for slot in a_slot_of_each(client):
+        try:
+            value = client.get(find_key(slot_tag(slot), "doctor"))
+        except ResponseError:
+            return None
+        if value is None:
+            return None
+        total += int(json.loads(value)["documents"])
+    return total

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.found import Found
-from keymiss.answers.notes import Sweeps
+from keymiss.answers.notes import Notes
 from keymiss.answers.texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
@@ -33,16 +33,16 @@ class _Asked:
 
 def answer_functions(reader: Reader) -> list[Function]:
     """The functions that answer `qa{..}` and `bertqa{..}` keys with this reader."""
-    sweeps = Sweeps()
+    notes = Notes()
 
     @on_miss(QA, name="qa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
     async def qa(events: Sequence[Event]) -> list[Result]:
-        found = await _read(reader, sweeps, events)
+        found = await _read(reader, notes, events)
         return [one.to_json() if isinstance(one, Found) else one for one in found]
 
     @on_miss(BERTQA, name="bertqa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
     async def bertqa(events: Sequence[Event]) -> list[Result]:
-        found = await _read(reader, sweeps, events)
+        found = await _read(reader, notes, events)
         return [_answer(one) if isinstance(one, Found) else one for one in found]
 
     return [qa, bertqa]
@@ -52,7 +52,7 @@ def _answer(found: Found) -> str:
     return found.text if found.is_answer else ""
 
 
-async def _read(reader: Reader, sweeps: Sweeps, events: Sequence[Event]) -> list[Found | Exception]:
+async def _read(reader: Reader, notes: Notes, events: Sequence[Event]) -> list[Found | Exception]:
     results: list[Found | Exception] = [NotFound("")] * len(events)
     keys: list[tuple[int, AnswerKey]] = []
     for index, event in enumerate(events):
@@ -65,11 +65,11 @@ async def _read(reader: Reader, sweeps: Sweeps, events: Sequence[Event]) -> list
     asked: list[_Asked] = []
 
     async def read_shard(shard: Shard) -> None:
-        sweeps.begin(shard)
+        notes.sweep_when_due(shard)
         of_shard = [(index, key) for index, key in keys if events[index].shard is shard]
         named = [(events[i].key, key) for i, key in of_shard]
         try:
-            texts = await read_texts(shard, named, reader.tokens)
+            texts = await read_texts(shard, named, reader.tokens, notes)
         except (TimeoutError, ValkeyError, OSError) as error:
             texts = [Unavailable(f"the text cannot be read: {error}")] * len(named)
         for (index, key), text in zip(of_shard, texts, strict=True):

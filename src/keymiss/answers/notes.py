@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
 from typing import Any
 
 from valkey.exceptions import ValkeyError
@@ -23,6 +25,13 @@ NOTED_SECONDS = 3600 + 300
 MOST_NOTED = 2048
 """Computed answers of one document. Who asks more within an hour has the oldest computed anew; no
 stranger's questions fill the memory with notes, or make the drop behind a rewrite a long one."""
+
+MOST_BYTES = 64 << 20
+"""Of the notes that one worker makes on a shard within that time. Whoever asks more has the oldest
+answers computed anew: nothing else bounds them on a server that evicts answers."""
+
+NOTE_OVERHEAD = 100
+"""Bytes that a member of a sorted set takes besides its name, about."""
 
 SWEEP_SECONDS = 1800.0
 SCAN_COUNT = 1000
@@ -68,22 +77,44 @@ def unnote(name: str, key: AnswerKey) -> Command:
     return ("EVAL", _UNNOTE, 2, key.keys.sentences, key.keys.answers, key.sentence, name)
 
 
-class Sweeps:
-    """Deletes the old notes of a shard, now and then, while questions are asked."""
+class Notes:
+    """What this worker has noted: bounds it, shard by shard, and sweeps what is old."""
 
     def __init__(self) -> None:
+        self._made: dict[str, deque[tuple[float, str, str]]] = defaultdict(deque)
+        self._bytes: Counter[str] = Counter()
         self._due: dict[str, float] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._sweeping: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, shard: Shard) -> None:
-        """Sweeps the shard in the background, when it is due."""
+    def add(self, shard: Shard, made: Sequence[tuple[str, str]]) -> list[list[Command]]:
+        """Counts keys that have been noted, each with where, and says what to do for it: the
+        transactions that drop the oldest answers when there are too many bytes of notes."""
+        notes, now = self._made[shard.id], time.monotonic()
+        for name, noted in made:
+            notes.append((now, name, noted))
+            self._bytes[shard.id] += _size(name)
+        dropping: list[list[Command]] = []
+        while notes and (self._bytes[shard.id] > MOST_BYTES or notes[0][0] < now - NOTED_SECONDS):
+            made_at, name, noted = notes.popleft()
+            self._bytes[shard.id] -= _size(name)
+            if made_at >= now - NOTED_SECONDS:
+                dropping.append([("KEYMISS.DROP", name), ("ZREM", noted, name)])
+        return dropping
+
+    def sweep_when_due(self, shard: Shard) -> None:
+        """Deletes the old notes of all workers in the background, now and then."""
         if time.monotonic() < self._due.get(shard.id, 0.0):
             return
         self._due[shard.id] = time.monotonic() + SWEEP_SECONDS
-        self._running[shard.id] = asyncio.create_task(_sweep(shard))
+        self._sweeping[shard.id] = asyncio.create_task(sweep(shard))
 
 
-async def _sweep(shard: Shard) -> None:
+def _size(name: str) -> int:
+    return len(name) + NOTE_OVERHEAD
+
+
+async def sweep(shard: Shard) -> None:
+    """Deletes the old notes of a shard."""
     now = int(time.time())
     batch: list[Command] = []
     try:

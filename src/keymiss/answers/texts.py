@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keymiss.answers.notes import drop_oldest, note, too_many, unnote
+from keymiss.answers.notes import Notes, drop_oldest, note, too_many, unnote
 from keymiss.answers.tokens import HASH, unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
@@ -37,26 +37,26 @@ Named = tuple[str, AnswerKey]
 
 
 async def read_texts(
-    shard: Shard, keys: Sequence[Named], tokens: Tokens
+    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
 ) -> list[Text | KeymissError]:
     """The text to read for each key, which is noted with its document before the text is read.
 
     A document on its way to another node is tried again for a short while.
     """
-    texts = await _read_once(shard, keys, tokens)
+    texts = await _read_once(shard, keys, tokens, notes)
     for _ in range(TRIES):
         moving = [number for number, text in enumerate(texts) if isinstance(text, Moving)]
         if not moving:
             break
         await asyncio.sleep(TRY_SECONDS)
-        again = await _read_once(shard, [keys[number] for number in moving], tokens)
+        again = await _read_once(shard, [keys[number] for number in moving], tokens, notes)
         for number, text in zip(moving, again, strict=True):
             texts[number] = text
     return texts
 
 
 async def _read_once(
-    shard: Shard, keys: Sequence[Named], tokens: Tokens
+    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
 ) -> list[Text | KeymissError]:
     # Sentences that do not exist are found out first: a stranger's keys leave no note behind.
     exists = await shard.read([("HEXISTS", key.keys.sentences, key.sentence) for _, key in keys])
@@ -77,7 +77,8 @@ async def _read_once(
         if isinstance(reply, list) and too_many(reply)
     }
     after = [unnote(name, key) for name, key in gone] + [drop_oldest(noted) for noted in full]
-    await shard.transactions([[command] for command in after])
+    excess = notes.add(shard, [(name, key.keys.answers) for name, key in there])
+    await shard.transactions([*([command] for command in after), *excess])
     return texts
 
 

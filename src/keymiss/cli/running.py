@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,6 @@ from rich.text import Text
 from keymiss import functions
 from keymiss.answers.app import application
 from keymiss.answers.doctor import examine
-from keymiss.cli.asking import ask_all
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -29,16 +27,13 @@ from keymiss.cli.terminal import (
     Precision,
     Url,
     app,
-    connect,
     out,
-    print_answers,
     serve_functions,
 )
-from keymiss.corpus.demo import load_questions
 from keymiss.errors import SetupError
 from keymiss.reader import BUNDLED_MODEL, default_cache
-from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import bertqa_key
+from keymiss.server import connecting
+from keymiss.server.embedded import LOOPBACK
 from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever
 
 
@@ -113,7 +108,11 @@ def web(
 @app.command()
 def doctor(url: Url = DEFAULT_URL) -> None:
     """Say what is wrong with the installation or the running system; exit 1 when something is."""
-    with valkey.Valkey.from_url(url) as client:
+    try:
+        client = connecting.connect(url)
+    except valkey.ValkeyError:
+        client = valkey.Valkey.from_url(url)  # what is wrong is said below
+    with client:
         findings = examine(client)
     for finding in findings:
         out.print(Text(f"{finding.wrong}\n    {finding.advice}"), soft_wrap=True)
@@ -122,41 +121,8 @@ def doctor(url: Url = DEFAULT_URL) -> None:
     out.print("all is well")
 
 
-@app.command()
-def demo(model: Model = BUNDLED_MODEL) -> None:
-    """Start everything, ask some questions about the demo articles, and stop again."""
-    port = free_port()
-    asked = [question.text for question in load_questions()[::12]]
-    out.print("Starting a Valkey server and a worker, ingesting twenty articles ...")
-    with stop_signals(), running_stack(None, port, None, model, demo=True):
-        url = f"valkey://{LOOPBACK}:{port}"
-        for question in asked:
-            started = time.perf_counter()
-            answers = asyncio.run(ask_all(url, [question]))[0]
-            print_answers(question, answers, time.perf_counter() - started, most=1)
-        _show_plain_get(url, asked[0])
-    out.print("\n[bold]Your turn[/bold]")
-    out.print(
-        "  make serve     the same, and it stays up; then, in another terminal:", highlight=False
-    )
-    out.print('  .venv/bin/keymiss ask "How does measles spread?"', highlight=False)
-    out.print("  README.md      what redis-cli and curl can ask", highlight=False)
-
-
 def _say_where(port: int, http_port: int) -> None:
     out.print(f"Valkey   valkey://{LOOPBACK}:{port}", highlight=False)
     out.print(f"HTTP     http://{LOOPBACK}:{http_port}  (POST /qasearch)", highlight=False)
     out.print('Ask      keymiss ask "How does measles spread?"', highlight=False)
     out.print("Stop     Ctrl-C", highlight=False)
-
-
-def _show_plain_get(url: str, question: str) -> None:
-    best = asyncio.run(ask_all(url, [question]))[0].answers
-    if not best:
-        return
-    key = bertqa_key(best[0].sentence, question)
-    with connect(url) as client:
-        value = client.get(key)
-    out.print("\nAny Redis client gets it by a plain GET of a key that does not exist:")
-    out.print(Text(f'  GET "{key}"'), soft_wrap=True)
-    out.print(Text(f'  "{value.decode()}"', style="green"), soft_wrap=True)

@@ -60,6 +60,16 @@ def primaries_of(client: Client) -> list[valkey.Valkey]:
     return [client.get_valkey_connection(node) for node in client.get_primaries()]
 
 
+def a_slot_of_each(client: Client) -> list[int]:
+    """One slot that each of the primaries holds."""
+    if isinstance(client, valkey.Valkey):
+        return [0]
+    slots: dict[str, int] = {}
+    for slot, nodes in client.nodes_manager.slots_cache.items():
+        slots.setdefault(nodes[0].name, slot)
+    return list(slots.values())
+
+
 def addresses_of_primaries(client: Client) -> frozenset[str]:
     """Who holds slots at present; nothing changes them but a failover or a move of slots."""
     if isinstance(client, valkey.Valkey):

