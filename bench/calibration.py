@@ -28,6 +28,7 @@ from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded import free_port
+from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 
 BINS = 10
@@ -62,9 +63,9 @@ async def outcomes(
     url: str, answerable: list[tuple[str, list[str]]], unanswerable: list[str]
 ) -> list[Outcome]:
     found = []
-    async with valkey.asyncio.Valkey.from_url(url) as client:
+    async with Servers(url) as servers:
         for question, expected in [*answerable, *((text, []) for text in unanswerable)]:
-            first = await first_margin(client, question)
+            first = await first_margin(servers, question)
             if first is not None:
                 right = any(is_right(first.text, answer) for answer in expected)
                 found.append(Outcome(first.margin, right, bool(expected)))

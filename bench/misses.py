@@ -27,6 +27,7 @@ from keymiss.answers.asking import ask
 from keymiss.answers.status import missing_functions
 from keymiss.corpus.demo import load_questions
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
+from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 
 ROUNDS = 9
@@ -104,12 +105,12 @@ async def measure_gets(port: int) -> Iterator[dict[str, float | str]]:
 
 async def measure_questions(url: str) -> Iterator[dict[str, float | str]]:
     found: dict[str, list[float]] = {"question.first_ms": [], "question.cached_ms": []}
-    async with valkey.asyncio.Valkey.from_url(url) as client:
-        await ask(client, "Is everybody connected?")
+    async with Servers(url) as servers:
+        await ask(servers, "Is everybody connected?")
         for question in load_questions():
             for times in found.values():
                 started = time.perf_counter()
-                await ask(client, question.text)
+                await ask(servers, question.text)
                 times.append(1000 * (time.perf_counter() - started))
     return (
         {"name": name, "median": statistics.median(times), "min": min(times), "max": max(times)}
@@ -118,8 +119,8 @@ async def measure_questions(url: str) -> Iterator[dict[str, float | str]]:
 
 
 async def wait_for_echo(url: str) -> None:
-    async with valkey.asyncio.Valkey.from_url(url) as client:
-        while await missing_functions(client, ["echo"]):
+    async with Servers(url) as servers, valkey.asyncio.Valkey.from_url(url) as client:
+        while await missing_functions(servers, ["echo"]):
             await asyncio.sleep(0.05)
         await client.mset({"stored": "echo:hit", "echo:hit": "echo:hit"})
 

@@ -25,18 +25,20 @@ def bare_replica(tmp_path):
     port, bus = free_port(), free_port()
     options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--dir", str(tmp_path))
     command = [get_binary_path(), "--port", str(port), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
         with cluster.nodes[0].client() as primary, valkey.Valkey(port=port) as replica:
             wait_for(lambda: _answers(replica))
             primary.execute_command("CLUSTER", "MEET", LOOPBACK, port, bus)
-            wait_for(lambda: b"cluster_known_nodes:2" in replica.execute_command("CLUSTER", "INFO"))
-            replica.execute_command(
-                "CLUSTER", "REPLICATE", primary.execute_command("CLUSTER", "MYID")
-            )
+            name = primary.execute_command("CLUSTER", "MYID")
+            wait_for(lambda: name in str(replica.execute_command("CLUSTER", "NODES")))
+            replica.execute_command("CLUSTER", "REPLICATE", name)
             wait_for(lambda: len(primary.execute_command("CLUSTER", "SLOTS")[0]) == 4)
         yield cluster.url, f"{LOOPBACK}:{port}"
+    finally:
         process.terminate()
-    cluster.stop()
+        process.wait(10)
+        cluster.stop()
 
 
 def _answers(client):

@@ -64,7 +64,10 @@ async def _read_once(
     now = int(time.time())
     read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
     replies = [next(read) if reply == 1 else reply for reply in exists]
-    texts = [_text(key, reply, tokens) for (_, key), reply in zip(keys, replies, strict=True)]
+    texts = [
+        _still_moving(shard, key, _text(key, reply, tokens))
+        for (_, key), reply in zip(keys, replies, strict=True)
+    ]
     # Forgotten between the two looks: the note would belong to no document.
     gone = [
         named
@@ -93,12 +96,19 @@ def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Comman
     ]
 
 
+def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
+    """A sentence that is not there may be on its way, where the slot is not the server's yet."""
+    if isinstance(text, NotFound) and not shard.owns(key.keys.sentences):
+        return _moving(key)
+    return text
+
+
 def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
     """What to read, from the replies to `_reading`, or what the probe replied in their place."""
     replies: list[Any] = read if isinstance(read, list) else [read]
     for reply in replies:
         if is_elsewhere(reply):
-            return Moving(f"the document {key.keys.document!r} moves to another node; ask again")
+            return _moving(key)
         if isinstance(reply, Exception):
             return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
     if len(replies) == 1:
@@ -119,3 +129,7 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
 
 def _no_sentence(key: AnswerKey) -> NotFound:
     return NotFound(f"document {key.keys.document!r} has no sentence {key.sentence}")
+
+
+def _moving(key: AnswerKey) -> Moving:
+    return Moving(f"the document {key.keys.document!r} moves to another node; ask again")

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from valkey.exceptions import ResponseError
+import valkey
+from valkey.exceptions import ClusterDownError, ResponseError, ValkeyError
 
 from keymiss.corpus.document import Document
 from keymiss.corpus.sentences import SPLITTER, split_sentences
@@ -39,6 +40,8 @@ def open_corpus(client: Client) -> Corpus:
     """
     try:
         buckets = client.hget(CORPUS, "buckets")
+    except ClusterDownError as error:
+        raise Unavailable(f"the cluster cannot say what it holds: {error}") from None
     except ResponseError as error:
         raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
     if buckets is None:
@@ -68,6 +71,8 @@ def create_corpus(client: Client, buckets: int = DEFAULT_BUCKETS) -> Corpus:
         client.hsetnx(CORPUS, "buckets", buckets)
         client.hsetnx(CORPUS, "created", int(time.time()))
         client.hset(CORPUS, "splitter", SPLITTER)
+    except ClusterDownError as error:
+        raise Unavailable(f"the cluster cannot store anything: {error}") from None
     except ResponseError as error:
         raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
     return open_corpus(client)
@@ -112,15 +117,19 @@ def prepare(corpus: Corpus, document: Document) -> Prepared:
 
 
 def stored_hashes(client: Client, keys: Sequence[DocumentKeys]) -> list[str | None]:
-    """The content hashes of stored documents, None for those that are not there."""
+    """The content hashes of stored documents, None for those that are not there, and for all when a
+    node of the cluster has gone: what is stored already may be stored again."""
     pipeline = client.pipeline(transaction=False)
     for each in keys:
         pipeline.hget(each.article, "hash")
+    try:
+        replies = pipeline.execute(raise_on_error=False)
+    except ValkeyError:
+        if isinstance(client, valkey.Valkey):
+            raise
+        return [None] * len(keys)
     # Another program's key of another type is no document of ours; writing it will say so.
-    return [
-        reply.decode() if isinstance(reply, bytes) else None
-        for reply in pipeline.execute(raise_on_error=False)
-    ]
+    return [reply.decode() if isinstance(reply, bytes) else None for reply in replies]
 
 
 def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ResponseError | None]:

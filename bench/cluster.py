@@ -1,0 +1,302 @@
+"""What a question costs on one shard and on more, and what a failover and moving slots take.
+
+Clusters of 1, 2, 4 and 8 primaries run side by side, each with a worker and a web server of its
+own, all on this machine; the reader answers without reading. Questions go to them in turn.
+Writes bench-results/cluster.json and prints a table.
+
+    python bench/cluster.py [--rounds 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from keymiss.corpus.demo import ARTICLES, load_questions
+from keymiss.corpus.formats import read_files
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.sentences import split_sentences
+from keymiss.server.connecting import connect
+from keymiss.server.embedded import LOOPBACK, free_port, free_ports
+from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.resharding import Move, move_slots
+from keymiss.server.topology import slot_ranges
+
+RESULTS = Path("bench-results/cluster.json")
+SHARDS = (1, 2, 4, 8)
+DOCUMENTS = 2_000
+SENTENCES = 20
+FOLDER = Path(__file__).parent
+QUESTIONS = [question.text for question in load_questions()]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A cluster with its worker and its web server."""
+
+    cluster: LocalCluster
+    http: httpx.Client
+    web: subprocess.Popen[bytes]
+
+    def ask(self, question: str) -> dict[str, Any]:
+        reply = self.http.post("/qasearch", json={"search": question})
+        reply.raise_for_status()
+        body: dict[str, Any] = reply.json()
+        return body
+
+
+def write_articles(path: Path) -> None:
+    """Documents of shuffled sentences: as many as questions need to have candidates everywhere."""
+    sentences = [
+        sentence
+        for _, reads in read_files([ARTICLES])
+        for document in reads
+        for sentence in split_sentences(document.paragraphs)
+    ]
+    mixed = random.Random(11)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(DOCUMENTS):
+            text = " ".join(mixed.choices(sentences, k=SENTENCES))
+            file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
+
+
+@contextmanager
+def running(shards: int, replicas: int, articles: Path) -> Iterator[System]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = LocalCluster(folder)
+        stack.callback(cluster.stop)
+        cluster.create(shards, replicas, free_ports(shards * (1 + replicas)))
+        with connect(cluster.url) as client:
+            ingest(client, [articles])
+        port = free_port()
+        started = [
+            stack.enter_context(_process(cluster.url, *command))
+            for command in (("worker", "--app", "cluster_app"), ("web", "--port", str(port)))
+        ]
+        http = stack.enter_context(httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=20))
+        system = System(cluster, http, started[1])
+        wait_for(lambda: _is_ready(system))
+        yield system
+
+
+@contextmanager
+def _process(url: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    arguments = [sys.executable, "-m", "keymiss", *command, "--url", url]
+    process = subprocess.Popen(arguments, cwd=FOLDER, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _is_ready(system: System) -> bool:
+    try:
+        return bool(system.ask("virus")["complete"])
+    except httpx.HTTPError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not happen in time")
+        time.sleep(0.02)
+
+
+# ---- latency ----
+
+
+def latencies(systems: dict[int, System], rounds: int) -> list[dict[str, float]]:
+    """Median milliseconds of a question that nobody has asked before, and of its repetition; and
+    the processor time that the web server takes for both."""
+    first: dict[int, list[float]] = {shards: [] for shards in systems}
+    again: dict[int, list[float]] = {shards: [] for shards in systems}
+    spent = {shards: _cpu_ms(system.web) for shards, system in systems.items()}
+    for round_ in range(rounds):
+        question = f"{QUESTIONS[round_ % len(QUESTIONS)]} ({round_})"
+        for shards, system in systems.items():
+            for times in (first, again):
+                started = time.perf_counter()
+                system.ask(question)
+                times[shards].append(1000 * (time.perf_counter() - started))
+    return [
+        {
+            "shards": shards,
+            "web_p50_ms": round(statistics.median(first[shards]), 2),
+            "cached_p50_ms": round(statistics.median(again[shards]), 2),
+            "web_cpu_ms": round((_cpu_ms(system.web) - spent[shards]) / rounds / 2, 2),
+        }
+        for shards, system in systems.items()
+    ]
+
+
+def _cpu_ms(process: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """16 and 64 shards on hosts of their own: each does its own work, so that what grows is what
+    the web server does for each, by the least-squares line through its measured processor time."""
+    shards = [row["shards"] for row in rows]
+    slope, base = statistics.linear_regression(shards, [row["web_cpu_ms"] for row in rows])
+    alone = rows[0]["web_p50_ms"]
+    return [
+        {
+            "shards": count,
+            "web_p50_ms": round(alone + slope * (count - 1), 2),
+            "web_cpu_ms": round(base + slope * count, 2),
+        }
+        for count in (16, 64)
+    ]
+
+
+# ---- failover and moving slots ----
+
+
+@dataclass
+class Prober:
+    """Asks all the time; notes when it was answered, and whether completely."""
+
+    system: System
+    replies: list[tuple[float, float, bool]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def asking(self) -> Iterator[Prober]:
+        thread = threading.Thread(target=self._ask)
+        thread.start()
+        time.sleep(0.5)
+        yield self
+        time.sleep(2)
+        self._stop.set()
+        thread.join()
+
+    def _ask(self) -> None:
+        for number in itertools.count():
+            if self._stop.is_set():
+                return
+            started = time.monotonic()
+            try:
+                complete = self.system.ask(f"{QUESTIONS[number % 60]} [{number}]")["complete"]
+            except httpx.HTTPError:
+                complete = False
+            self.replies.append((started, time.monotonic(), bool(complete)))
+
+    def incomplete_s(self) -> float:
+        return round(sum(end - start for start, end, complete in self.replies if not complete), 2)
+
+
+def recovery(system: System) -> float:
+    """Seconds from the death of a primary until a question is answered completely again."""
+    victim = next(node for node, member in system.cluster.members().items() if member.slots)
+    prober = Prober(system)
+    with prober.asking():
+        killed = time.monotonic()
+        os.kill(system.cluster.server(victim).pid, signal.SIGKILL)
+        system.cluster.server(victim).stop()
+        wait_for(lambda: any(not complete for _, _, complete in prober.replies))
+        wait_for(lambda: prober.replies[-1][2])
+        recovered = time.monotonic()
+    system.cluster.start()
+    system.cluster.wait_until_whole()
+    return round(recovered - killed, 2)
+
+
+def moving(system: System, move: Callable[[LocalCluster, Move], None]) -> dict[str, float]:
+    """Half of a primary's slots go to another one, and back."""
+    members = system.cluster.members()
+    source, target = [node for node, member in members.items() if member.slots][:2]
+    first, last = slot_ranges(members[source].slots)[0]
+    slots = members[source].slots & (1 << (first + last) // 2) - 1
+    prober = Prober(system)
+    with prober.asking():
+        started = time.monotonic()
+        move(system.cluster, Move(source, target, slots))
+        move(system.cluster, Move(target, source, slots))
+        took = time.monotonic() - started
+    return {
+        "slots": 2 * slots.bit_count(),
+        "seconds": round(took, 2),
+        "incomplete_s": prober.incomplete_s(),
+        "questions": len(prober.replies),
+    }
+
+
+def atomically(cluster: LocalCluster, move: Move) -> None:
+    move_slots(cluster, [move])
+
+
+def classically(cluster: LocalCluster, move: Move) -> None:
+    """Slot by slot and key by key, as resharding tools before Valkey 9 do it."""
+    members = cluster.members()
+    ids = {node: members[node].id for node in (move.source, move.target)}
+    with move.source.client() as here, move.target.client() as there:
+        for first, last in slot_ranges(move.slots):
+            for slot in range(first, last + 1):
+                there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[move.source])
+                here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[move.target])
+                while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
+                    where = (LOOPBACK, move.target.port, "", 0, 5000)
+                    here.execute_command("MIGRATE", *where, "KEYS", *keys)
+                for client in (there, here):
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[move.target])
+    cluster.wait_until_whole()
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.split(": ")[1] for line in lines if "model name" in line)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        articles = Path(folder) / "articles.jsonl"
+        write_articles(articles)
+        with ExitStack() as stack:
+            systems = {
+                shards: stack.enter_context(running(shards, 0, articles)) for shards in SHARDS
+            }
+            latencies(systems, 5)
+            rows = latencies(systems, arguments.rounds)
+        with running(4, 1, articles) as system:
+            results = {
+                "cpu": processor(),
+                "documents": DOCUMENTS,
+                "sentences": DOCUMENTS * SENTENCES,
+                "latency": rows,
+                "extrapolated": extrapolated(rows),
+                "recovery_s": recovery(system),
+                "atomic": moving(system, atomically),
+                "classic": moving(system, classically),
+            }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The users of docs/operations.md can do what they are for, and nothing else."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+import valkey
+
+from keymiss.answers.app import application
+from keymiss.answers.asking import ask
+from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.ingest import ingest
+from keymiss.functions import serve
+from keymiss.server.connecting import connect
+from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.keys import bertqa_key
+from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.routing import Servers
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def users():
+    (block,) = re.findall(r"^```acl\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    return [line.split() for line in block.splitlines()]
+
+
+def as_user(url, name):
+    return url.replace("//", f"//{name}:{name}-secret@")
+
+
+@pytest.fixture(params=["server", "cluster"])
+def url(request, tmp_path):
+    if request.param == "server":
+        with EmbeddedServer(tmp_path, free_port()) as server:
+            set_users([server.port])
+            yield server.url
+    else:
+        cluster = LocalCluster(tmp_path)
+        cluster.create(2, 0, [free_port(), free_port()])
+        url = cluster.url
+        ports = [node.port for node in cluster.nodes]
+        set_users(ports)
+        yield url
+        for port in ports:
+            with valkey.Valkey(port=port, username="admin", password="admin-secret") as admin:
+                admin.execute_command("ACL", "SETUSER", "default", "on")
+        cluster.stop()
+
+
+def set_users(ports):
+    """As the file would; the user `default` goes last, since it is the one that does so."""
+    for port in ports:
+        with valkey.Valkey(port=port) as client:
+            for _, name, *rules in sorted(users(), key=lambda words: words[1] == "default"):
+                client.execute_command("ACL", "SETUSER", name, *rules)
+
+
+def test_the_users_of_the_page_can_do_what_they_are_for(url):
+    with connect(as_user(url, "ingest")) as client:
+        assert ingest(client, [ARTICLES]).stored == 20
+
+    question = "Who discovered the tuberculosis bacterium?"
+
+    async def ask_while_served():
+        stop, ready = asyncio.Event(), asyncio.Event()
+        worker = as_user(url, "worker")
+        serving = asyncio.create_task(serve(application(), worker, stop, ready.set))
+        await asyncio.wait_for(ready.wait(), 60)
+        async with Servers(as_user(url, "web")) as servers:
+            found = await ask(servers, question)
+        key = bertqa_key(found.answers[0].sentence, question)
+        async with Servers(as_user(url, "reader")) as servers:
+            value = await servers.execute("GET", key)
+        stop.set()
+        await serving
+        return found, value
+
+    found, value = asyncio.run(ask_while_served())
+    assert found.complete
+    assert found.answers[0].text == "Robert Koch"
+    assert value == b"Robert Koch"
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        ("reader", ("HGETALL", "sentence:x:{1}")),
+        ("reader", ("SET", "bertqa{1}_x:{1}:0_q", "mine")),
+        ("reader", ("KEYMISS.DROP", "bertqa{1}_x:{1}:0_q")),
+        ("web", ("HSET", "sentence:x:{1}", "0", "text")),
+        ("web", ("KEYMISS.TAKE", "COUNT", "1", "BLOCK", "0", "qa")),
+        ("worker", ("FLUSHALL",)),
+        ("worker", ("CONFIG", "SET", "maxmemory", "1")),
+        ("ingest", ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "qa{")),
+        ("metrics", ("GET", "bertqa{1}_x:{1}:0_q")),
+    ],
+)
+def test_a_user_may_not_do_what_another_one_is_for(server, user, command):
+    set_users([server.port])
+    try:
+        with (
+            valkey.Valkey(port=server.port, username=user, password=f"{user}-secret") as client,
+            pytest.raises(valkey.exceptions.NoPermissionError),
+        ):
+            client.execute_command(*command)
+    finally:
+        with valkey.Valkey(port=server.port, username="admin", password="admin-secret") as admin:
+            admin.execute_command("ACL", "SETUSER", "default", "on")
+            for _, name, *_ in users():
+                if name != "default" and name != "admin":
+                    admin.execute_command("ACL", "DELUSER", name)
+        with valkey.Valkey(port=server.port) as client:
+            client.execute_command("ACL", "DELUSER", "admin")
