@@ -48,6 +48,13 @@ lint: $(READY)
 bench: $(READY)
 	$(PYTHON) bench/misses.py
 
+# Questions on one shard and on more; the second script needs the sample articles.
+SAMPLE ?= $(wildcard ../shared/data/cord19-sample)
+.PHONY: bench-cluster
+bench-cluster: $(READY)
+	$(PYTHON) bench/cluster.py
+	$(if $(SAMPLE),$(PYTHON) bench/cluster_answers.py $(SAMPLE))
+
 .PHONY: bench-module
 bench-module: $(READY)
 	$(PYTHON) bench/module.py

@@ -44,6 +44,7 @@ SHARDS = (1, 2, 4, 8)
 DOCUMENTS = 2_000
 SENTENCES = 20
 FOLDER = Path(__file__).parent
+ECHO = ("--app", "cluster_app")
 QUESTIONS = [question.text for question in load_questions()]
 
 
@@ -78,18 +79,20 @@ def write_articles(path: Path) -> None:
 
 
 @contextmanager
-def running(shards: int, replicas: int, articles: Path) -> Iterator[System]:
+def running(shards: int, replicas: int, articles: Sequence[Path], *worker: str) -> Iterator[System]:
+    """A cluster that holds these articles, with a worker, started with these arguments, and a web
+    server."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         cluster = LocalCluster(folder)
         stack.callback(cluster.stop)
         cluster.create(shards, replicas, free_ports(shards * (1 + replicas)))
         with connect(cluster.url) as client:
-            ingest(client, [articles])
+            ingest(client, articles)
         port = free_port()
         started = [
             stack.enter_context(_process(cluster.url, *command))
-            for command in (("worker", "--app", "cluster_app"), ("web", "--port", str(port)))
+            for command in (("worker", *worker), ("web", "--port", str(port)))
         ]
         http = stack.enter_context(httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=20))
         system = System(cluster, http, started[1])
@@ -278,11 +281,12 @@ def main() -> None:
         write_articles(articles)
         with ExitStack() as stack:
             systems = {
-                shards: stack.enter_context(running(shards, 0, articles)) for shards in SHARDS
+                shards: stack.enter_context(running(shards, 0, [articles], *ECHO))
+                for shards in SHARDS
             }
             latencies(systems, 5)
             rows = latencies(systems, arguments.rounds)
-        with running(4, 1, articles) as system:
+        with running(4, 1, [articles], *ECHO) as system:
             results = {
                 "cpu": processor(),
                 "documents": DOCUMENTS,

@@ -240,3 +240,15 @@ def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
     monkeypatch.setattr(notes, "NOTED_SECONDS", -1)
     assert made.add(shard, []) == []
     assert made._bytes == {"": 0}
+
+
+def test_without_memory_for_a_note_it_is_answered_and_not_stored(stack, client, sentence):
+    key = qa_key(sentence, "How long does measles virus remain infectious, without memory?")
+    with valkey.Valkey(port=stack.port) as admin:
+        admin.config_set("maxmemory", "1")
+        try:
+            assert json.loads(client.get(key))["text"]
+        finally:
+            admin.config_set("maxmemory", "0")
+    assert not client.exists(key)
+    assert client.zscore("answers:" + sentence.rpartition(":")[0], key) is None

@@ -35,6 +35,8 @@ NOTE_OVERHEAD = 100
 
 SWEEP_SECONDS = 1800.0
 SCAN_COUNT = 1000
+SWEPT_TOGETHER = 8
+"""Documents whose notes are deleted in one packet, which the server works off without a pause."""
 
 
 def note(name: str, noted: str, now: int) -> list[Command]:
@@ -120,7 +122,7 @@ async def sweep(shard: Shard) -> None:
     try:
         async for noted in shard.client.scan_iter(f"{ANSWERS}*", SCAN_COUNT):
             batch.append(("ZREMRANGEBYSCORE", noted, "-inf", now))
-            if len(batch) == SCAN_COUNT:
+            if len(batch) == SWEPT_TOGETHER:
                 await shard.read(batch)
                 batch = []
         await shard.read(batch)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from valkey.exceptions import OutOfMemoryError
 
 from keymiss.answers.notes import Notes, drop_oldest, note, too_many, unnote
 from keymiss.answers.tokens import HASH, unpack
@@ -64,6 +65,7 @@ async def _read_once(
     now = int(time.time())
     read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
     replies = [next(read) if reply == 1 else reply for reply in exists]
+    await _read_without_notes(shard, keys, tokens, replies)
     texts = [
         _still_moving(shard, key, _text(key, reply, tokens))
         for (_, key), reply in zip(keys, replies, strict=True)
@@ -87,13 +89,34 @@ async def _read_once(
 
 def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
     """One transaction: the note comes before the text, and the tokens are of that text."""
+    return [*note(name, key.keys.answers, now), *_reading_text(key, tokens)]
+
+
+def _reading_text(key: AnswerKey, tokens: Tokens) -> list[Command]:
     numbers = window_numbers(key.sentence)
     return [
-        *note(name, key.keys.answers, now),
         ("HMGET", key.keys.sentences, *numbers),
         ("HGET", key.keys.article, HASH),
         ("HMGET", key.keys.tokens(tokens.fingerprint), HASH, *numbers),
     ]
+
+
+async def _read_without_notes(
+    shard: Shard, keys: Sequence[Named], tokens: Tokens, replies: list[Any]
+) -> None:
+    """Reads again where the server has no memory for a note: the answer will not be stored, since
+    it could not be found again."""
+    refused = [
+        number
+        for number, reply in enumerate(replies)
+        if isinstance(reply, OutOfMemoryError) or str(reply).startswith("OOM")
+    ]
+    reading = [
+        [("KEYMISS.DROP", keys[number][0]), *_reading_text(keys[number][1], tokens)]
+        for number in refused
+    ]
+    for number, reply in zip(refused, await shard.transactions(reading), strict=True):
+        replies[number] = reply
 
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:

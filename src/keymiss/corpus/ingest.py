@@ -16,7 +16,7 @@ from keymiss.corpus.store import (
     Prepared,
     create_corpus,
     prepare,
-    stored_hashes,
+    stored_documents,
     write_documents,
 )
 from keymiss.errors import BadInput
@@ -27,6 +27,10 @@ BATCH_SENTENCES = 2_000
 
 IN_FLIGHT = 4
 """Batches that may wait for the server; then reading waits, too."""
+
+FEW_NOTES = 16
+"""Answers to drop with a document. Where there are more it is written in a round trip of its own:
+the server works off a packet without a pause."""
 
 MOST_LOOKS = 3
 """After failovers."""
@@ -167,15 +171,18 @@ def _batches(documents: Stream) -> Iterator[_Batch]:
 
 
 def _write(client: Client, batch: _Batch, report: Report, on_done: Callable[[str], None]) -> None:
-    stored = stored_hashes(client, [document.keys for _, document in batch.documents])
+    stored = stored_documents(client, [document.keys for _, document in batch.documents])
     changed = [
-        (source, document)
-        for (source, document), content_hash in zip(batch.documents, stored, strict=True)
-        if document.content_hash != content_hash
+        (source, document, known.noted)
+        for (source, document), known in zip(batch.documents, stored, strict=True)
+        if document.content_hash != known.content_hash
     ]
     report.unchanged += len(batch.documents) - len(changed)
-    errors = write_documents(client, [document for _, document in changed])
-    for (source, document), error in zip(changed, errors, strict=True):
+    together = [number for number, (*_, noted) in enumerate(changed) if noted <= FEW_NOTES]
+    written = write_documents(client, [changed[number][1] for number in together])
+    errors = dict(zip(together, written, strict=True))
+    for number, (source, document, _) in enumerate(changed):
+        error = errors[number] if number in errors else write_documents(client, [document])[0]
         if error is not None:
             report.problems.append(f"{source}: the document {document.document.id!r}: {error}")
             continue

@@ -116,20 +116,36 @@ def prepare(corpus: Corpus, document: Document) -> Prepared:
     return Prepared(document, keys, document.content_hash(SPLITTER), sentences)
 
 
-def stored_hashes(client: Client, keys: Sequence[DocumentKeys]) -> list[str | None]:
-    """The content hashes of stored documents, None for those that are not there, and for all when a
-    node of the cluster has gone: what is stored already may be stored again."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known of a document that may be stored: its content hash, None when it is not there,
+    and how many answers are noted with it."""
+
+    content_hash: str | None = None
+    noted: int = 0
+
+
+def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Stored]:
+    """What the server has of these documents; nothing of any of them when a node of the cluster has
+    gone: what is stored already may be stored again."""
     pipeline = client.pipeline(transaction=False)
     for each in keys:
         pipeline.hget(each.article, "hash")
+        pipeline.zcard(each.answers)
     try:
         replies = pipeline.execute(raise_on_error=False)
     except ValkeyError:
         if isinstance(client, valkey.Valkey):
             raise
-        return [None] * len(keys)
+        return [Stored()] * len(keys)
     # Another program's key of another type is no document of ours; writing it will say so.
-    return [reply.decode() if isinstance(reply, bytes) else None for reply in replies]
+    return [
+        Stored(
+            content_hash.decode() if isinstance(content_hash, bytes) else None,
+            noted if isinstance(noted, int) else 0,
+        )
+        for content_hash, noted in zip(replies[::2], replies[1::2], strict=True)
+    ]
 
 
 def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ResponseError | None]:
@@ -173,7 +189,8 @@ def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]
         )
         for each in keys
     ]
-    results = execute_transactions(client, transactions)
+    # One by one: each drops what is noted with its document, in one turn of the server's.
+    results = [execute_transactions(client, [each])[0] for each in transactions]
     for result in results:
         if error := _first_error(result):
             raise error
