@@ -51,6 +51,9 @@
 
 enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
 
+/* The ratio is a float: a little more than all may read as 1, or as the next one below. */
+static const float NEARLY_FULL = 0.9999998F;
+
 typedef struct Outcome {
     enum { UNKNOWN, VALUE, NIL, FAILURE } kind;
     RedisModuleString *text; /* the value, or the error */
@@ -89,7 +92,7 @@ static void watch_no_touch(RedisModuleString *argument) {
 static int will_be_there(const Function *function, RedisModuleString *name) {
     if (!may_look) return 0;
     /* Clients are paused, or more memory is in use than maxmemory allows. */
-    if (RM_AvoidReplicaTraffic() || RM_GetUsedMemoryRatio() > 1) return 0;
+    if (RM_AvoidReplicaTraffic() || RM_GetUsedMemoryRatio() >= NEARLY_FULL) return 0;
     if (RM_GetSelectedDb(own_context) != function->db) RM_SelectDb(own_context, function->db);
     RedisModuleKey *key =
         RM_OpenKey(own_context, name,
