@@ -125,6 +125,7 @@ def test_a_key_is_noted_with_its_document_before_it_can_be_cached(client, senten
         (b"qa{{tag}}_nowhere:{{tag}}:1_Who?", "document 'nowhere' has no sentence 1"),
         (b"qa{{tag}}_measles-contagiousness:{{tag}}:99999_Who?", "has no sentence 99999"),
         (b"qa{{tag}}_measles:{{other}}:1_Who?", "the key is not of the form"),
+        (b"qa{{tag}}_" + b"x" * 513 + b":{{tag}}:1_Who?", "at most 512 bytes"),
         (b"qa{{", "the key is not of the form"),
         (b"bertqa{{}}__:{{}}:_", "the key is not of the form"),
         (b"find{{tag}}_ ", "the question is empty"),
@@ -237,9 +238,14 @@ def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
     assert made.add(shard, [("key:3", "answers:a")]) == [
         [("KEYMISS.DROP", "key:1"), ("ZREM", "answers:a", "key:1")]
     ]
+    assert made.make_room(shard) == [
+        [("KEYMISS.DROP", "key:2"), ("ZREM", "answers:b", "key:2")],
+        [("KEYMISS.DROP", "key:3"), ("ZREM", "answers:a", "key:3")],
+    ]
+    made.add(shard, [("key:4", "answers:a")])
     monkeypatch.setattr(notes, "NOTED_SECONDS", -1)
     assert made.add(shard, []) == []
-    assert made._bytes == {"": 0}
+    assert made.make_room(shard) == []
 
 
 def test_without_memory_for_a_note_it_is_answered_and_not_stored(stack, client, sentence):

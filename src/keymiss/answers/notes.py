@@ -30,6 +30,9 @@ MOST_BYTES = 64 << 20
 """Of the notes that one worker makes on a shard within that time. Whoever asks more has the oldest
 answers computed anew: nothing else bounds them on a server that evicts answers."""
 
+ROOM = 256
+"""Notes that go at once when the server has no memory for another one."""
+
 NOTE_OVERHEAD = 100
 """Bytes that a member of a sorted set takes besides its name, about."""
 
@@ -95,13 +98,23 @@ class Notes:
         for name, noted in made:
             notes.append((now, name, noted))
             self._bytes[shard.id] += _size(name)
+        while notes and notes[0][0] < now - NOTED_SECONDS:
+            self._forget_oldest(shard)
         dropping: list[list[Command]] = []
-        while notes and (self._bytes[shard.id] > MOST_BYTES or notes[0][0] < now - NOTED_SECONDS):
-            made_at, name, noted = notes.popleft()
-            self._bytes[shard.id] -= _size(name)
-            if made_at >= now - NOTED_SECONDS:
-                dropping.append([("KEYMISS.DROP", name), ("ZREM", noted, name)])
+        while self._bytes[shard.id] > MOST_BYTES:
+            dropping.append(self._forget_oldest(shard))
         return dropping
+
+    def make_room(self, shard: Shard) -> list[list[Command]]:
+        """The transactions that drop the oldest answers of this worker and their notes: the server
+        has no memory, and cannot evict notes."""
+        notes = self._made[shard.id]
+        return [self._forget_oldest(shard) for _ in range(min(ROOM, len(notes)))]
+
+    def _forget_oldest(self, shard: Shard) -> list[Command]:
+        _, name, noted = self._made[shard.id].popleft()
+        self._bytes[shard.id] -= _size(name)
+        return [("KEYMISS.DROP", name), ("ZREM", noted, name)]
 
     def sweep_when_due(self, shard: Shard) -> None:
         """Deletes the old notes of all workers in the background, now and then."""

@@ -65,7 +65,7 @@ async def _read_once(
     now = int(time.time())
     read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
     replies = [next(read) if reply == 1 else reply for reply in exists]
-    await _read_without_notes(shard, keys, tokens, replies)
+    no_room = await _read_without_notes(shard, keys, tokens, replies)
     texts = [
         _still_moving(shard, key, _text(key, reply, tokens))
         for (_, key), reply in zip(keys, replies, strict=True)
@@ -83,6 +83,8 @@ async def _read_once(
     }
     after = [unnote(name, key) for name, key in gone] + [drop_oldest(noted) for noted in full]
     excess = notes.add(shard, [(name, key.keys.answers) for name, key in there])
+    if no_room:
+        excess += notes.make_room(shard)
     await shard.transactions([*([command] for command in after), *excess])
     return texts
 
@@ -103,9 +105,9 @@ def _reading_text(key: AnswerKey, tokens: Tokens) -> list[Command]:
 
 async def _read_without_notes(
     shard: Shard, keys: Sequence[Named], tokens: Tokens, replies: list[Any]
-) -> None:
-    """Reads again where the server has no memory for a note: the answer will not be stored, since
-    it could not be found again."""
+) -> bool:
+    """Reads again where the server has no memory for a note, and says whether it had none: the
+    answer will not be stored, since it could not be found again."""
     refused = [
         number
         for number, reply in enumerate(replies)
@@ -117,6 +119,7 @@ async def _read_without_notes(
     ]
     for number, reply in zip(refused, await shard.transactions(reading), strict=True):
         replies[number] = reply
+    return bool(refused)
 
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:

@@ -206,6 +206,8 @@ def parse_answer_key(key: str) -> AnswerKey:
     if not match:
         raise BadInput("the key is not of the form qa{TAG}_DOC:{TAG}:N_QUESTION, both tags alike")
     keys = DocumentKeys(match["document"], match["tag"])
+    if len(encode(keys.document)) > MAX_DOCUMENT_BYTES:
+        raise BadInput(f"a document's id has at most {MAX_DOCUMENT_BYTES} bytes")
     return AnswerKey(keys, int(match["sentence"]), match["question"])
 
 
