@@ -31,33 +31,45 @@ class Batches:
         self.limit = function.batch
         """Events in one call, so many that it takes a fifth of what clients wait at most."""
         self._waiting: deque[tuple[Sequence[Event], asyncio.Future[list[Result]]]] = deque()
+        self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
     async def handle(self, events: Sequence[Event]) -> list[Result]:
         """One result for each event; what the handler raises becomes the result of its event."""
         if not events:
             return []
-        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((events, future))
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        return await future
+        if self._is_busy:
+            future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+            self._waiting.append((events, future))
+            return await future
+        self._is_busy = True
+        try:
+            return await self._compute(events)
+        finally:
+            # A lone event costs no task; what has come meanwhile is no reason to wait.
+            self._is_busy = bool(self._waiting)
+            if self._is_busy:
+                self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 parts = self._next_parts()
-                events = [event for part, _ in parts for event in part]
-                started = time.monotonic()
-                results = iter(await compute(self._function, events))
-                self._adapt(len(events), time.monotonic() - started)
+                results = iter(await self._compute([event for part, _ in parts for event in part]))
                 for part, future in parts:
                     own = [next(results) for _ in part]
                     if not future.done():  # whoever waited may have been stopped
                         future.set_result(own)
         finally:
+            self._is_busy = False
             for _, future in self._waiting:
                 future.cancel()
+
+    async def _compute(self, events: Sequence[Event]) -> list[Result]:
+        started = time.monotonic()
+        results = await compute(self._function, events)
+        self._adapt(len(events), time.monotonic() - started)
+        return results
 
     def _adapt(self, count: int, seconds: float) -> None:
         longest = self._function.timeout / 1000 / 5
