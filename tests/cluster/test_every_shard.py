@@ -10,8 +10,11 @@ import valkey.cluster
 from load import QUESTIONS, ask
 
 from keymiss.corpus.store import open_corpus
+from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import primaries_of
+from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bertqa_key
+from keymiss.stack import running_stack
 
 
 def test_answers_come_from_every_shard(system):
@@ -24,9 +27,17 @@ def test_answers_come_from_every_shard(system):
     assert len(answering) == 4
 
 
-def test_first_answers_are_those_of_a_single_server(system, stack):
+@pytest.fixture
+def single_server():
+    """The address of a web server for the demo articles on one server, and nothing else."""
+    http_port = free_port()
+    with running_stack(None, free_port(), http_port, BUNDLED_MODEL, demo=True):
+        yield f"http://{LOOPBACK}:{http_port}"
+
+
+def test_first_answers_are_those_of_a_single_server(system, single_server):
     # Scores of later ones may lie closer together than batches of different sizes round alike.
-    single = {question: ask(stack.http, question).results for question in QUESTIONS}
+    single = {question: ask(single_server, question).results for question in QUESTIONS}
     differ = [
         question
         for question in QUESTIONS
