@@ -38,6 +38,7 @@ from keymiss.server.embedded import LOOPBACK, free_port, free_ports
 from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import slot_ranges
+from module import processor
 
 RESULTS = Path("bench-results/cluster.json")
 SHARDS = (1, 2, 4, 8)
@@ -265,11 +266,6 @@ def classically(cluster: LocalCluster, move: Move) -> None:
                 for client in (there, here):
                     client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[move.target])
     cluster.wait_until_whole()
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(": ")[1] for line in lines if "model name" in line)
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from keymiss.corpus.demo import load_questions
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_port
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
+from module import processor
 
 ROUNDS = 9
 SECONDS = 1.0
@@ -142,11 +142,6 @@ def questions() -> list[dict[str, float | str]]:
     port = free_port()
     with running_stack(None, port, None, "minilm-qa", demo=True):
         return list(asyncio.run(measure_questions(f"valkey://{LOOPBACK}:{port}")))
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ")[1] for line in lines if "model name" in line), platform.machine())
 
 
 def main() -> None:

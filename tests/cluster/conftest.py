@@ -22,7 +22,7 @@ from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import Unavailable
 from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.embedded import LOOPBACK, free_port, free_ports
 from keymiss.server.keys import bertqa_key
 from keymiss.server.local_cluster import LocalCluster, Node
 from keymiss.server.routing import Servers
@@ -67,7 +67,7 @@ class System:
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("cluster")
     cluster = LocalCluster(folder / "data")
-    cluster.create(PRIMARIES, 1, [free_port() for _ in range(2 * PRIMARIES)])
+    cluster.create(PRIMARIES, 1, free_ports(2 * PRIMARIES))
     client = connect(cluster.url)
     processes = []
     try:

@@ -16,7 +16,8 @@ from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import Ranked
 from keymiss.server.keys import DocumentKeys, decode, parse_document_key, qa_key
-from keymiss.server.routing import Command, Servers
+from keymiss.server.routing import Servers
+from keymiss.server.transactions import Command
 
 READ = 10
 """Sentences that are read for a question."""

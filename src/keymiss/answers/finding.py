@@ -11,16 +11,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from valkey.crc import key_slot
-
 from keymiss.answers.computing import compute
 from keymiss.errors import TooSlow, Unavailable
 from keymiss.search.functions import candidates_from_json
 from keymiss.search.index import Candidates
 from keymiss.search.ranking import Ranked, rank
-from keymiss.server.keys import CORPUS, encode, find_key, slot_tag
+from keymiss.server.keys import CORPUS, find_key, slot_tag
 from keymiss.server.routing import Servers
-from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot
+from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of
 
 SECONDS = 3.0
 """How long the shards of a cluster that do not answer are waited for when others have."""
@@ -109,9 +107,7 @@ def _each_slot_once(replies: Sequence[_Reply]) -> list[Candidates]:
             replace(
                 reply.candidates,
                 candidates=tuple(
-                    each
-                    for each in reply.candidates.candidates
-                    if own >> key_slot(encode(each.sentence)) & 1
+                    each for each in reply.candidates.candidates if has_slot_of(own, each.sentence)
                 ),
             )
         )

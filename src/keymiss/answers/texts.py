@@ -108,11 +108,7 @@ async def _read_without_notes(
 ) -> bool:
     """Reads again where the server has no memory for a note, and says whether it had none: the
     answer will not be stored, since it could not be found again."""
-    refused = [
-        number
-        for number, reply in enumerate(replies)
-        if isinstance(reply, OutOfMemoryError) or str(reply).startswith("OOM")
-    ]
+    refused = [n for n, reply in enumerate(replies) if isinstance(reply, OutOfMemoryError)]
     reading = [
         [("KEYMISS.DROP", keys[number][0]), *_reading_text(keys[number][1], tokens)]
         for number in refused

@@ -48,11 +48,12 @@ def _on_one_server(model: str) -> None:
     out.print("Starting a Valkey server and a worker, ingesting twenty articles ...")
     with running_stack(None, port, None, model, demo=True):
         url = f"valkey://{LOOPBACK}:{port}"
-        asked = [question.text for question in load_questions()[::12]]
-        for question, answers, seconds in _asked(url, asked):
+        keys = []
+        for question, answers, seconds in _asked(url, [q.text for q in load_questions()[::12]]):
             print_answers(question, answers, seconds, most=1)
-        if best := asyncio.run(ask_all(url, asked[:1]))[0].answers:
-            _show_plain_get(url, bertqa_key(best[0].sentence, asked[0]))
+            keys += [bertqa_key(best.sentence, question) for best in answers.answers[:1]]
+        if keys:
+            _show_plain_get(url, keys[0])
     out.print("\n[bold]Your turn[/bold]")
     out.print(
         "  make serve     the same, and it stays up; then, in another terminal:", highlight=False

@@ -9,15 +9,14 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import valkey
-from valkey.crc import key_slot
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions.batches import Batches
 from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.shard import Shard
-from keymiss.server.keys import decode, encode
-from keymiss.server.topology import ALL_SLOTS, Slots
+from keymiss.server.keys import decode
+from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +172,7 @@ class Attachment:
 def _in_slots(slots: Slots) -> Callable[[str], bool]:
     if slots == ALL_SLOTS:
         return lambda key: True
-    return lambda key: bool(slots >> key_slot(encode(key)) & 1)
+    return lambda key: has_slot_of(slots, key)
 
 
 def _pattern(prefix: str) -> str:

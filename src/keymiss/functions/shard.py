@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from valkey.asyncio import Valkey
-from valkey.crc import key_slot
 from valkey.exceptions import ResponseError
 
 from keymiss.server.keys import encode
-from keymiss.server.topology import ALL_SLOTS, MOVED, Slots
+from keymiss.server.topology import ALL_SLOTS, MOVED, Slots, has_slot_of
 from keymiss.server.transactions import Command, Executed, executed, queued
 
 
@@ -44,11 +43,11 @@ class Shard:
 
     def owns(self, key: str) -> bool:
         """Whether the server holds the key's slot."""
-        return bool(self.owned >> key_slot(encode(key)) & 1)
+        return has_slot_of(self.owned, key)
 
     def covers(self, key: str) -> bool:
         """Whether the key's slot is one of `slots`."""
-        return bool(self.slots >> key_slot(encode(key)) & 1)
+        return has_slot_of(self.slots, key)
 
     async def read(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, errors among them, in one round trip."""

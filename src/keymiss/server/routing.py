@@ -14,22 +14,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from valkey.asyncio import BlockingConnectionPool, Valkey
-from valkey.connection import parse_url
-from valkey.crc import key_slot
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.server.topology import (
     ASK,
     Primary,
     Topology,
+    address_of,
     ask_topology,
     is_elsewhere,
     node_url,
     redirection,
 )
-
-Command = tuple[bytes | str | int, ...]
-"""Name, key, further arguments."""
+from keymiss.server.transactions import Command
 
 FIRST_RETRY_SECONDS = 0.02
 LONGEST_RETRY_SECONDS = 0.25
@@ -50,8 +47,7 @@ class Servers:
 
     def __init__(self, url: str, connections: int = 256) -> None:
         self._url = url
-        given = parse_url(url)
-        self._given = (given.get("host", "localhost"), given.get("port", 6379))
+        self._given = address_of(url)
         self._connections = connections
         self._clients: dict[tuple[str, int], Valkey] = {}
         self._topology: Topology | None = None
@@ -117,9 +113,9 @@ class Servers:
 
     async def owner(self, key: str) -> Primary | None:
         """Who holds the key's slot; None while nobody does."""
-        return (await self.topology()).owner(key_slot(_bytes(key)))
+        return (await self.topology()).owner(key)
 
-    async def execute(self, *command: bytes | str | int) -> Any:
+    async def execute(self, *command: Any) -> Any:
         """The reply to a command whose first argument is its key, from the node that holds it.
 
         Follows redirections. While the key's node is gone, or its slot nobody's, it is tried again
@@ -130,12 +126,11 @@ class Servers:
             ResponseError: the reply is an error, other than of a key that is elsewhere.
             ConnectionError: the single server cannot be reached.
         """
-        slot = key_slot(_bytes(command[1]))
         pause = FIRST_RETRY_SECONDS
         known_after = 0.0
         while True:
             topology = await self.topology(known_after)
-            owner = topology.owner(slot)
+            owner = topology.owner(command[1])
             if owner is not None:
                 try:
                     return await self._execute_at(owner, command)
@@ -167,14 +162,15 @@ class Servers:
         return await client.execute_command(*command)
 
     async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, each as `execute` gives it: one round trip to each node.
+        """The replies to commands, whose first arguments are their keys, each as `execute` gives
+        it: one round trip to each node.
 
         Raises what `execute` raises.
         """
         topology = await self.topology()
         by_owner: dict[Primary | None, list[int]] = {}
         for index, command in enumerate(commands):
-            owner = topology.owner(key_slot(_bytes(command[1])))
+            owner = topology.owner(command[1])
             by_owner.setdefault(owner, []).append(index)
         replies: list[Any] = [None] * len(commands)
 
@@ -202,7 +198,3 @@ class Servers:
         for number in failed:
             replies[number] = await self.execute(*commands[number])
         return replies
-
-
-def _bytes(part: bytes | str | int) -> bytes:
-    return part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")

@@ -7,16 +7,17 @@ operation each.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import valkey.asyncio
 from valkey.connection import parse_url
+from valkey.crc import key_slot
 from valkey.exceptions import NoPermissionError, ResponseError
 
-from keymiss.server.keys import SLOTS, decode
+from keymiss.server.keys import SLOTS, decode, encode
 
 Slots = int
 ALL_SLOTS: Slots = (1 << SLOTS) - 1
@@ -32,7 +33,6 @@ class Primary:
     host: str
     port: int
     slots: Slots
-    replicas: int
 
     @property
     def name(self) -> str:
@@ -47,16 +47,27 @@ class Topology:
     primaries: tuple[Primary, ...]
     clustered: bool
 
-    def owner(self, slot: int) -> Primary | None:
-        """The primary that holds the slot; None while nobody does."""
-        return next((each for each in self.primaries if each.slots >> slot & 1), None)
+    def owner(self, key: str | bytes) -> Primary | None:
+        """The primary that holds the key's slot; None while nobody does."""
+        return next((each for each in self.primaries if has_slot_of(each.slots, key)), None)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL names, with the usual ones where it does not."""
+    parsed = parse_url(url)
+    return parsed.get("host", "localhost"), parsed.get("port", 6379)
 
 
 def server_name(url: str) -> str:
     """What tells a server and its database from others: the URL without user and password."""
     parsed = parse_url(url)
-    place = parsed.get("path") or f"{parsed.get('host', 'localhost')}:{parsed.get('port', 6379)}"
+    place = parsed.get("path") or "{}:{}".format(*address_of(url))
     return f"{place}/{parsed.get('db', 0)}"
+
+
+def has_slot_of(slots: Slots, key: str | bytes) -> bool:
+    """Whether the key's slot is in the set."""
+    return bool(slots >> key_slot(encode(key) if isinstance(key, str) else key) & 1)
 
 
 def slot_range(first: int, last: int) -> Slots:
@@ -66,25 +77,18 @@ def slot_range(first: int, last: int) -> Slots:
 
 def slot_ranges(slots: Slots) -> list[tuple[int, int]]:
     """The slots of a set as ranges, first and last slot of each."""
-    return list(_runs(slots))
-
-
-def _runs(slots: Slots) -> Iterator[tuple[int, int]]:
-    first = 0
-    while slots >> first:
-        first += _lowest(slots >> first)
-        last = first + _lowest(~(slots >> first)) - 1
-        yield first, last
-        first = last + 1
-
-
-def _lowest(bits: int) -> int:
-    return (bits & -bits).bit_length() - 1
+    ranges = []
+    while slots:
+        first = first_slot(slots)
+        last = first + first_slot(~(slots >> first)) - 1
+        ranges.append((first, last))
+        slots &= ~slot_range(first, last)
+    return ranges
 
 
 def first_slot(slots: Slots) -> int:
     """The lowest slot of a set that is not empty."""
-    return _lowest(slots)
+    return (slots & -slots).bit_length() - 1
 
 
 def union(ranges: Iterable[Sequence[int]]) -> Slots:
@@ -97,21 +101,17 @@ def union(ranges: Iterable[Sequence[int]]) -> Slots:
 
 def single_server(url: str) -> Topology:
     """The topology of a server that is no cluster's node."""
-    parsed = parse_url(url)
-    host, port = parsed.get("host", "localhost"), parsed.get("port", 6379)
-    return Topology((Primary(host, port, ALL_SLOTS, 0),), clustered=False)
+    return Topology((Primary(*address_of(url), ALL_SLOTS),), clustered=False)
 
 
 def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
     """The reply of CLUSTER SLOTS; `host` is that of the node that gave it, which may not know its
     own."""
-    found: dict[tuple[str, int], list[Any]] = {}
-    for first, last, primary, *replicas in reply:
+    found: dict[tuple[str, int], Slots] = {}
+    for first, last, primary, *_ in reply:
         address = (decode(primary[0]) if primary[0] else host, int(primary[1]))
-        known = found.setdefault(address, [0, 0])
-        known[0] |= slot_range(first, last)
-        known[1] = len(replicas)
-    primaries = [Primary(*address, *facts) for address, facts in found.items()]
+        found[address] = found.get(address, 0) | slot_range(first, last)
+    primaries = [Primary(*address, slots) for address, slots in found.items()]
     return Topology(
         tuple(sorted(primaries, key=lambda each: first_slot(each.slots))), clustered=True
     )
@@ -156,7 +156,7 @@ async def ask_topology(client: valkey.asyncio.Valkey, url: str) -> Topology:
         if "cluster support disabled" in str(error) or isinstance(error, NoPermissionError):
             return single_server(url)
         raise
-    return parse_topology(reply, parse_url(url).get("host", "localhost"))
+    return parse_topology(reply, address_of(url)[0])
 
 
 def is_local(host: str) -> bool:
