@@ -22,6 +22,9 @@ from keymiss.server.transactions import Command
 READ = 10
 """Sentences that are read for a question."""
 
+READ_UNSETTLED = 2 * READ
+"""The same while documents are between shards: the best ten of other times are among them."""
+
 ANSWERS = 5
 """Answers that a question gets, at most."""
 
@@ -69,8 +72,9 @@ async def ask(servers: Servers, text: str) -> Answers:
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            ranked, complete = await find(servers, question)
-            return await _read(servers, question, ranked[:READ], complete)
+            found = await find(servers, question)
+            read = READ if found.settled else READ_UNSETTLED
+            return await _read(servers, question, found.ranked[:read], found.complete)
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
@@ -109,8 +113,8 @@ async def first_margin(servers: Servers, text: str) -> Found | None:
     Raises what `ask` raises.
     """
     question = normalise_question(text)
-    ranked, _ = await find(servers, question)
-    keys = [qa_key(one.sentence, question) for one in ranked[:READ]]
+    found_by_words = await find(servers, question)
+    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
     values = await asyncio.gather(*(compute(servers, key) for key in keys))
     found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)

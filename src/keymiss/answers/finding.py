@@ -29,15 +29,30 @@ PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What a shard has found, and in which slots; `owned` are those that it held when asked."""
+    """What a shard has found, and in which slots; `owned` are those that it held when asked. Until
+    it is settled another shard may count documents of its, too."""
 
     candidates: Candidates
     slots: Slots
+    settled: bool
     owned: Slots
 
 
-async def find(servers: Servers, question: str) -> tuple[list[Ranked], bool]:
-    """All candidates for a normalised question, best first, and whether all shards took part.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All candidates, best first.
+
+    `complete` is false when part of the corpus was not searched. `settled` is false while documents
+    are on their way between shards: some count twice, and the order is a little off.
+    """
+
+    ranked: list[Ranked]
+    complete: bool
+    settled: bool
+
+
+async def find(servers: Servers, question: str) -> Findings:
+    """The candidates for a normalised question, of all shards that can be reached in time.
 
     Raises:
         Unavailable: nobody searches, or there is no corpus.
@@ -68,7 +83,8 @@ async def find(servers: Servers, question: str) -> tuple[list[Ranked], bool]:
         raise failed
     if not any(reply.candidates.sentences for reply in replies):
         await _check_corpus(servers)
-    return rank(_each_slot_once(replies)), covered == ALL_SLOTS
+    settled = all(reply.settled for reply in replies)
+    return Findings(rank(_each_slot_once(replies)), covered == ALL_SLOTS, settled)
 
 
 async def _search(
@@ -83,8 +99,7 @@ async def _search(
         raise TooSlow(f"{primary.name} did not answer in time") from None
     if value is None:
         raise Unavailable("nothing searches this server; start `keymiss worker`")
-    candidates, slots = candidates_from_json(value)
-    return _Reply(candidates, slots, primary.slots)
+    return _Reply(*candidates_from_json(value), primary.slots)
 
 
 async def _check_corpus(servers: Servers) -> None:

@@ -54,6 +54,7 @@ async def follow_slots(
             if gained | released:
                 await walk(gained | released)
             shard.slots |= gained & shard.owned
+            shard.is_settled = shard.slots == shard.owned
         except (TimeoutError, ValkeyError, OSError) as error:
             logger.warning("%s: %s; its slots are looked at again", shard.id, error)
             await asyncio.sleep(RETRY_SECONDS)

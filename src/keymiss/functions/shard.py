@@ -34,11 +34,14 @@ class Shard:
         gone to another server stays for a while, until that one's workers know its keys."""
         self.changed = asyncio.Event()
         """Set when the server holds other slots."""
+        self.is_settled = True
+        """Whether functions on written keys know of the keys in these slots and of no others."""
 
     def own(self, slots: Slots) -> None:
         """Notes which slots the server holds."""
         if slots != self.owned:
             self.owned = slots
+            self.is_settled = False
             self.changed.set()
 
     def owns(self, key: str) -> bool:

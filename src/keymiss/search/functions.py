@@ -57,16 +57,17 @@ def search_functions(cache: Path | None = None) -> list[Function]:
 
     @on_miss(FIND, name="find", cache="off", batch=64)
     def find(events: Sequence[Event]) -> list[Result]:
-        return [_find(index_of(event.shard), event.shard.slots, event.key) for event in events]
+        return [_find(index_of(event.shard), event.shard, event.key) for event in events]
 
     return [index, find]
 
 
-def _find(index: SentenceIndex, slots: Slots, key: str) -> Result:
+def _find(index: SentenceIndex, shard: Shard, key: str) -> Result:
     try:
         question = parse_find_key(key)
         check_question(question)
-        return candidates_to_json(index.find(question, CANDIDATES), slots)
+        found = index.find(question, CANDIDATES)
+        return candidates_to_json(found, shard.slots, shard.is_settled)
     except BadInput as error:
         return error
 
@@ -74,10 +75,15 @@ def _find(index: SentenceIndex, slots: Slots, key: str) -> Result:
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the index agree with what the shard holds of these documents.
 
-    What is on its way to another server stays in the index until the shard lets go of its slot.
+    What is on its way to another server stays in the index until the shard lets go of its slot;
+    what is on its way here comes in when the server holds its slot.
     """
     parsed = (parse_document_key(key) for key in keys)
-    documents = list(dict.fromkeys(document for document in parsed if document))
+    documents = [
+        document
+        for document in dict.fromkeys(parsed)
+        if document and (shard.owns(document.article) or index.content_hash(document))
+    ]
     hashes = await shard.read([("HGET", each.article, "hash") for each in documents])
     stale = [
         document
@@ -111,13 +117,15 @@ def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read
     return True
 
 
-def candidates_to_json(candidates: Candidates, slots: Slots) -> str:
-    """The value of a `find` key: the candidates, and the slots that they were looked for in."""
-    return json.dumps({"v": FORMAT, "slots": slot_ranges(slots), **asdict(candidates)})
+def candidates_to_json(candidates: Candidates, slots: Slots, settled: bool) -> str:
+    """The value of a `find` key: candidates, the slots that they were looked for in, and whether
+    the statistics are of these slots and no others."""
+    where = {"slots": slot_ranges(slots), "settled": settled}
+    return json.dumps({"v": FORMAT, **where, **asdict(candidates)})
 
 
-def candidates_from_json(value: bytes) -> tuple[Candidates, Slots]:
-    """Reads the value of a `find` key.
+def candidates_from_json(value: bytes) -> tuple[Candidates, Slots, bool]:
+    """Reads what `candidates_to_json` made.
 
     Raises:
         ValueError: it is of another format.
@@ -125,6 +133,6 @@ def candidates_from_json(value: bytes) -> tuple[Candidates, Slots]:
     record = json.loads(value)
     if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
         raise ValueError(f"no find value of format {FORMAT}: {value[:80]!r}")
-    slots = union(record.pop("slots"))
+    slots, settled = union(record.pop("slots")), bool(record.pop("settled"))
     found = tuple(Candidate(**candidate) for candidate in record.pop("candidates"))
-    return Candidates(**record, candidates=found), slots
+    return Candidates(**record, candidates=found), slots, settled
