@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -144,22 +145,32 @@ def _started(
         web = Process("web", "--url", url, "--port", str(http_port))
         stack.callback(web.stop)
         processes.append(web)
-    _wait_until_served(url, processes)
+        _wait_until(lambda: _listens(http_port), "the web server", processes)
+    _wait_until(lambda: _is_served(url), "the worker", processes)
     return processes
 
 
-def _wait_until_served(url: str, processes: Sequence[Process]) -> None:
+def _wait_until(ready: Callable[[], bool], what: str, processes: Sequence[Process]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        if time.monotonic() > deadline:
+            raise SetupError(f"{what} was not ready within {READY_SECONDS:.0f} s")
+        for process in processes:
+            process.watch()
+        time.sleep(WATCH_SECONDS / 4)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _is_served(url: str) -> bool:
     async def missing() -> list[str]:
         async with Servers(url) as servers:
             return await missing_functions(servers, NAMES)
 
-    deadline = time.monotonic() + READY_SECONDS
-    while asyncio.run(missing()):
-        if time.monotonic() > deadline:
-            raise SetupError(f"the worker was not ready within {READY_SECONDS:.0f} s")
-        for process in processes:
-            process.watch()
-        time.sleep(WATCH_SECONDS / 4)
+    return not asyncio.run(missing())
 
 
 class Interrupted(KeyboardInterrupt):

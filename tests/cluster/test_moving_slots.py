@@ -1,15 +1,18 @@
 """Slots move under load, in both ways: answers stay correct, and complete nearly all the time."""
 
+import itertools
 import json
 
 import pytest
-from load import wait_for
+from load import ask, wait_for
 from valkey.crc import key_slot
 
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.server.embedded import free_port
 from keymiss.server.keys import find_key, slot_tag
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
-from keymiss.server.topology import first_slot, slot_ranges
+from keymiss.server.topology import first_slot, has_slot_of, slot_ranges
 
 
 def atomically(cluster, source, target, slots):
@@ -69,6 +72,28 @@ def test_slots_that_move_to_another_primary_take_their_documents_along(system, l
     assert load.late() == []
     assert load.incomplete_seconds() < 2
     wait_for(lambda: documents_found(system) == 20)
+
+
+def test_documents_are_stored_and_forgotten_right_after_their_slot_has_moved(system, text_file):
+    source, target = system.primaries[:2]
+    slots = lowest(system.cluster.members()[source].slots, 300)
+    corpus = open_corpus(system.client)
+    keys = next(
+        keys
+        for keys in (corpus.keys(f"visitor-{number}") for number in itertools.count())
+        if has_slot_of(slots, keys.article)
+    )
+    sentence = "A zeppelin crossed the Bodensee without a pilot."
+    atomically(system.cluster, source, target, slots)
+    ingest(system.client, [text_file([json.dumps({"id": keys.document, "text": sentence})])])
+    atomically(system.cluster, target, source, slots)
+    wait_for(lambda: first_sentence(system, "What crossed the Bodensee?") == sentence)
+    assert forget_documents(system.client, [keys]) == [True]
+    wait_for(lambda: documents_found(system) == 20)
+
+
+def first_sentence(system, question):
+    return next((each["sentence"] for each in ask(system.http, question).results), None)
 
 
 def test_a_new_primary_takes_its_share_and_gives_it_back(system, load):

@@ -68,6 +68,21 @@ def test_a_write_during_the_work_makes_another_event(client, follower):
     assert follower.take("tokens", block=0) == []
 
 
+def test_several_functions_may_follow_the_same_keys(client, new_worker, follower):
+    concepts, images = new_worker(), new_worker()
+    concepts.serve("concepts", "text:", "ON", "WRITE", "EACH")
+    images.serve("images", "text:image:", "ON", "WRITE")
+    client.mset({"text:1": "x", "text:image:2": "y"})
+    assert keys(follower.take("tokens")) == ["text:1", "text:image:2"]
+    assert keys(concepts.take("concepts")) == ["text:1", "text:image:2"]
+    assert keys(images.take("images")) == ["text:image:2"]
+
+
+def test_what_is_followed_cannot_be_computed_as_well(new_worker, follower):
+    with pytest.raises(valkey.ResponseError, match="overlaps"):
+        new_worker().serve("echo", "text:")
+
+
 def test_keys_elsewhere_are_no_events(client, server, follower):
     client.set("tex", "x")
     with valkey.Valkey(port=server.port, db=2) as other:

@@ -83,7 +83,7 @@ async def find(servers: Servers, question: str) -> Findings:
         raise failed
     if not any(reply.candidates.sentences for reply in replies):
         await _check_corpus(servers)
-    settled = all(reply.settled for reply in replies)
+    settled = all(reply.settled for reply in replies) and not _overlap(replies)
     return Findings(rank(_each_slot_once(replies)), covered == ALL_SLOTS, settled)
 
 
@@ -105,6 +105,16 @@ async def _search(
 async def _check_corpus(servers: Servers) -> None:
     if not await servers.execute("EXISTS", CORPUS):
         raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
+
+
+def _overlap(replies: Sequence[_Reply]) -> bool:
+    """Whether documents count twice: two shards know of them, or one shard was asked twice."""
+    seen: Slots = 0
+    for reply in replies:
+        if seen & reply.slots:
+            return True
+        seen |= reply.slots
+    return False
 
 
 def _each_slot_once(replies: Sequence[_Reply]) -> list[Candidates]:

@@ -38,6 +38,7 @@ async def follow_slots(
     losing: list[tuple[float, Slots]] = []
     while True:
         shard.changed.clear()
+        arrived, shard.arrived = shard.arrived, 0
         lost = shard.slots & ~shard.owned
         for _, slots in losing:
             lost &= ~slots
@@ -49,7 +50,7 @@ async def follow_slots(
         losing = [(end, slots & shard.slots & ~released) for end, slots in losing]
         losing = [(end, slots) for end, slots in losing if slots]
         shard.slots &= ~released
-        gained = shard.owned & ~shard.slots
+        gained = shard.owned & (~shard.slots | arrived)
         try:
             if gained | released:
                 await walk(gained | released)
@@ -57,6 +58,7 @@ async def follow_slots(
             shard.is_settled = shard.slots == shard.owned
         except (TimeoutError, ValkeyError, OSError) as error:
             logger.warning("%s: %s; its slots are looked at again", shard.id, error)
+            shard.arrived |= arrived
             await asyncio.sleep(RETRY_SECONDS)
             continue
         pause = LOOK_SECONDS if losing else None

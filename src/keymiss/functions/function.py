@@ -121,7 +121,8 @@ def on_write(
     derived: str = "",
     version: str = "",
 ) -> Callable[[Any], Function]:
-    """Makes a handler follow the keys under a prefix that are written or deleted.
+    """Makes a handler follow the keys under a prefix that are written or deleted. Several functions
+    may follow the same ones.
 
     The handler is told which keys, not what happened: it looks. It may be told of a key twice and
     of one that has not changed. When a worker attaches, or the server has lost events, the handler

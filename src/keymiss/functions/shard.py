@@ -34,12 +34,15 @@ class Shard:
         gone to another server stays for a while, until that one's workers know its keys."""
         self.changed = asyncio.Event()
         """Set when the server holds other slots."""
+        self.arrived: Slots = 0
+        """Those that have come, or come back, and have not been looked at since."""
         self.is_settled = True
         """Whether functions on written keys know of the keys in these slots and of no others."""
 
     def own(self, slots: Slots) -> None:
         """Notes which slots the server holds."""
         if slots != self.owned:
+            self.arrived |= slots & ~self.owned
             self.owned = slots
             self.is_settled = False
             self.changed.set()

@@ -22,7 +22,7 @@ from keymiss.server.keys import (
     DocumentKeys,
     decode,
     parse_document_key,
-    parse_find_key,
+    parse_shard_key,
 )
 from keymiss.server.topology import Slots, is_elsewhere, slot_ranges, union
 from keymiss.server.transactions import Executed
@@ -64,7 +64,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
 
 def _find(index: SentenceIndex, shard: Shard, key: str) -> Result:
     try:
-        question = parse_find_key(key)
+        question = parse_shard_key(key)
         check_question(question)
         found = index.find(question, CANDIDATES)
         return candidates_to_json(found, shard.slots, shard.is_settled)

@@ -24,12 +24,20 @@ ARTICLES = "article_id:"
 TOKENS = "tokenized:"
 ANSWERS = "answers:"
 BUCKETS = "documents:"
+CONCEPTS = "concepts:"
+EDGES = "edges_scored:"
+VOCABULARY = "vocabulary"
 FIND = "find{"
 QA = "qa{"
 BERTQA = "bertqa{"
+LINKS = "links{"
+EDGE = "edge{"
 """Prefixes: what a function is registered for."""
 
-_OWN = (SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, FIND, QA, BERTQA)
+_OWN = (
+    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, f"{VOCABULARY}:"),
+    *(FIND, QA, BERTQA, LINKS, EDGE),
+)
 
 MAX_DOCUMENT_BYTES = 512
 MAX_SENTENCE_DIGITS = 9
@@ -42,7 +50,7 @@ _ANSWER = re.compile(
     r"_(?P<document>[^{}:]+):\{(?P=tag)\}:(?P<sentence>[0-9]{1,9})_(?P<question>.*)",
     re.DOTALL,
 )
-_FIND = re.compile(r"find\{(?P<tag>[^{}:]+)\}_(?P<question>.*)", re.DOTALL)
+_OF_SHARD = re.compile(r"(?:find|links|edge)\{(?P<tag>[^{}:]+)\}_(?P<asked>.*)", re.DOTALL)
 _OF_DOCUMENT = re.compile(r"[a-z_]+:(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}")
 _TOKENS = re.compile(
     r"tokenized:(?P<fingerprint>[^{}:]+):(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}"
@@ -133,6 +141,15 @@ class DocumentKeys:
         """Set: the documents of the bucket."""
         return f"{BUCKETS}{{{self.tag}}}"
 
+    @property
+    def concepts(self) -> str:
+        """Hash: sentence number -> the concepts named there, and of which text and vocabulary."""
+        return f"{CONCEPTS}{self.document}:{{{self.tag}}}"
+
+    def edge(self, source: str, target: str) -> str:
+        """Sorted set: the bucket's sentences that name both concepts, by how often."""
+        return f"{EDGES}{source}:{target}:{{{self.tag}}}"
+
     def tokens(self, fingerprint: str) -> str:
         """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
         return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
@@ -151,7 +168,7 @@ def document_keys(document: str, buckets: int) -> DocumentKeys:
 
 def is_own_key(key: str) -> bool:
     """Whether a key is one that keymiss itself writes."""
-    return key == CORPUS or key.startswith(_OWN)
+    return key in (CORPUS, VOCABULARY) or key.startswith(_OWN)
 
 
 def parse_document_key(key: str) -> DocumentKeys | None:
@@ -216,13 +233,25 @@ def find_key(tag: str, question: str) -> str:
     return f"{FIND}{tag}}}_{question}"
 
 
-def parse_find_key(key: str) -> str:
-    """The question of a `find` key.
+def links_key(tag: str, question: str) -> str:
+    """`links{TAG}_QUESTION`: the question's concepts and their edges on the tag's shard."""
+    return f"{LINKS}{tag}}}_{question}"
+
+
+def edge_key(tag: str, source: str, target: str) -> str:
+    """`edge{TAG}_SRC:DST`: the sentences of an edge on the tag's shard."""
+    return f"{EDGE}{tag}}}_{source}:{target}"
+
+
+def parse_shard_key(key: str) -> str:
+    """What a `find`, `links` or `edge` key asks a shard: a question, or SRC:DST.
 
     Raises:
         BadInput: the key does not have the form.
     """
-    match = _FIND.fullmatch(key)
+    match = _OF_SHARD.fullmatch(key)
     if not match:
-        raise BadInput("the key is not of the form find{TAG}_QUESTION")
-    return match["question"]
+        name = key.partition("{")[0]
+        asked = "SRC:DST" if name == "edge" else "QUESTION"
+        raise BadInput(f"the key is not of the form {name}{{TAG}}_{asked}")
+    return match["asked"]

@@ -15,7 +15,14 @@ from urllib.parse import urlsplit, urlunsplit
 import valkey.asyncio
 from valkey.connection import parse_url
 from valkey.crc import key_slot
-from valkey.exceptions import NoPermissionError, ResponseError
+from valkey.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    ResponseError,
+    TryAgainError,
+)
 
 from keymiss.server.keys import SLOTS, decode, encode
 
@@ -23,7 +30,13 @@ Slots = int
 ALL_SLOTS: Slots = (1 << SLOTS) - 1
 
 MOVED, ASK = "MOVED", "ASK"
-_ELSEWHERE = (MOVED, ASK, "TRYAGAIN", "CLUSTERDOWN")
+_CLASSES = {
+    MovedError: MOVED,
+    AskError: ASK,
+    TryAgainError: "TRYAGAIN",
+    ClusterDownError: "CLUSTERDOWN",
+}
+"""The classes that the library's cluster client makes of these errors, without the word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,12 @@ def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
 
 def is_elsewhere(error: object) -> bool:
     """Whether this is what a node says of a key whose slot is, or soon will be, another's."""
-    return isinstance(error, ResponseError) and str(error).partition(" ")[0] in _ELSEWHERE
+    return isinstance(error, ResponseError) and _code(error) in _CLASSES.values()
+
+
+def _code(error: ResponseError) -> str:
+    """The word that the server's error begins with."""
+    return _CLASSES.get(type(error)) or str(error).partition(" ")[0]
 
 
 def redirection(error: ResponseError, host: str) -> tuple[str, str, int] | None:
@@ -127,10 +145,10 @@ def redirection(error: ResponseError, host: str) -> tuple[str, str, int] | None:
 
     `host` is that of the node that said so, which leaves it out when it knows no other.
     """
-    word, _, rest = str(error).partition(" ")
+    word = _code(error)
     if word not in (MOVED, ASK):
         return None
-    there, _, port = rest.rpartition(" ")[2].rpartition(":")
+    there, _, port = str(error).rpartition(" ")[2].rpartition(":")
     return word, there or host, int(port)
 
 

@@ -111,12 +111,15 @@ Function *engine_named(const Engine *engine, const char *name, size_t length) {
 }
 
 Function *engine_match(const Engine *engine, const char *key, size_t length) {
+    int slot = 0;
+    return engine_next_match(engine, key, length, &slot);
+}
+
+Function *engine_next_match(const Engine *engine, const char *key, size_t length, int *slot) {
     if (!engine_may_match(engine, key, length)) return NULL;
-    for (int slot = 0, seen = 0; seen < engine->function_count; slot++) {
-        Function *function = engine->functions[slot];
-        if (!function) continue;
-        seen++;
-        if (length >= function->prefix_length && key[0] == function->prefix[0] &&
+    while (*slot < engine->slots_used) {
+        Function *function = engine->functions[(*slot)++];
+        if (function && length >= function->prefix_length && key[0] == function->prefix[0] &&
             memcmp(key, function->prefix, function->prefix_length) == 0)
             return function;
     }
@@ -125,12 +128,13 @@ Function *engine_match(const Engine *engine, const char *key, size_t length) {
 
 static void functions_changed(Engine *engine) {
     memset(engine->first_bytes, 0, sizeof engine->first_bytes);
-    engine->function_count = 0;
+    engine->function_count = engine->slots_used = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         if (!engine->functions[slot]) continue;
         unsigned char first = (unsigned char)engine->functions[slot]->prefix[0];
         engine->first_bytes[first / 64] |= UINT64_C(1) << first % 64;
         engine->function_count++;
+        engine->slots_used = slot + 1;
     }
 }
 
@@ -145,6 +149,7 @@ Function *engine_overlapping(const Engine *engine, const Registration *registrat
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *other = engine->functions[slot];
         if (!other || strcmp(other->name, registration->name) == 0) continue;
+        if (other->options.kind == ON_WRITE && registration->options.kind == ON_WRITE) continue;
         size_t shorter = other->prefix_length;
         if (registration->prefix_length < shorter) shorter = registration->prefix_length;
         if (memcmp(other->prefix, registration->prefix, shorter) == 0) return other;

@@ -155,7 +155,7 @@ typedef struct Worker {
 
 typedef struct Engine {
     Function *functions[MAX_FUNCTIONS];
-    int function_count;
+    int function_count, slots_used;
     uint64_t first_bytes[4]; /* the bytes with which prefixes begin, a bit each */
     List workers;
     List users;                     /* names seen, kept for life: Item.user points here */
@@ -176,7 +176,7 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
                          Function **function);
 /* Whether this registration only updates the function: prefix, kind and database are the same. */
 int engine_updates(const Function *function, const Registration *registration, int db);
-/* Another function whose prefix overlaps, or NULL. */
+/* Another function whose prefix overlaps, or NULL. Write functions may share keys. */
 Function *engine_overlapping(const Engine *engine, const Registration *registration);
 /* Takes the function out, with its attachments; its items go to `lost`. The caller deals with them,
  * and then frees the function. */
@@ -185,8 +185,10 @@ void engine_free_function(Engine *engine, Function *function);
 /* Moves all items of the function's own queue to `lost`. */
 void engine_drain(Engine *engine, Function *function, List *lost);
 Function *engine_named(const Engine *engine, const char *name, size_t length);
-/* The function whose prefix the key has. */
+/* The function whose prefix the key has; one of them when write functions share it. */
 Function *engine_match(const Engine *engine, const char *key, size_t length);
+/* The next such function from *slot on, which goes beyond it: begin with 0, end at NULL. */
+Function *engine_next_match(const Engine *engine, const char *key, size_t length, int *slot);
 /* Whether any prefix begins as the key does: spares most keys of other people's the search. */
 static inline int engine_may_match(const Engine *engine, const char *key, size_t length) {
     unsigned char first = (unsigned char)*key;

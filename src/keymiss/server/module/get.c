@@ -86,7 +86,7 @@ void get_prepare(RedisModuleCtx *ctx) {
 
 /* CLIENT may have been renamed. */
 static void watch_no_touch(RedisModuleString *argument) {
-    if (!api_is_valkey_9_1 && text_is(text_of(argument), "NO-TOUCH")) may_look = 0;
+    if (text_is(text_of(argument), "NO-TOUCH")) may_look = 0;
 }
 
 static int will_be_there(const Function *function, RedisModuleString *name) {
@@ -106,7 +106,7 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 
 void get_filter(RedisModuleCommandFilterCtx *filter) {
     int count = RM_CommandFilterArgsCount(filter);
-    if (count == 3) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
+    if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
     if (!engine.function_count || count != 2) return;
     size_t length;
     const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);

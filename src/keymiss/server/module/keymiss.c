@@ -92,17 +92,19 @@ static void note_written(Function *function, const char *key, size_t length) {
 
 static int on_key_event(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name) {
     (void)type, (void)event;
-    Function *function = function_of(ctx, name);
-    if (!function) return REDISMODULE_OK;
     Text key = text_of(name);
-    if (function->options.kind == ON_MISS) {
+    Function *function;
+    for (int slot = 0; (function = engine_next_match(&engine, key.bytes, key.length, &slot));) {
+        if (function->db != RM_GetSelectedDb(ctx)) continue;
+        if (function->options.kind == ON_WRITE) {
+            note_written(function, key.bytes, key.length);
+            continue;
+        }
         /* Only where a client of ours waits: the server walks all clients that are blocked on a key
          * which is ready, and readers may block on it by other commands, too. */
         if (engine_is_awaited(&engine, &function->queue, key.bytes, key.length))
             RM_SignalKeyAsReady(ctx, name);
-        return REDISMODULE_OK;
     }
-    note_written(function, key.bytes, key.length);
     return REDISMODULE_OK;
 }
 

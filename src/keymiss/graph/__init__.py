@@ -1,0 +1,1 @@
+"""Concepts in sentences, and the edges between those that occur together."""

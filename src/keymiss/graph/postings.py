@@ -1,0 +1,235 @@
+"""A shard's concepts in memory: which sentences name a concept, and which concepts a sentence names.
+
+Edges are not kept but counted when they are asked for, with numpy over flat arrays: ten bytes a
+mention, where a table of edges would need hundreds for each of the pairs that a sentence makes.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keymiss.server.keys import DocumentKeys
+
+Rows = npt.NDArray[np.int64]
+Years = dict[int, int]
+"""Year -> number of sentences; year 0 when a document has none."""
+
+FEWEST_DEAD = 10_000
+"""Sentences of removed documents that are not worth the time of a rebuild."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedIn:
+    """A sentence that names concepts that were asked for."""
+
+    keys: DocumentKeys
+    number: int
+    concepts: tuple[int, ...]
+    """Those of the asked ones that it names, in the order in which they were asked."""
+    mentions: int
+    """How often it names them, all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    keys: DocumentKeys
+    stamp: str
+    sentences: range
+
+
+class Postings:
+    """Sentences by concept. Concepts are numbers. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        # One entry a mention, grouped by sentence.
+        self._concepts = array("i")
+        self._mentions = array("B")
+        # One entry a sentence.
+        self._starts = array("q", [0])
+        self._numbers = array("i")
+        self._document_of = array("i")
+        # One entry a document; of removed ones, too, until the next rebuild.
+        self._documents: list[_Document | None] = []
+        self._years = array("i")
+        self._by_concept: dict[int, array[int]] = {}
+        self._places: dict[DocumentKeys, int] = {}
+        self._dead = 0
+
+    def stamp(self, keys: DocumentKeys) -> str | None:
+        """What was put of a document, None when nothing was."""
+        place = self._places.get(keys)
+        document = None if place is None else self._documents[place]
+        return document.stamp if document else None
+
+    def known(self) -> list[DocumentKeys]:
+        """All documents."""
+        with self._lock:
+            return list(self._places)
+
+    def put(
+        self, keys: DocumentKeys, stamp: str, year: int, sentences: Mapping[int, Mapping[int, int]]
+    ) -> None:
+        """Adds a document or replaces it.
+
+        Args:
+            stamp: what tells this content from others.
+            sentences: sentence number -> concept -> how often the sentence names it.
+        """
+        with self._lock:
+            self._remove(keys)
+            self._add(keys, stamp, year, sentences)
+
+    def _add(
+        self, keys: DocumentKeys, stamp: str, year: int, sentences: Mapping[int, Mapping[int, int]]
+    ) -> None:
+        place, first = len(self._documents), len(self._numbers)
+        for number, counts in sorted(sentences.items()):
+            for concept, count in counts.items():
+                self._by_concept.setdefault(concept, array("i")).append(len(self._numbers))
+                self._concepts.append(concept)
+                self._mentions.append(min(count, 255))
+            self._starts.append(len(self._concepts))
+            self._numbers.append(number)
+            self._document_of.append(place)
+        self._documents.append(_Document(keys, stamp, range(first, len(self._numbers))))
+        self._years.append(year)
+        self._places[keys] = place
+
+    def remove(self, keys: DocumentKeys) -> bool:
+        """Takes a document out, and says whether it was there."""
+        with self._lock:
+            return self._remove(keys)
+
+    def _remove(self, keys: DocumentKeys) -> bool:
+        place = self._places.pop(keys, None)
+        if place is None:
+            return False
+        document = self._documents[place]
+        assert document is not None
+        self._documents[place] = None
+        self._dead += len(document.sentences)
+        if self._dead > max(FEWEST_DEAD, len(self._numbers) // 2):
+            self._rebuild()
+        return True
+
+    def _rebuild(self) -> None:
+        living = [
+            (document, self._years[place], self._counts(document))
+            for place, document in enumerate(self._documents)
+            if document is not None
+        ]
+        self._clear()
+        for document, year, sentences in living:
+            self._add(document.keys, document.stamp, year, sentences)
+
+    def _counts(self, document: _Document) -> dict[int, dict[int, int]]:
+        return {
+            self._numbers[row]: {
+                self._concepts[at]: self._mentions[at]
+                for at in range(self._starts[row], self._starts[row + 1])
+            }
+            for row in document.sentences
+        }
+
+    def frequency(self, concept: int) -> int:
+        """In how many sentences the concept is named."""
+        with self._lock:
+            return len(self._rows(concept))
+
+    def neighbours(self, concept: int, most: int) -> dict[int, Years]:
+        """The concepts that are named in the same sentences, those in most sentences first: in how
+        many sentences of which years. At most so many."""
+        with self._lock:
+            rows = self._rows(concept)
+            at, lengths = self._places_of_mentions(rows)
+            others = _view(self._concepts, np.int32)[at].astype(np.int64)
+            years = np.repeat(self._years_of(rows), lengths)
+        other = others != concept
+        others, years = others[other], years[other]
+        named, counts = np.unique(others, return_counts=True)
+        strongest = named[np.lexsort((named, -counts))[:most]]
+        kept = np.isin(others, strongest)
+        pairs, counts = np.unique(
+            np.stack([others[kept], years[kept]]), axis=1, return_counts=True
+        )
+        found: dict[int, Years] = {int(one): {} for one in strongest}
+        for one, year, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+            found[one][year] = count
+        return found
+
+    def of_edge(self, source: int, target: int) -> tuple[Years, list[tuple[NamedIn, int]]]:
+        """The sentences that name both concepts, by year, and each with its document's year."""
+        with self._lock:
+            rows = np.intersect1d(self._rows(source), self._rows(target), assume_unique=True)
+            years = self._years_of(rows).tolist()
+            named = [self._named(int(row), (source, target)) for row in rows]
+        counts: Years = {}
+        for year in years:
+            counts[year] = counts.get(year, 0) + 1
+        return counts, list(zip(named, years, strict=True))
+
+    def naming(self, concepts: Sequence[int], most: int) -> list[NamedIn]:
+        """The sentences that name most of these concepts, then those that name them most often, at
+        most so many."""
+        with self._lock:
+            each = [self._rows(concept) for concept in concepts]
+            rows, counts = np.unique(np.concatenate([*each, _NO_ROWS]), return_counts=True)
+            # Further ones with as many concepts may name them more often.
+            kept = rows if len(rows) <= most else rows[counts >= np.sort(counts)[-most]]
+            named = [self._named(int(row), concepts) for row in kept]
+        named.sort(
+            key=lambda one: (-len(one.concepts), -one.mentions, one.keys.sentence(one.number))
+        )
+        return named[:most]
+
+    def _rows(self, concept: int) -> Rows:
+        """The living sentences that name a concept."""
+        rows = _view(self._by_concept.get(concept, array("i")), np.int32).astype(np.int64)
+        if not self._dead:
+            return rows
+        documents = _view(self._document_of, np.int32)[rows].tolist()
+        living = [self._documents[place] is not None for place in documents]
+        return rows[np.array(living, dtype=bool)]
+
+    def _places_of_mentions(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Where the mentions of these sentences stand, and how many each has."""
+        starts = _view(self._starts, np.int64)
+        lengths = starts[rows + 1] - starts[rows]
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) + np.repeat(starts[rows] - ends + lengths, lengths), lengths
+
+    def _years_of(self, rows: Rows) -> Rows:
+        documents = _view(self._document_of, np.int32)[rows]
+        return _view(self._years, np.int32)[documents].astype(np.int64)
+
+    def _named(self, row: int, concepts: Iterable[int]) -> NamedIn:
+        document = self._documents[self._document_of[row]]
+        assert document is not None
+        counts = {
+            self._concepts[at]: self._mentions[at]
+            for at in range(self._starts[row], self._starts[row + 1])
+        }
+        named = tuple(concept for concept in concepts if concept in counts)
+        return NamedIn(
+            document.keys, self._numbers[row], named, sum(counts[concept] for concept in named)
+        )
+
+
+_NO_ROWS: Rows = np.empty(0, dtype=np.int64)
+
+
+def _view(values: array[int], dtype: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    """The array's own memory; it must be let go before the array grows."""
+    return np.frombuffer(values, dtype) if values else np.empty(0, dtype)
