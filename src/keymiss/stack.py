@@ -21,7 +21,10 @@ from keymiss.answers.status import missing_functions
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
-from keymiss.server.connecting import connect
+from keymiss.graph.formats import load_vocabulary
+from keymiss.graph.stored import store_vocabulary
+from keymiss.graph.vocabulary import DEMO
+from keymiss.server.connecting import Client, connect
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_ports
 from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.routing import Servers
@@ -112,7 +115,7 @@ def running_stack(
         server = stack.enter_context(EmbeddedServer(data, port))
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
-                ingest(client, [ARTICLES])
+                _ingest_demo(client)
         yield _started(stack, server.url, data / "cache", model, http_port)
 
 
@@ -129,9 +132,14 @@ def demo_cluster(primaries: int, replicas: int, http_port: int, model: str) -> I
         stack.callback(cluster.stop)
         cluster.create(primaries, replicas, free_ports(primaries * (1 + replicas)))
         with connect(cluster.url) as client:
-            ingest(client, [ARTICLES])
+            _ingest_demo(client)
         _started(stack, cluster.url, data / "cache", model, http_port)
         yield cluster.url
+
+
+def _ingest_demo(client: Client) -> None:
+    ingest(client, [ARTICLES])
+    store_vocabulary(client, load_vocabulary(DEMO).vocabulary)
 
 
 def _started(

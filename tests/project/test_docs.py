@@ -227,7 +227,7 @@ def test_the_commands_page_lists_nothing_that_is_not_there():
 
 def test_every_route_and_status_has_its_entry():
     http = (ROOT / "docs" / "http.md").read_text()
-    for route in create_app("valkey://127.0.0.1:1").routes:
+    for route in create_app("valkey://127.0.0.1:1", "a secret of the tests").routes:
         assert route.path in http
     for status in ("400", "404", "413", "422", "503", "504"):
         assert f"| {status}" in http or f"{status}," in http

@@ -15,12 +15,12 @@ def url(request):
 
 
 def test_asking_is_503(url):
-    with TestClient(create_app(url)) as http:
+    with TestClient(create_app(url, "a secret of the tests")) as http:
         unavailable(http.post("/qasearch", json={"search": "Who?"}))
 
 
 def test_ready_is_503_and_live_is_200(url):
-    with TestClient(create_app(url)) as http:
+    with TestClient(create_app(url, "a secret of the tests")) as http:
         unavailable(http.get("/health/ready"))
         assert http.get("/health/live").status_code == 200
 

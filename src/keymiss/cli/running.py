@@ -88,7 +88,7 @@ def worker(
         if app_name
         else application(model, cache or default_cache(), precision)
     )
-    asyncio.run(serve_functions(served, url, shards=shards))
+    asyncio.run(serve_functions(served, url, shards=shards, graph=app_name is None))
 
 
 @app.command()
@@ -96,13 +96,19 @@ def web(
     url: Url = DEFAULT_URL,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
     port: HttpPort = DEFAULT_HTTP_PORT,
+    origins: Annotated[
+        list[str],
+        typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Serve the HTTP API."""
     import uvicorn
 
     from keymiss.web.app import create_app
+    from keymiss.web.visitors import secret_from_environment
 
-    uvicorn.run(create_app(url), host=host, port=port, log_level="warning")
+    web_app = create_app(url, secret_from_environment(), origins)
+    uvicorn.run(web_app, host=host, port=port, log_level="warning")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from valkey.connection import parse_url
 from keymiss import functions
 from keymiss.answers.asking import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
+from keymiss.graph.serving import serve_graph
 from keymiss.server.connecting import Client
 from keymiss.server.connecting import connect as connect_to
 from keymiss.server.embedded import LOOPBACK
@@ -80,15 +81,27 @@ async def serve_functions(
     url: str,
     on_ready: Callable[[], None] = lambda: None,
     shards: str = "local",
+    graph: bool = False,
 ) -> None:
-    """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand."""
+    """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand.
+
+    With `graph`, those of the concept graph, too, while there is a vocabulary.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     names = ", ".join(function.name for function in served)
     logging.getLogger("keymiss").info("serving %s", names)
-    await functions.serve(served, url, stop, on_ready, shards)
+    serving = [asyncio.create_task(functions.serve(served, url, stop, on_ready, shards))]
+    if graph:
+        serving.append(asyncio.create_task(serve_graph(url, stop, shards)))
+    try:
+        await asyncio.gather(*serving)
+    finally:
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 def print_answers(question: str, answers: Answers, seconds: float, most: int = 5) -> None:

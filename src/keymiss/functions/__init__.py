@@ -9,9 +9,10 @@
 `keymiss worker --app pkg.module` serves the functions of a module. See docs/functions.md.
 """
 
+from keymiss.functions.connection import Superseded
 from keymiss.functions.function import Event, Function, on_miss, on_write
 from keymiss.functions.loading import load_app
 from keymiss.functions.shard import Shard
 from keymiss.functions.worker import serve
 
-__all__ = ["Event", "Function", "Shard", "load_app", "on_miss", "on_write", "serve"]
+__all__ = ["Event", "Function", "Shard", "Superseded", "load_app", "on_miss", "on_write", "serve"]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
@@ -22,11 +20,11 @@ SHORTEST = 3
 
 _WORD = re.compile(r"[^\W_]+")
 _OPEN, _CLOSE = "\x1e", "\x1f"
+_BETWEEN = _CLOSE + _OPEN
 """Marks around a word; control characters are part of none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A concept, by its number in the vocabulary, and where in the text it is named."""
 
     concept: int
@@ -61,39 +59,34 @@ class Matcher:
 
         `start` and `end` are characters of the text.
         """
-        words = list(_WORD.finditer(text))
-        marked = "".join([f"{_OPEN}{_folded(word[0])}{_CLOSE}" for word in words])
-        found = self._automaton.find_matches_as_indexes(marked)
+        words = _words(text)
+        found = self._automaton.find_matches_as_indexes(_marked(words))
         if not found:
             return []
-        places = list(_places(marked))
-        matches = []
-        for pattern, first, end in found:
-            opening, closing = bisect_right(places, first) - 1, bisect_right(places, end - 1) - 1
-            matches.append(
-                Match(self._owners[pattern], words[opening].start(), words[closing].end())
-            )
-        return matches
+        starts: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        place = 0
+        for folded, word in zip(words, _WORD.finditer(text), strict=True):
+            starts[place] = word.start()
+            place += len(folded) + len(_BETWEEN)
+            ends[place] = word.end()
+        owners = self._owners
+        return [Match(owners[pattern], starts[first], ends[end]) for pattern, first, end in found]
 
 
-def _places(marked: str) -> Iterator[int]:
-    """Where each word's opening mark stands."""
-    place = marked.find(_OPEN)
-    while place >= 0:
-        yield place
-        place = marked.find(_OPEN, place + 1)
+def _words(text: str) -> list[str]:
+    """The folded words of the text."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    return [unicodedata.normalize("NFKC", word).casefold() for word in _WORD.findall(text)]
+
+
+def _marked(words: list[str]) -> str:
+    return f"{_OPEN}{_BETWEEN.join(words)}{_CLOSE}" if words else ""
 
 
 def _pattern(term: str) -> str:
     """The term as it stands in marked text; empty when it is not looked for."""
-    words = _WORD.findall(term)
+    words = _words(term)
     letters = "".join(words)
-    if len(letters) < SHORTEST or letters.isdigit():
-        return ""
-    return "".join([f"{_OPEN}{_folded(word)}{_CLOSE}" for word in words])
-
-
-def _folded(word: str) -> str:
-    if word.isascii():
-        return word.lower()
-    return unicodedata.normalize("NFKC", word).casefold()
+    return _marked(words) if len(letters) >= SHORTEST and not letters.isdigit() else ""

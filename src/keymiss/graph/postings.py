@@ -1,4 +1,4 @@
-"""A shard's concepts in memory: which sentences name a concept, and which concepts a sentence names.
+"""A shard's concepts in memory: which sentences name one, and which others these name.
 
 Edges are not kept but counted when they are asked for, with numpy over flat arrays: ten bytes a
 mention, where a table of edges would need hundreds for each of the pairs that a sentence makes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from keymiss.server.keys import DocumentKeys
 Rows = npt.NDArray[np.int64]
 Years = dict[int, int]
 """Year -> number of sentences; year 0 when a document has none."""
+
+DIGITS = 6
+"""To which sums of rarities are rounded: their order must not depend on that of the terms."""
 
 FEWEST_DEAD = 10_000
 """Sentences of removed documents that are not worth the time of a rebuild."""
@@ -35,6 +39,11 @@ class NamedIn:
     """Those of the asked ones that it names, in the order in which they were asked."""
     mentions: int
     """How often it names them, all together."""
+
+    @property
+    def name(self) -> str:
+        """`DOC:{TAG}:N`."""
+        return self.keys.sentence(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Postings:
         self._years = array("i")
         self._by_concept: dict[int, array[int]] = {}
         self._places: dict[DocumentKeys, int] = {}
+        self._frequencies: Counter[int] = Counter()
         self._dead = 0
 
     def stamp(self, keys: DocumentKeys) -> str | None:
@@ -97,6 +107,7 @@ class Postings:
         for number, counts in sorted(sentences.items()):
             for concept, count in counts.items():
                 self._by_concept.setdefault(concept, array("i")).append(len(self._numbers))
+                self._frequencies[concept] += 1
                 self._concepts.append(concept)
                 self._mentions.append(min(count, 255))
             self._starts.append(len(self._concepts))
@@ -118,6 +129,8 @@ class Postings:
         document = self._documents[place]
         assert document is not None
         self._documents[place] = None
+        for row in document.sentences:
+            self._frequencies.subtract(self._concepts[self._starts[row] : self._starts[row + 1]])
         self._dead += len(document.sentences)
         if self._dead > max(FEWEST_DEAD, len(self._numbers) // 2):
             self._rebuild()
@@ -144,8 +157,7 @@ class Postings:
 
     def frequency(self, concept: int) -> int:
         """In how many sentences the concept is named."""
-        with self._lock:
-            return len(self._rows(concept))
+        return self._frequencies[concept]
 
     def neighbours(self, concept: int, most: int) -> dict[int, Years]:
         """The concepts that are named in the same sentences, those in most sentences first: in how
@@ -160,9 +172,7 @@ class Postings:
         named, counts = np.unique(others, return_counts=True)
         strongest = named[np.lexsort((named, -counts))[:most]]
         kept = np.isin(others, strongest)
-        pairs, counts = np.unique(
-            np.stack([others[kept], years[kept]]), axis=1, return_counts=True
-        )
+        pairs, counts = np.unique(np.stack([others[kept], years[kept]]), axis=1, return_counts=True)
         found: dict[int, Years] = {int(one): {} for one in strongest}
         for one, year, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
             found[one][year] = count
@@ -180,27 +190,32 @@ class Postings:
         return counts, list(zip(named, years, strict=True))
 
     def naming(self, concepts: Sequence[int], most: int) -> list[NamedIn]:
-        """The sentences that name most of these concepts, then those that name them most often, at
-        most so many."""
+        """The sentences that name some of these concepts, those first whose concepts are rarest
+        together, then those that name them most often; at most so many."""
         with self._lock:
             each = [self._rows(concept) for concept in concepts]
-            rows, counts = np.unique(np.concatenate([*each, _NO_ROWS]), return_counts=True)
-            # Further ones with as many concepts may name them more often.
-            kept = rows if len(rows) <= most else rows[counts >= np.sort(counts)[-most]]
-            named = [self._named(int(row), concepts) for row in kept]
-        named.sort(
-            key=lambda one: (-len(one.concepts), -one.mentions, one.keys.sentence(one.number))
-        )
-        return named[:most]
+            rarities = rarity([len(rows) for rows in each], sum(map(len, each)))
+            weights = np.repeat(rarities, [len(rows) for rows in each])
+            rows, places = np.unique(np.concatenate([*each, _NO_ROWS]), return_inverse=True)
+            worth = np.bincount(places, weights, len(rows)).round(DIGITS)
+            # Further ones of the same worth may name their concepts more often.
+            kept = worth >= np.sort(worth)[-most] if len(rows) > most else np.full(len(rows), True)
+            named = [self._named(int(row), concepts) for row in rows[kept]]
+            ordered = sorted(
+                zip(-worth[kept], named, strict=True),
+                key=lambda pair: (pair[0], -pair[1].mentions, pair[1].name),
+            )
+        return [one for _, one in ordered[:most]]
 
     def _rows(self, concept: int) -> Rows:
         """The living sentences that name a concept."""
-        rows = _view(self._by_concept.get(concept, array("i")), np.int32).astype(np.int64)
+        rows: Rows = _view(self._by_concept.get(concept, array("i")), np.int32).astype(np.int64)
         if not self._dead:
             return rows
         documents = _view(self._document_of, np.int32)[rows].tolist()
         living = [self._documents[place] is not None for place in documents]
-        return rows[np.array(living, dtype=bool)]
+        rows = rows[np.array(living, dtype=bool)]
+        return rows
 
     def _places_of_mentions(self, rows: Rows) -> tuple[Rows, Rows]:
         """Where the mentions of these sentences stand, and how many each has."""
@@ -212,7 +227,8 @@ class Postings:
 
     def _years_of(self, rows: Rows) -> Rows:
         documents = _view(self._document_of, np.int32)[rows]
-        return _view(self._years, np.int32)[documents].astype(np.int64)
+        years: Rows = _view(self._years, np.int32)[documents].astype(np.int64)
+        return years
 
     def _named(self, row: int, concepts: Iterable[int]) -> NamedIn:
         document = self._documents[self._document_of[row]]
@@ -225,6 +241,12 @@ class Postings:
         return NamedIn(
             document.keys, self._numbers[row], named, sum(counts[concept] for concept in named)
         )
+
+
+def rarity(frequencies: Sequence[int], total: int) -> npt.NDArray[np.float64]:
+    """What each concept is worth that so many of so many sentences name: the rarer, the more."""
+    worth: npt.NDArray[np.float64] = np.log1p(total / np.maximum(1, np.asarray(frequencies)))
+    return worth
 
 
 _NO_ROWS: Rows = np.empty(0, dtype=np.int64)

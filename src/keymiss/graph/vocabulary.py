@@ -20,7 +20,8 @@ MAX_TERM_CHARACTERS = 200
 MAX_TERMS = 1000
 MAX_CONCEPTS = 5_000_000
 
-_ID = re.compile(r"[^{}:%\s\x00-\x1f\x7f]+")
+_ID = re.compile(r"[^{}:%\s\x00-\x1f\x7f\ud800-\udfff]+")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,25 @@ class Concept:
         return (self.name, *self.synonyms)
 
 
-def check_concept(concept: Concept) -> None:
-    """Raises BadInput when the concept cannot be used, and says why."""
-    if not _ID.fullmatch(concept.id) or len(concept.id.encode()) > MAX_ID_BYTES:
+def check_id(id_: str) -> None:
+    """Raises BadInput when this cannot be a concept's id."""
+    if not _ID.fullmatch(id_) or len(id_.encode()) > MAX_ID_BYTES:
         raise BadInput(
             f"a concept's id has 1 to {MAX_ID_BYTES} bytes without spaces and {{}}:%, "
-            f"not {concept.id[:80]!r}"
+            f"not {id_[:80]!r}"
         )
+
+
+def check_concept(concept: Concept) -> None:
+    """Raises BadInput when the concept cannot be used, and says why."""
+    check_id(concept.id)
     if not concept.name.strip():
         raise BadInput(f"the concept {concept.id} has no name")
     if len(concept.terms) > MAX_TERMS:
         raise BadInput(f"the concept {concept.id} has more than {MAX_TERMS} terms")
     for term in (*concept.terms, concept.type):
+        if _SURROGATE.search(term):
+            raise BadInput(f"the concept {concept.id} has a term that is no UTF-8 text")
         if len(term) > MAX_TERM_CHARACTERS:
             raise BadInput(
                 f"the concept {concept.id} has a term of more than {MAX_TERM_CHARACTERS} characters"

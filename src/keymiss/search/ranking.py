@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +12,11 @@ from keymiss.search.index import Candidates
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.75
 """k1 and b of BM25 (Robertson and Zaragoza 2009), with Lucene's and tantivy's defaults."""
+
+
+FUSION, CONCEPTS_WEIGHT = 3, 0.5
+"""How little the first places of a ranking count more than the next ones (the paper has 60), and
+what the ranking by concepts counts: docs/decisions/0014-concepts.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,13 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
             )
             ranked.append(Ranked(candidate.sentence, score))
     return sorted(ranked, key=lambda entry: (-entry.score, entry.sentence))
+
+
+def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:
+    """Joins a ranking of sentences by their words with one by their concepts, by reciprocal rank
+    fusion (Cormack, Clarke and Buettcher 2009). Equal ones are ordered by name."""
+    scores: dict[str, float] = defaultdict(float)
+    for weight, ranking in ((1.0, words), (CONCEPTS_WEIGHT, concepts)):
+        for place, sentence in enumerate(ranking, start=1):
+            scores[sentence] += weight / (FUSION + place)
+    return sorted(scores, key=lambda sentence: (-scores[sentence], sentence))

@@ -27,6 +27,7 @@ BUCKETS = "documents:"
 CONCEPTS = "concepts:"
 EDGES = "edges_scored:"
 VOCABULARY = "vocabulary"
+VISITORS = "visitor:"
 FIND = "find{"
 QA = "qa{"
 BERTQA = "bertqa{"
@@ -35,7 +36,7 @@ EDGE = "edge{"
 """Prefixes: what a function is registered for."""
 
 _OWN = (
-    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, f"{VOCABULARY}:"),
+    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, VISITORS, f"{VOCABULARY}:"),
     *(FIND, QA, BERTQA, LINKS, EDGE),
 )
 
@@ -154,9 +155,14 @@ class DocumentKeys:
         """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
         return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
 
+    @property
+    def sentence_prefix(self) -> str:
+        """What the names of the document's sentences begin with."""
+        return f"{self.document}:{{{self.tag}}}:"
+
     def sentence(self, number: int) -> str:
         """The name of a sentence, as in the article: `DOC:{TAG}:N`."""
-        return f"{self.document}:{{{self.tag}}}:{number}"
+        return f"{self.sentence_prefix}{number}"
 
 
 def document_keys(document: str, buckets: int) -> DocumentKeys:
@@ -175,6 +181,18 @@ def parse_document_key(key: str) -> DocumentKeys | None:
     """The document of an `article_id:`, `sentence:` or `answers:` key, None for other keys."""
     match = _OF_DOCUMENT.fullmatch(key)
     return DocumentKeys(match["document"], match["tag"]) if match else None
+
+
+def document_of_sentence(name: str) -> DocumentKeys:
+    """The document of a sentence with the name `DOC:{TAG}:N`.
+
+    Raises:
+        BadInput: it is no such name.
+    """
+    keys = parse_document_key(f"{SENTENCES}{name.rpartition(':')[0]}")
+    if keys is None:
+        raise BadInput(f"{name!r} names no sentence; write DOC:{{TAG}}:N")
+    return keys
 
 
 def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
@@ -226,6 +244,16 @@ def parse_answer_key(key: str) -> AnswerKey:
     if len(encode(keys.document)) > MAX_DOCUMENT_BYTES:
         raise BadInput(f"a document's id has at most {MAX_DOCUMENT_BYTES} bytes")
     return AnswerKey(keys, int(match["sentence"]), match["question"])
+
+
+def vocabulary_part(fingerprint: str, part: int) -> str:
+    """`vocabulary:FINGERPRINT:N`, a string."""
+    return f"{VOCABULARY}:{fingerprint}:{part}"
+
+
+def visitor_key(visitor: str) -> str:
+    """`visitor:ID`, a set: the concepts that a visitor has excluded."""
+    return f"{VISITORS}{visitor}"
 
 
 def find_key(tag: str, question: str) -> str:

@@ -1,13 +1,13 @@
-"""The HTTP routes: `POST /qasearch`, health, OpenAPI."""
+"""The web application: `POST /qasearch`, health, OpenAPI; the graph's routes are in `graph.py`."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel, Field
 from valkey.exceptions import ValkeyError
 
@@ -16,14 +16,19 @@ from keymiss.answers.asking import READ, Answers, ask
 from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
 from keymiss.server.routing import Servers
-from keymiss.web.limits import BodyLimit
+from keymiss.web.graph import Link, router, shown
+from keymiss.web.limits import BodyLimit, Turns
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
+from keymiss.web.visitors import Visitors, excluded
 
 QUESTIONS = 20
-"""Answered at the same time. Were all let in, under load none would be done before its deadline."""
+"""Answered at the same time."""
 
 QUEUE_SECONDS = 5
 """How long a further question waits for its turn before it is refused."""
+
+LINKS = 20
+"""Of a question, at most."""
 
 CONNECTIONS = QUESTIONS * READ + 10
 """Each question reads its sentences over as many connections."""
@@ -33,15 +38,6 @@ class Search(BaseModel):
     """The body of a question."""
 
     search: str = Field(description="The question.", examples=["How does measles spread?"])
-
-
-class Link(BaseModel):
-    """An edge of the concept graph."""
-
-    source: str
-    target: str
-    rank: int
-    created_at: int
 
 
 class Result(BaseModel):
@@ -60,7 +56,7 @@ class Result(BaseModel):
 class SearchResults(BaseModel):
     """Ranked answers, best first; none when nothing in the corpus answers the question."""
 
-    links: list[Link]
+    links: list[Link] = Field(description="The strongest links of the question's concepts.")
     results: list[Result]
     complete: bool = Field(description="False when part of the corpus did not answer.")
 
@@ -71,8 +67,14 @@ class Health(BaseModel):
     status: str
 
 
-def create_app(url: str) -> FastAPI:
-    """The web application for the Valkey server, or the cluster, at this URL."""
+def create_app(url: str, secret: str, origins: Sequence[str] = ()) -> FastAPI:
+    """The web application for the Valkey server, or the cluster, at this URL.
+
+    Args:
+        secret: signs the visitors' cookies.
+        origins: web sites whose pages may read what we answer; "*" stands for all, which are then
+            sent no cookie.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,21 +91,26 @@ def create_app(url: str) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(BodyLimit)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Content-Type"],
+            allow_credentials="*" not in origins,
+        )
     install_problems(app)
-
-    turns = asyncio.Semaphore(QUESTIONS)
+    app.include_router(router)
+    app.state.turns = Turns(QUESTIONS, QUEUE_SECONDS)
+    app.state.visitors = Visitors(secret)
 
     @app.post("/qasearch", responses=PROBLEM_RESPONSES)
     async def qasearch(body: Search, request: Request) -> SearchResults:
         """Answers a question from the corpus."""
-        try:
-            await asyncio.wait_for(turns.acquire(), QUEUE_SECONDS)
-        except TimeoutError:
-            raise Unavailable("too many questions wait for an answer; try again later") from None
-        try:
-            return _results(await ask(request.app.state.servers, body.search))
-        finally:
-            turns.release()
+        state = request.app.state
+        async with state.turns:
+            unwanted = await excluded(state.servers, state.visitors.known(request))
+            return _results(await ask(state.servers, body.search), unwanted)
 
     @app.get("/health/live")
     async def live() -> Health:
@@ -124,9 +131,9 @@ def create_app(url: str) -> FastAPI:
     return app
 
 
-def _results(answers: Answers) -> SearchResults:
+def _results(answers: Answers, unwanted: Sequence[str]) -> SearchResults:
     return SearchResults(
-        links=[],
+        links=shown(answers.links.links(excluded=unwanted)[:LINKS]),
         results=[
             Result(
                 answer=answer.text,

@@ -1,10 +1,12 @@
-"""A limit on the size of what a stranger may send."""
+"""Limits on what strangers may send, and on how many are served at a time."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keymiss.errors import TooLarge
+from keymiss.errors import TooLarge, Unavailable
 from keymiss.web.problems import problem_response
 
 MAX_BODY_BYTES = 16 * 1024
@@ -40,3 +42,26 @@ class BodyLimit:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, replay, send)
+
+
+class Turns:
+    """Lets so many in at a time, as a context manager; were all let in, under load none would be
+    done before its deadline.
+
+    Args:
+        places: inside at the same time.
+        patience: seconds that a further one waits for its turn before it is refused.
+    """
+
+    def __init__(self, places: int, patience: float) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._patience = patience
+
+    async def __aenter__(self) -> None:
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._patience)
+        except TimeoutError:
+            raise Unavailable("too many questions wait for an answer; try again later") from None
+
+    async def __aexit__(self, *details: object) -> None:
+        self._places.release()

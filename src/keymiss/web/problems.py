@@ -10,12 +10,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from valkey.exceptions import ValkeyError
 
 from keymiss.errors import KeymissError
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+
+SEARCHES = ("/qasearch", "/search")
 
 _SCHEMA = {
     "type": "object",
@@ -62,7 +65,12 @@ def install_problems(app: FastAPI) -> None:
         if first["type"] == "json_invalid":
             return problem(400, "the body is no JSON")
         place = ".".join(str(part) for part in first["loc"])
-        return problem(422, f'{place}: {first["msg"]}; send {{"search": "your question"}}')
+        hint = '; send {"search": "your question"}' if request.url.path in SEARCHES else ""
+        return problem(422, f"{place}: {first['msg']}{hint}")
+
+    @app.exception_handler(ValkeyError)
+    async def unreachable(request: Request, error: ValkeyError) -> JSONResponse:
+        return problem(503, f"the server cannot be used: {error}")
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,0 +1,131 @@
+"""A question's concepts and edges, and an edge's sentences, of all shards together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.answers.computing import compute
+from keymiss.errors import BadInput, TooSlow, Unavailable
+from keymiss.graph.links import Neighbourhood, read_record, read_years
+from keymiss.graph.postings import Years
+from keymiss.search.question import normalise_question
+from keymiss.server.keys import decode, document_of_sentence, edge_key, links_key, slot_tag
+from keymiss.server.routing import Servers
+from keymiss.server.topology import Primary, first_slot
+from keymiss.server.transactions import Command
+
+SECONDS = 3.0
+"""How long shards that do not answer are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSentence:
+    """A sentence that names both concepts of an edge, and its document's title and year."""
+
+    sentence: str
+    text: str
+    title: str
+    year: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSentences:
+    """The best sentences of an edge, one of each document; how many there are in each year."""
+
+    sentences: tuple[EdgeSentence, ...]
+    years: Years
+    complete: bool
+
+
+async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, bool]:
+    """The concepts that a question names and their edges, and whether all shards have answered.
+
+    Raises:
+        BadInput: the text is no question.
+        Unavailable: there is no concept graph, or no shard can be reached.
+    """
+    question = normalise_question(text)
+    replies, complete = await _of_each_shard(servers, lambda tag: links_key(tag, question))
+    found = Neighbourhood()
+    for reply in replies:
+        found.add(reply)
+    return found, complete
+
+
+async def edge_sentences(servers: Servers, source: str, target: str, most: int) -> EdgeSentences:
+    """The sentences that name two concepts, those first that name them most often.
+
+    Raises:
+        BadInput: the vocabulary does not know a concept.
+        Unavailable: there is no concept graph, or no shard can be reached.
+    """
+    source, target = sorted((source, target))
+    replies, complete = await _of_each_shard(servers, lambda tag: edge_key(tag, source, target))
+    years: Years = {}
+    found: list[tuple[int, str, int]] = []
+    for record in map(read_record, replies):
+        for year, count in read_years(record["years"]).items():
+            years[year] = years.get(year, 0) + count
+        found += [(-mentions, name, year) for name, mentions, year in record["sentences"]]
+    best = sorted(found)[:most]
+    texts = await _texts(servers, [name for _, name, _ in best])
+    sentences = [
+        EdgeSentence(name, *text, year)
+        for (_, name, year), text in zip(best, texts, strict=True)
+        if text is not None
+    ]
+    return EdgeSentences(tuple(sentences), dict(sorted(years.items())), complete)
+
+
+async def _of_each_shard(
+    servers: Servers, key_of: Callable[[str], str]
+) -> tuple[list[bytes], bool]:
+    """What each shard computes for a key with one of its tags, and whether all have."""
+    topology = await servers.topology()
+
+    async def ask(primary: Primary) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            value = await compute(servers, key_of(slot_tag(first_slot(primary.slots))))
+        if value is None:
+            raise Unavailable(
+                "there is no concept graph; load a vocabulary with `keymiss vocabulary load FILE`"
+            )
+        return value
+
+    try:
+        found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)
+    except (ValkeyError, OSError) as error:
+        raise Unavailable(f"the server cannot be reached: {error}") from error
+    replies = [one for one in found if isinstance(one, bytes)]
+    failed = [one for one in found if isinstance(one, BaseException)]
+    # What is wrong with the question is wrong everywhere.
+    refused = next((one for one in failed if isinstance(one, BadInput)), None)
+    if refused or (failed and not replies):
+        raise _explained(refused or failed[0])
+    return replies, not failed
+
+
+def _explained(error: BaseException) -> BaseException:
+    if isinstance(error, TimeoutError):
+        return TooSlow(f"no answer within {SECONDS:.0f} s")
+    if isinstance(error, ValkeyError | OSError):
+        return Unavailable(f"the server cannot be reached: {error}")
+    return error
+
+
+async def _texts(servers: Servers, names: Sequence[str]) -> list[tuple[str, str] | None]:
+    """The text and the title of each sentence, None of one that is gone."""
+    commands: list[Command] = []
+    for name in names:
+        keys = document_of_sentence(name)
+        commands.append(("HGET", keys.sentences, name.rpartition(":")[2]))
+        commands.append(("HGET", keys.article, "title"))
+    replies = await servers.execute_all(commands)
+    return [
+        None if text is None else (decode(text), decode(title or b""))
+        for text, title in zip(replies[::2], replies[1::2], strict=True)
+    ]

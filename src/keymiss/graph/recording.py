@@ -1,0 +1,178 @@
+"""The function `concepts`: what each sentence names, and the edges, as keys beside the text."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Sequence
+
+from valkey.exceptions import ResponseError
+
+from keymiss.functions import Event, Function, Shard, on_write
+from keymiss.graph.matching import Match, Matcher
+from keymiss.graph.vocabulary import Vocabulary
+from keymiss.server.keys import (
+    CONCEPTS,
+    EDGES,
+    SENTENCES,
+    DocumentKeys,
+    decode,
+    encode,
+    parse_document_key,
+)
+from keymiss.server.topology import is_elsewhere
+from keymiss.server.transactions import Command, Executed
+
+STAMP = "of"
+"""The field of the text's content hash and the vocabulary's fingerprint, written last."""
+
+YEAR = "year"
+
+MOST_CONCEPTS = 50
+"""Of one sentence: fifty make 1,225 edges. A sentence that names more is a list."""
+
+_RECORD = """
+local article, record = KEYS[1], KEYS[2]
+local hash, stamp, year, edges, suffix, name = unpack(ARGV, 1, 6)
+if (redis.call('HGET', article, 'hash') or '') ~= hash then return 0 end
+
+local function each_edge(number, mentions, act)
+  local counts, ids = {}, {}
+  for _, mention in ipairs(cjson.decode(mentions)) do
+    local id = mention[1]
+    if not counts[id] then counts[id] = 0; ids[#ids + 1] = id end
+    counts[id] = counts[id] + 1
+  end
+  table.sort(ids)
+  for first = 1, #ids do
+    for second = first + 1, #ids do
+      local key = edges .. ids[first] .. ':' .. ids[second] .. suffix
+      act(key, name .. number, counts[ids[first]] + counts[ids[second]])
+    end
+  end
+end
+
+local old = redis.call('HGETALL', record)
+for at = 1, #old, 2 do
+  if string.find(old[at], '^%d+$') then
+    each_edge(old[at], old[at + 1], function(key, member) redis.call('ZREM', key, member) end)
+  end
+end
+redis.call('UNLINK', record)
+if hash == '' then return 1 end
+redis.call('HSET', record, 'year', year)
+for at = 7, #ARGV, 2 do redis.call('HSET', record, ARGV[at], ARGV[at + 1]) end
+for at = 7, #ARGV, 2 do
+  each_edge(ARGV[at], ARGV[at + 1], function(key, member, score)
+    redis.call('ZADD', key, score, member)
+  end)
+end
+redis.call('HSET', record, 'of', stamp)
+return 1
+"""
+"""Replaces what is recorded of a document, if its text is still the one that was matched.
+
+As a script nothing comes between: two workers may walk the same document. Were it to break off, the
+record names all edges that may be there, and lacks its stamp: it is made again.
+"""
+
+
+def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
+    """The function that keeps `concepts:` and `edges_scored:` keys in step with the sentences."""
+    version = vocabulary.fingerprint
+
+    @on_write(SENTENCES, name="concepts", batch=64, derived=CONCEPTS, version=version)
+    async def follow(events: Sequence[Event]) -> None:
+        for shard in {event.shard for event in events}:
+            keys = [event.key for event in events if event.shard == shard]
+            await update_concepts(vocabulary, matcher, shard, keys)
+
+    return follow
+
+
+async def update_concepts(
+    vocabulary: Vocabulary, matcher: Matcher, shard: Shard, keys: Sequence[str]
+) -> None:
+    """Makes what is recorded of these documents agree with their texts. `keys` are those of
+    sentences or of records."""
+    parsed = dict.fromkeys(parse_document_key(key) for key in keys)
+    # What is on its way is looked at when it has arrived.
+    own = [document for document in parsed if document and shard.owns(document.article)]
+    stale = await _stale(vocabulary, shard, own)
+    read = await shard.transactions(
+        [[("HMGET", each.article, "hash", YEAR), ("HGETALL", each.sentences)] for each in stale]
+    )
+    recording = [
+        await asyncio.to_thread(_recording, vocabulary, matcher, document, result)
+        for document, result in zip(stale, read, strict=True)
+        if not is_elsewhere(result)
+    ]
+    for reply in await shard.read(recording):
+        if isinstance(reply, ResponseError) and not is_elsewhere(reply):
+            raise reply
+
+
+async def _stale(
+    vocabulary: Vocabulary, shard: Shard, documents: Sequence[DocumentKeys]
+) -> list[DocumentKeys]:
+    """The documents whose record is not of their present text and this vocabulary."""
+    asking: list[Command] = []
+    for document in documents:
+        asking.append(("HGET", document.article, "hash"))
+        asking.append(("HMGET", document.concepts, STAMP, YEAR))
+    replies = await shard.read(asking)
+    stale = []
+    for document, of_text, record in zip(documents, replies[::2], replies[1::2], strict=True):
+        failed = next((one for one in (of_text, record) if isinstance(one, ResponseError)), None)
+        if is_elsewhere(failed):
+            continue
+        if failed:
+            raise failed
+        wanted = _stamp(vocabulary, of_text)
+        # Even one that broke off has a year.
+        if record[1] is not None if wanted is None else record[0] != wanted:
+            stale.append(document)
+    return stale
+
+
+def _stamp(vocabulary: Vocabulary, content_hash: object) -> bytes | None:
+    if not isinstance(content_hash, bytes):
+        return None
+    return content_hash + b" " + vocabulary.fingerprint.encode()
+
+
+def _recording(
+    vocabulary: Vocabulary, matcher: Matcher, document: DocumentKeys, read: Executed
+) -> Command:
+    """The call of the script for a document as it was read."""
+    if isinstance(read, ResponseError):
+        raise read
+    (content_hash, year), flat = read
+    there = isinstance(flat, list) and bool(flat) and content_hash is not None
+    stamp = _stamp(vocabulary, content_hash) if there else None
+    texts = zip(flat[::2], flat[1::2], strict=True) if there else ()
+    found = ((number, matcher.find(decode(text))) for number, text in texts)
+    fields = [(number, _to_json(vocabulary, matches)) for number, matches in found if matches]
+    return (
+        *("EVAL", _RECORD, 2, encode(document.article), encode(document.concepts)),
+        *(content_hash or b"", stamp or b"", year or b"", EDGES, f":{{{document.tag}}}"),
+        encode(document.sentence_prefix),
+        *itertools.chain.from_iterable(fields),
+    )
+
+
+def _to_json(vocabulary: Vocabulary, matches: Sequence[Match]) -> str:
+    kept: dict[int, None] = {}
+    for match in matches:
+        if len(kept) < MOST_CONCEPTS:
+            kept.setdefault(match.concept)
+    return json.dumps(
+        [
+            [vocabulary.concepts[match.concept].id, match.start, match.end]
+            for match in matches
+            if match.concept in kept
+        ],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
