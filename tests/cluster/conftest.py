@@ -21,11 +21,16 @@ from keymiss.answers.status import missing_functions
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import Unavailable
+from keymiss.graph.formats import load_vocabulary
+from keymiss.graph.stored import store_vocabulary
+from keymiss.graph.vocabulary import DEMO
+from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import Client, connect
 from keymiss.server.embedded import LOOPBACK, free_port, free_ports
 from keymiss.server.keys import bertqa_key
 from keymiss.server.local_cluster import LocalCluster, Node
 from keymiss.server.routing import Servers
+from keymiss.stack import running_stack
 
 PRIMARIES = 4
 
@@ -72,6 +77,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
     processes = []
     try:
         ingest(client, [ARTICLES])
+        store_vocabulary(client, load_vocabulary(DEMO).vocabulary)
         cache, http_port = folder / "cache", free_port()
         for command in (("worker", "--cache", str(cache)), ("web", "--port", str(http_port))):
             arguments = (sys.executable, "-m", "keymiss", *command, "--url", cluster.url)
@@ -94,6 +100,14 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
             process.wait(15)
         client.close()
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def single_server() -> Iterator[str]:
+    """The address of a web server for the demo articles on one server, and nothing else."""
+    http_port = free_port()
+    with running_stack(None, free_port(), http_port, BUNDLED_MODEL, demo=True):
+        yield f"http://{LOOPBACK}:{http_port}"
 
 
 def _is_live(http: str) -> bool:

@@ -10,11 +10,8 @@ import valkey.cluster
 from load import QUESTIONS, ask
 
 from keymiss.corpus.store import open_corpus
-from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import primaries_of
-from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bertqa_key
-from keymiss.stack import running_stack
 
 
 def test_answers_come_from_every_shard(system):
@@ -25,14 +22,6 @@ def test_answers_come_from_every_shard(system):
             tag = result["sentencekey"].partition(":")[2].rpartition(":")[0]
             answering.add(slots[system.client.keyslot(tag)][0].name)
     assert len(answering) == 4
-
-
-@pytest.fixture
-def single_server():
-    """The address of a web server for the demo articles on one server, and nothing else."""
-    http_port = free_port()
-    with running_stack(None, free_port(), http_port, BUNDLED_MODEL, demo=True):
-        yield f"http://{LOOPBACK}:{http_port}"
 
 
 def test_first_answers_are_those_of_a_single_server(system, single_server):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.computing import compute
-from keymiss.errors import BadInput, TooSlow, Unavailable
+from keymiss.errors import BadInput, NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood, read_record, read_years
 from keymiss.graph.postings import Years
 from keymiss.search.question import normalise_question
@@ -60,7 +60,7 @@ async def edge_sentences(servers: Servers, source: str, target: str, most: int) 
     """The sentences that name two concepts, those first that name them most often.
 
     Raises:
-        BadInput: the vocabulary does not know a concept.
+        NotFound: the vocabulary does not know a concept.
         Unavailable: there is no concept graph, or no shard can be reached.
     """
     source, target = sorted((source, target))
@@ -103,7 +103,7 @@ async def _of_each_shard(
     replies = [one for one in found if isinstance(one, bytes)]
     failed = [one for one in found if isinstance(one, BaseException)]
     # What is wrong with the question is wrong everywhere.
-    refused = next((one for one in failed if isinstance(one, BadInput)), None)
+    refused = next((one for one in failed if isinstance(one, BadInput | NotFound)), None)
     if refused or (failed and not replies):
         raise _explained(refused or failed[0])
     return replies, not failed

@@ -8,7 +8,7 @@ from typing import Any
 
 from valkey.exceptions import ResponseError
 
-from keymiss.errors import BadInput
+from keymiss.errors import BadInput, NotFound
 from keymiss.functions import Event, Function, Shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.graph.matching import Matcher
@@ -123,7 +123,7 @@ def _answered(answering: Answering, graph: Graph, event: Event) -> Result:
     try:
         asked = parse_shard_key(event.key)
         answer = answering(graph, graph.postings(event.shard.id), asked)
-    except BadInput as error:
+    except (BadInput, NotFound) as error:
         return error
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
@@ -161,7 +161,7 @@ def edge_of(graph: Graph, postings: Postings, asked: str) -> dict[str, Any]:
     source, _, target = asked.partition(":")
     numbers = [graph.vocabulary.numbers.get(id_) for id_ in (source, target)]
     if None in numbers:
-        raise BadInput(f"the vocabulary has no concepts {asked!r}; write SRC:DST")
+        raise NotFound(f"the vocabulary has no concepts {asked!r}; write SRC:DST")
     years, found = postings.of_edge(*(number for number in numbers if number is not None))
     found.sort(key=lambda pair: (-pair[0].mentions, pair[0].name))
     best: dict[DocumentKeys, list[Any]] = {}

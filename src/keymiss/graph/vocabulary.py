@@ -72,7 +72,10 @@ class Vocabulary:
     """
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
-        self.concepts = tuple({one.id: one for one in reversed(list(concepts))}.values())[::-1]
+        first: dict[str, Concept] = {}
+        for concept in concepts:
+            first.setdefault(concept.id, concept)
+        self.concepts = tuple(first.values())
 
     @functools.cached_property
     def numbers(self) -> dict[str, int]:

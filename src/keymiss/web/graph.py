@@ -17,7 +17,7 @@ from keymiss.web.visitors import exclude, excluded, include
 MOST_LINKS = 400
 MOST_SENTENCES = 100
 
-_EDGE = re.compile(r"(?:edges:)?(?P<source>[^:{}\s]+):(?P<target>[^:{}\s]+)")
+_EDGE = re.compile(r"(?P<source>[^:{}\s]+):(?P<target>[^:{}\s]+)")
 
 router = APIRouter(responses=PROBLEM_RESPONSES)
 
@@ -130,7 +130,7 @@ async def edge(
     name: str, request: Request, limit: Annotated[int, Query(ge=1, le=MOST_SENTENCES)] = 5
 ) -> EdgeResults:
     """The best sentences of an edge; `name` is `edges:SRC:DST`."""
-    match = _EDGE.fullmatch(name)
+    match = _EDGE.fullmatch(name.removeprefix("edges:"))
     if not match:
         raise BadInput(f"{name[:100]!r} is no edge; write edges:SRC:DST")
     async with request.app.state.turns:

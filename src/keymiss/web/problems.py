@@ -35,7 +35,7 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": HTTPStatus(status).phrase,
         "content": {PROBLEM_TYPE: {"schema": _SCHEMA}},
     }
-    for status in (400, 413, 422, 503, 504)
+    for status in (400, 404, 413, 422, 503, 504)
 }
 """What a route may answer besides its result, for the OpenAPI description."""
 

@@ -1,0 +1,43 @@
+"""The concept graph of a cluster is that of a single server, also when slots have moved."""
+
+import httpx
+import pytest
+from load import QUESTIONS, wait_for
+from test_moving_slots import atomically, slots_of_documents
+
+QUESTION = "How do measles and fever spread among children by coughing?"
+
+
+def search(http, text):
+    return httpx.post(f"{http}/search", json={"search": text, "limit": 400}).json()
+
+
+@pytest.fixture
+def graphs(system, single_server):
+    """Both have matched all articles."""
+    wait_for(lambda: search(single_server, QUESTION)["links"])
+    wait_for(lambda: search(system.http, QUESTION) == search(single_server, QUESTION))
+    return system.http, single_server
+
+
+def test_searches_and_edges_are_those_of_a_single_server(graphs):
+    cluster, single = graphs
+    edges = set()
+    for question in QUESTIONS:
+        found = search(single, question)
+        assert search(cluster, question) == found
+        edges |= {(link["source"], link["target"]) for link in found["links"][:2]}
+    assert len(edges) > 60
+    for source, target in edges:
+        path = f"/edge/edges:{source}:{target}"
+        assert httpx.get(cluster + path).json() == httpx.get(single + path).json()
+
+
+def test_edges_move_with_their_documents(system, graphs):
+    cluster, single = graphs
+    expected = search(single, QUESTION)
+    source, target = system.primaries[:2]
+    slots = slots_of_documents(system, source)
+    for places in ((source, target), (target, source)):
+        atomically(system.cluster, *places, slots)
+        wait_for(lambda: search(cluster, QUESTION) == expected)
