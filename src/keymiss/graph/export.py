@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as xml
 
 from keymiss.errors import SetupError, Unavailable
-from keymiss.graph.links import Ends, Link, Node, span
+from keymiss.graph.links import Ends, Link, Node, ranks_of, span
 from keymiss.graph.recording import YEAR
 from keymiss.graph.stored import stored_vocabulary
 from keymiss.server.connecting import Client, primaries_of
@@ -54,18 +54,19 @@ def collect_graph(client: Client) -> ConceptGraph:
         raise Unavailable(
             "there is no concept graph; load a vocabulary with `keymiss vocabulary load FILE`"
         )
-    frequencies: Counter[str] = Counter()
+    seen: set[str] = set()
     years_of: defaultdict[Ends, Counter[int]] = defaultdict(Counter)
     for year, named in _sentences(client):
-        frequencies.update(named)
+        seen |= named
         for source, target in itertools.combinations(sorted(named), 2):
             years_of[source, target][year] += 1
-    nodes = [
-        Node(one.id, one.name, one.type, frequencies[one.id])
-        for one in sorted(vocabulary.concepts, key=lambda one: one.id)
-        if frequencies[one.id]
-    ]
     links = [Link(*ends, years.total(), *span(years)) for ends, years in sorted(years_of.items())]
+    ranks = ranks_of(links)
+    nodes = [
+        Node(one.id, one.name, one.type, ranks[one.id])
+        for one in sorted(vocabulary.concepts, key=lambda one: one.id)
+        if one.id in seen
+    ]
     return ConceptGraph(nodes, links)
 
 

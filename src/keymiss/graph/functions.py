@@ -145,7 +145,7 @@ def links_of(graph: Graph, postings: Postings, question: str) -> dict[str, Any]:
         "v": FORMAT,
         "asked": [concepts[concept].id for concept in asked],
         "concepts": {concepts[n].id: [concepts[n].name, concepts[n].type] for n in sorted(named)},
-        "frequencies": {concepts[n].id: postings.frequency(n) for n in sorted(named)},
+        "frequencies": {concepts[n].id: postings.frequency(n) for n in asked},
         "edges": [[*ends, years] for ends, years in edges.items()],
         "sentences": [_sentence(graph, one) for one in found],
     }

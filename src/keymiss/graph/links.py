@@ -16,7 +16,7 @@ Ends = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A concept; `rank` is the number of sentences that name it."""
+    """A concept; `rank` is that of its links together."""
 
     id: str
     name: str
@@ -44,6 +44,7 @@ class Neighbourhood:
     names: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Name and type by id."""
     frequencies: Counter[str] = field(default_factory=Counter)
+    """How many sentences name each of the asked ones."""
     edges: dict[Ends, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     """Number of sentences by year."""
     sentences: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
@@ -74,12 +75,13 @@ class Neighbourhood:
                 links.append(Link(source, target, sum(counted.values()), first, last))
         return sorted(links, key=lambda link: (-link.rank, link.source, link.target))
 
-    def nodes(self, links: Iterable[Link], excluded: Collection[str] = ()) -> list[Node]:
-        """The asked concepts, and then those at the other ends of these edges."""
-        ends = [id_ for link in links for id_ in (link.source, link.target)]
+    def nodes(self, links: Sequence[Link], excluded: Collection[str] = ()) -> list[Node]:
+        """The asked concepts, and then those at the other ends of these links, by which they are
+        ranked."""
+        ranks = ranks_of(links)
         return [
-            Node(id_, *self.names[id_], self.frequencies[id_])
-            for id_ in dict.fromkeys([*self.asked, *ends])
+            Node(id_, *self.names[id_], ranks[id_])
+            for id_ in dict.fromkeys([*self.asked, *ranks])
             if id_ not in excluded
         ]
 
@@ -100,6 +102,15 @@ class Neighbourhood:
             for name, named, mentions in self.sentences
         )
         return [name for *_, name in ranked]
+
+
+def ranks_of(links: Iterable[Link]) -> Counter[str]:
+    """The rank of each concept that these links lead to, in their order."""
+    ranks: Counter[str] = Counter()
+    for link in links:
+        for id_ in (link.source, link.target):
+            ranks[id_] += link.rank
+    return ranks
 
 
 def span(years: Years) -> tuple[int, int]:

@@ -23,7 +23,7 @@ router = APIRouter(responses=PROBLEM_RESPONSES)
 
 
 class Node(BaseModel):
-    """A concept; `rank` is the number of sentences that name it."""
+    """A concept; `rank` is that of its links together."""
 
     id: str
     name: str
