@@ -55,6 +55,11 @@ bench-cluster: $(READY)
 	$(PYTHON) bench/cluster.py
 	$(if $(SAMPLE),$(PYTHON) bench/cluster_answers.py $(SAMPLE))
 
+# How fast concepts are matched, and what the graph finds; the sample articles make it two collections.
+.PHONY: bench-graph
+bench-graph: $(READY)
+	$(PYTHON) bench/graph.py $(SAMPLE)
+
 .PHONY: bench-module
 bench-module: $(READY)
 	$(PYTHON) bench/module.py

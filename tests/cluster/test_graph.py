@@ -1,15 +1,14 @@
 """The concept graph of a cluster is that of a single server, also when slots have moved."""
 
-import httpx
 import pytest
-from load import QUESTIONS, wait_for
+from load import HTTP, QUESTIONS, wait_for
 from test_moving_slots import atomically, slots_of_documents
 
 QUESTION = "How do measles and fever spread among children by coughing?"
 
 
 def search(http, text):
-    return httpx.post(f"{http}/search", json={"search": text, "limit": 400}).json()
+    return HTTP.post(f"{http}/search", json={"search": text, "limit": 400}).json()
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_searches_and_edges_are_those_of_a_single_server(graphs):
     assert len(edges) > 60
     for source, target in edges:
         path = f"/edge/edges:{source}:{target}"
-        assert httpx.get(cluster + path).json() == httpx.get(single + path).json()
+        assert HTTP.get(cluster + path).json() == HTTP.get(single + path).json()
 
 
 def test_edges_move_with_their_documents(system, graphs):

@@ -31,8 +31,10 @@ def test_an_answer_key_is_parsed_back(id, sentence, question, build):
 
 
 @given(questions)
-def test_a_find_key_is_parsed_back(question):
-    assert keys.parse_find_key(keys.find_key("06S", question)) == question
+def test_what_a_shard_is_asked_is_parsed_back(question):
+    assert keys.parse_shard_key(keys.find_key("06S", question)) == question
+    assert keys.parse_shard_key(keys.links_key("06S", question)) == question
+    assert keys.parse_shard_key(keys.edge_key("06S", "K1", "K2")) == "K1:K2"
 
 
 @given(st.binary(max_size=200))

@@ -157,6 +157,14 @@ def test_without_a_vocabulary_there_is_no_graph_and_answers_come_all_the_same(em
         assert (reply.status_code, "vocabulary load" in reply.json()["detail"]) == (503, True)
 
 
+def test_sentences_that_name_the_concepts_may_be_candidates(stack, http):
+    question = {"search": "How does the pertussis bacterium spread among kids?"}
+    with TestClient(create_app(stack.url, SECRET, by_concepts=True)) as by_concepts:
+        found = by_concepts.post("/qasearch", json=question).json()
+    assert found["results"]
+    assert found["links"] == http.post("/qasearch", json=question).json()["links"]
+
+
 def cors(http, origin):
     headers = {"Origin": origin}
     return http.get("/health/live", headers=headers).headers.get("access-control-allow-origin")

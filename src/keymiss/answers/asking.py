@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
@@ -12,8 +12,7 @@ from valkey.exceptions import ValkeyError
 from keymiss.answers.computing import compute
 from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
-from keymiss.answers.linking import neighbourhood
-from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.errors import NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import fuse
@@ -31,9 +30,6 @@ ANSWERS = 5
 """Answers that a question gets, at most."""
 
 DEADLINE_SECONDS = 10.0
-
-LINKS_SECONDS = 1.0
-"""How long a question waits for its concepts."""
 
 READ_SECONDS = 6.0
 """How long sentences that are not read are waited for when others have been."""
@@ -60,16 +56,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers, best first. `complete` is false when part of the corpus did not answer. `links` are
-    the edges of the question's concepts, where there is a concept graph."""
+    """Answers, best first. `complete` is false when part of the corpus did not answer."""
 
     answers: tuple[Answer, ...]
     complete: bool
-    links: Neighbourhood = field(default_factory=Neighbourhood)
 
 
-async def ask(servers: Servers, text: str) -> Answers:
+async def ask(
+    servers: Servers, text: str, concepts: Awaitable[Neighbourhood] | None = None
+) -> Answers:
     """Answers a question from the corpus, as far as its parts can be reached in time.
+
+    Args:
+        concepts: the question's; sentences that name them are candidates, too, when given.
 
     Raises:
         BadInput: the text is no question.
@@ -79,42 +78,22 @@ async def ask(servers: Servers, text: str) -> Answers:
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            candidates = await _candidates(servers, question)
-            return await _read(servers, question, candidates)
+            found = await find(servers, question)
+            sentences = [one.sentence for one in found.ranked]
+            if concepts:
+                sentences = fuse(sentences, (await concepts).ranked_sentences(sentences))
+            read = READ if found.settled else READ_UNSETTLED
+            return await _read(servers, question, sentences[:read], found.complete)
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
         raise Unavailable(f"the server cannot be reached: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """The names of the sentences to read, best first, and what else was found on the way."""
-
-    sentences: list[str]
-    links: Neighbourhood
-    complete: bool
-
-
-async def _candidates(servers: Servers, question: str) -> _Candidates:
-    found, links = await asyncio.gather(find(servers, question), _links_if_any(servers, question))
-    words = [one.sentence for one in found.ranked]
-    ranked = fuse(words, links.ranked_sentences(words)) if links.sentences else words
-    most = READ if found.settled else READ_UNSETTLED
-    return _Candidates(ranked[:most], links, found.complete)
-
-
-async def _links_if_any(servers: Servers, question: str) -> Neighbourhood:
-    """What is not there, or not in time, is no reason not to answer."""
-    try:
-        async with asyncio.timeout(LINKS_SECONDS):
-            return (await neighbourhood(servers, question))[0]
-    except (KeymissError, TimeoutError):
-        return Neighbourhood()
-
-
-async def _read(servers: Servers, question: str, candidates: _Candidates) -> Answers:
-    keys = [qa_key(sentence, question) for sentence in candidates.sentences]
+async def _read(
+    servers: Servers, question: str, sentences: Sequence[str], complete: bool
+) -> Answers:
+    keys = [qa_key(sentence, question) for sentence in sentences]
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
     reading = (_in_time(servers, key) for key in keys)
@@ -124,13 +103,12 @@ async def _read(servers: Servers, question: str, candidates: _Candidates) -> Ans
         raise errors[0]
     found = [
         (document_of_sentence(sentence), found_from_json(value))
-        for sentence, value in zip(candidates.sentences, values, strict=True)
+        for sentence, value in zip(sentences, values, strict=True)
         if isinstance(value, bytes)
     ]
     best = _best(found)
     missing = [error for error in errors if not isinstance(error, NotFound)]
-    complete = candidates.complete and not missing
-    return Answers(tuple(await _with_texts(servers, best)), complete, candidates.links)
+    return Answers(tuple(await _with_texts(servers, best)), complete and not missing)
 
 
 async def _in_time(servers: Servers, key: str) -> bytes | None:
@@ -144,8 +122,8 @@ async def first_margin(servers: Servers, text: str) -> Found | None:
     Raises what `ask` raises.
     """
     question = normalise_question(text)
-    candidates = await _candidates(servers, question)
-    keys = [qa_key(sentence, question) for sentence in candidates.sentences]
+    found_by_words = await find(servers, question)
+    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
     values = await asyncio.gather(*(compute(servers, key) for key in keys))
     found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.computing import compute
-from keymiss.errors import BadInput, NotFound, TooSlow, Unavailable
+from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood, read_record, read_years
 from keymiss.graph.postings import Years
 from keymiss.search.question import normalise_question
@@ -20,6 +20,9 @@ from keymiss.server.transactions import Command
 
 SECONDS = 3.0
 """How long shards that do not answer are waited for."""
+
+PATIENCE_SECONDS = 1.0
+"""How long an answer waits for its links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,15 @@ async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, boo
     for reply in replies:
         found.add(reply)
     return found, complete
+
+
+async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
+    """The same beside an answer: what is not there, or not within a second, stays away."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return (await neighbourhood(servers, text))[0]
+    except (KeymissError, ValkeyError, OSError):
+        return Neighbourhood()
 
 
 async def edge_sentences(servers: Servers, source: str, target: str, most: int) -> EdgeSentences:

@@ -100,6 +100,10 @@ def web(
         list[str],
         typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
     ] = [],  # noqa: B006
+    by_concepts: Annotated[
+        bool,
+        typer.Option("--by-concepts", help="Read sentences that name a question's concepts, too."),
+    ] = False,
 ) -> None:
     """Serve the HTTP API."""
     import uvicorn
@@ -107,7 +111,7 @@ def web(
     from keymiss.web.app import create_app
     from keymiss.web.visitors import secret_from_environment
 
-    web_app = create_app(url, secret_from_environment(), origins)
+    web_app = create_app(url, secret_from_environment(), origins, by_concepts)
     uvicorn.run(web_app, host=host, port=port, log_level="warning")
 
 

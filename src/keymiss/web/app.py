@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.answers.app import NAMES
 from keymiss.answers.asking import READ, Answers, ask
+from keymiss.answers.linking import neighbourhood_if_any
 from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
 from keymiss.server.routing import Servers
@@ -67,13 +69,16 @@ class Health(BaseModel):
     status: str
 
 
-def create_app(url: str, secret: str, origins: Sequence[str] = ()) -> FastAPI:
+def create_app(
+    url: str, secret: str, origins: Sequence[str] = (), by_concepts: bool = False
+) -> FastAPI:
     """The web application for the Valkey server, or the cluster, at this URL.
 
     Args:
         secret: signs the visitors' cookies.
         origins: web sites whose pages may read what we answer; "*" stands for all, which are then
             sent no cookie.
+        by_concepts: whether sentences that name a question's concepts are candidates, too.
     """
 
     @asynccontextmanager
@@ -109,8 +114,14 @@ def create_app(url: str, secret: str, origins: Sequence[str] = ()) -> FastAPI:
         """Answers a question from the corpus."""
         state = request.app.state
         async with state.turns:
-            unwanted = await excluded(state.servers, state.visitors.known(request))
-            return _results(await ask(state.servers, body.search), unwanted)
+            linking = asyncio.create_task(neighbourhood_if_any(state.servers, body.search))
+            try:
+                answers = await ask(state.servers, body.search, linking if by_concepts else None)
+                unwanted = await excluded(state.servers, state.visitors.known(request))
+                links = (await linking).links(excluded=unwanted)[:LINKS]
+            finally:
+                linking.cancel()
+        return _results(answers, shown(links))
 
     @app.get("/health/live")
     async def live() -> Health:
@@ -131,9 +142,9 @@ def create_app(url: str, secret: str, origins: Sequence[str] = ()) -> FastAPI:
     return app
 
 
-def _results(answers: Answers, unwanted: Sequence[str]) -> SearchResults:
+def _results(answers: Answers, links: list[Link]) -> SearchResults:
     return SearchResults(
-        links=shown(answers.links.links(excluded=unwanted)[:LINKS]),
+        links=links,
         results=[
             Result(
                 answer=answer.text,
