@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keymiss.answers.functions import answer_functions
+from keymiss.answers.model_statistics import ModelStatistics
 from keymiss.reader import Answer, Passage, Reader
 from keymiss.search.functions import search_functions
 
@@ -27,5 +28,6 @@ def _first_word(passage: str | Passage) -> Answer:
     return Answer(word, 0, len(word), 9.0, 0.0, 0)
 
 
+reader = EchoReader.from_pretrained("minilm-qa", "fp32")
 index, find = search_functions()
-qa, bertqa = answer_functions(EchoReader.from_pretrained("minilm-qa", "fp32"))
+qa, bertqa = answer_functions(reader, ModelStatistics(reader))

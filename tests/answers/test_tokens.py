@@ -94,7 +94,7 @@ def test_a_passage_with_tokens_is_read_like_its_text():
 
 def test_a_model_whose_tokens_do_not_concatenate_reads_the_text(client, raw, serve, tmp_path):
     golden = Path(__file__).parents[1] / "reader" / "golden" / "roberta"
-    served = application(golden)
+    served = application(golden).functions
     assert "tokens" not in {function.name for function in served}
     serve(*served)
     keys = write(raw, tmp_path, "Dogs bark at night. Cats do not.")

@@ -66,7 +66,7 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
     async def ask_while_served():
         stop, ready = asyncio.Event(), asyncio.Event()
         worker = as_user(url, "worker")
-        serving = asyncio.create_task(serve(application(), worker, stop, ready.set))
+        serving = asyncio.create_task(serve(application().functions, worker, stop, ready.set))
         await asyncio.wait_for(ready.wait(), 60)
         async with Servers(as_user(url, "web")) as servers:
             found = await ask(servers, question)

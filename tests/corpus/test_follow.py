@@ -134,11 +134,15 @@ def test_two_followers_end_with_the_same(client, sentences, follow, eventually):
     assert sentences("doc:a") == ["Number 199."]
 
 
-def test_keys_of_another_function_cannot_be_followed(server, raw, serve):
-    serve(follow_function(raw, KEYS, lambda document: True, lambda report: None))
-    other = follow_function(raw, Keys("doc:a", "body"), lambda document: True, lambda report: None)
-    with pytest.raises(SetupError, match="refuses the function 'follow:doc:a'"):
-        asyncio.run(functions.serve([other], server.url, asyncio.Event()))
+def test_keys_that_a_function_computes_cannot_be_followed(server, raw, serve):
+    @functions.on_miss("doc:computed:")
+    def compute(events):
+        return ["computed"] * len(events)
+
+    serve(compute)
+    follower = follow_function(raw, KEYS, lambda document: True, lambda report: None)
+    with pytest.raises(SetupError, match="refuses the function 'follow:doc:'"):
+        asyncio.run(functions.serve([follower], server.url, asyncio.Event()))
 
 
 def test_the_documented_rights_suffice(server, client, raw, eventually, sentences):

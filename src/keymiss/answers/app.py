@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from keymiss.answers.functions import answer_functions
+from keymiss.answers.metrics import show_reader
+from keymiss.answers.model_statistics import ModelStatistics, statistics_function
 from keymiss.answers.tokens import tokens_function
 from keymiss.errors import SetupError
 from keymiss.functions import Function
@@ -15,10 +18,18 @@ NAMES = ("find", "qa", "bertqa")
 """The functions that must be attached before a question can be asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The functions, and what their reader has done: `statistics.keep` counts it in the server."""
+
+    functions: list[Function]
+    statistics: ModelStatistics
+
+
 def application(
     model: str | Path = BUNDLED_MODEL, cache: Path | None = None, precision: str = "auto"
-) -> list[Function]:
-    """Loads the model and returns all functions of the application.
+) -> Application:
+    """Loads the model and makes all functions of the application.
 
     Args:
         model: the reader's.
@@ -33,7 +44,10 @@ def application(
         reader.warm_up()
     except ModelError as error:
         raise SetupError(f"the model cannot be loaded: {error}") from None
-    served = [*search_functions(cache), *answer_functions(reader)]
+    show_reader(reader)
+    statistics = ModelStatistics(reader)
+    served = [*search_functions(cache), *answer_functions(reader, statistics)]
+    served.append(statistics_function())
     if reader.tokens.concatenates:
         served.append(tokens_function(reader.tokens))
-    return served
+    return Application(served, statistics)

@@ -12,7 +12,9 @@ from valkey.exceptions import ValkeyError
 from keymiss.answers.computing import compute
 from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
-from keymiss.errors import NotFound, TooSlow, Unavailable
+from keymiss.answers.metrics import count_question, stage
+from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.functions.metrics import outcome
 from keymiss.graph.links import Neighbourhood
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import fuse
@@ -75,10 +77,22 @@ async def ask(
         Unavailable: no server, no worker, or no corpus.
         TooSlow: there was no answer in time.
     """
+    try:
+        with stage("all"):
+            answers = await _ask(servers, text, concepts)
+    except KeymissError as error:
+        count_question(outcome(error))
+        raise
+    count_question("answered" if answers.answers else "unanswered", answers.complete)
+    return answers
+
+
+async def _ask(servers: Servers, text: str, concepts: Awaitable[Neighbourhood] | None) -> Answers:
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            found = await find(servers, question)
+            with stage("find"):
+                found = await find(servers, question)
             sentences = [one.sentence for one in found.ranked]
             if concepts:
                 sentences = fuse(sentences, (await concepts).ranked_sentences(sentences))
@@ -97,7 +111,8 @@ async def _read(
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
     reading = (_in_time(servers, key) for key in keys)
-    values = await asyncio.gather(*reading, return_exceptions=True)
+    with stage("read"):
+        values = await asyncio.gather(*reading, return_exceptions=True)
     errors = [value for value in values if isinstance(value, BaseException)]
     if errors and len(errors) == len(values):
         raise errors[0]
@@ -108,7 +123,9 @@ async def _read(
     ]
     best = _best(found)
     missing = [error for error in errors if not isinstance(error, NotFound)]
-    return Answers(tuple(await _with_texts(servers, best)), complete and not missing)
+    with stage("show"):
+        answers = await _with_texts(servers, best)
+    return Answers(tuple(answers), complete and not missing)
 
 
 async def _in_time(servers: Servers, key: str) -> bytes | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.found import Found
+from keymiss.answers.metrics import TEXT_SECONDS
+from keymiss.answers.model_statistics import ModelStatistics
 from keymiss.answers.notes import Notes
 from keymiss.answers.texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
-from keymiss.reader import Reader
+from keymiss.reader import Answer, Reader
 from keymiss.search.question import check_question
 from keymiss.server.keys import BERTQA, QA, AnswerKey, parse_answer_key
 
@@ -31,18 +35,19 @@ class _Asked:
     text: Text
 
 
-def answer_functions(reader: Reader) -> list[Function]:
-    """The functions that answer `qa{..}` and `bertqa{..}` keys with this reader."""
+def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Function]:
+    """The functions that answer `qa{..}` and `bertqa{..}` keys with this reader, whose statistics
+    they keep."""
     notes = Notes()
 
     @on_miss(QA, name="qa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
     async def qa(events: Sequence[Event]) -> list[Result]:
-        found = await _read(reader, notes, events)
+        found = await _read(reader, statistics, notes, events)
         return [one.to_json() if isinstance(one, Found) else one for one in found]
 
     @on_miss(BERTQA, name="bertqa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
     async def bertqa(events: Sequence[Event]) -> list[Result]:
-        found = await _read(reader, notes, events)
+        found = await _read(reader, statistics, notes, events)
         return [_answer(one) if isinstance(one, Found) else one for one in found]
 
     return [qa, bertqa]
@@ -52,7 +57,9 @@ def _answer(found: Found) -> str:
     return found.text if found.is_answer else ""
 
 
-async def _read(reader: Reader, notes: Notes, events: Sequence[Event]) -> list[Found | Exception]:
+async def _read(
+    reader: Reader, statistics: ModelStatistics, notes: Notes, events: Sequence[Event]
+) -> list[Found | Exception]:
     results: list[Found | Exception] = [NotFound("")] * len(events)
     keys: list[tuple[int, AnswerKey]] = []
     for index, event in enumerate(events):
@@ -78,9 +85,10 @@ async def _read(reader: Reader, notes: Notes, events: Sequence[Event]) -> list[F
             else:
                 results[index] = text
 
-    await asyncio.gather(*(read_shard(shard) for shard in {event.shard for event in events}))
-    pairs = [(one.key.question, one.text.passage) for one in asked]
-    answers = await asyncio.to_thread(reader.read_batch, pairs)
+    with TEXT_SECONDS.time():
+        await asyncio.gather(*(read_shard(shard) for shard in {event.shard for event in events}))
+    samples = Counter(events[one.index].shard.name for one in asked)
+    answers = await _answers(reader, statistics, samples, asked)
     for one, best in zip(asked, answers, strict=True):
         if not best:
             results[one.index] = Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, reader.name)
@@ -92,3 +100,18 @@ async def _read(reader: Reader, notes: Notes, events: Sequence[Event]) -> list[F
         scores = (round(best[0].score, 4), round(best[0].null_score, 4), round(probability, 4))
         results[one.index] = Found(answer, start, end, sentence, *scores, reader.name)
     return results
+
+
+async def _answers(
+    reader: Reader, statistics: ModelStatistics, samples: Counter[str], asked: Sequence[_Asked]
+) -> list[list[Answer]]:
+    """The best answer for each, none where there is no token to read."""
+    pairs = [(one.key.question, one.text.passage) for one in asked]
+    started = time.perf_counter()
+    failed = True
+    try:
+        answers = await asyncio.to_thread(reader.read_batch, pairs)
+        failed = False
+    finally:
+        statistics.add(samples, time.perf_counter() - started, failed)
+    return answers

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import valkey
+from prometheus_client import start_http_server
 from rich.text import Text
 
 from keymiss import functions
@@ -22,6 +24,7 @@ from keymiss.cli.terminal import (
     EXIT_FAILED,
     Demo,
     HttpPort,
+    MetricsPort,
     Model,
     Port,
     Precision,
@@ -31,6 +34,7 @@ from keymiss.cli.terminal import (
     serve_functions,
 )
 from keymiss.errors import SetupError
+from keymiss.graph.serving import serve_graph
 from keymiss.reader import BUNDLED_MODEL, default_cache
 from keymiss.server import connecting
 from keymiss.server.embedded import LOOPBACK
@@ -80,15 +84,18 @@ def worker(
         str,
         typer.Option(help="Of a cluster: local, those on this host; all; or host:port,..."),
     ] = "local",
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Serve functions beside the data: search and answers, or your own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
-    served = (
-        functions.load_app(app_name)
-        if app_name
-        else application(model, cache or default_cache(), precision)
-    )
-    asyncio.run(serve_functions(served, url, shards=shards, graph=app_name is None))
+    if metrics_port is not None:
+        start_http_server(metrics_port, LOOPBACK)
+    if app_name:
+        asyncio.run(serve_functions(functions.load_app(app_name), url, shards=shards))
+        return
+    ours = application(model, cache or default_cache(), precision)
+    beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
+    asyncio.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
 
 
 @app.command()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
 
 import typer
 import valkey
@@ -17,7 +17,6 @@ from valkey.connection import parse_url
 from keymiss import functions
 from keymiss.answers.asking import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
-from keymiss.graph.serving import serve_graph
 from keymiss.server.connecting import Client
 from keymiss.server.connecting import connect as connect_to
 from keymiss.server.embedded import LOOPBACK
@@ -57,6 +56,10 @@ Precision = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPort = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="Show metrics to Prometheus on this port of loopback."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Demo = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles.")]
 DEFAULT_URL = f"valkey://{LOOPBACK}:{DEFAULT_PORT}"
@@ -81,11 +84,11 @@ async def serve_functions(
     url: str,
     on_ready: Callable[[], None] = lambda: None,
     shards: str = "local",
-    graph: bool = False,
+    beside: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
 ) -> None:
     """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand.
 
-    With `graph`, those of the concept graph, too, while there is a vocabulary.
+    `beside` runs in the same process until the event is set that it is called with.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -94,8 +97,7 @@ async def serve_functions(
     names = ", ".join(function.name for function in served)
     logging.getLogger("keymiss").info("serving %s", names)
     serving = [asyncio.create_task(functions.serve(served, url, stop, on_ready, shards))]
-    if graph:
-        serving.append(asyncio.create_task(serve_graph(url, stop, shards)))
+    serving += [asyncio.create_task(run(stop)) for run in beside]
     try:
         await asyncio.gather(*serving)
     finally:

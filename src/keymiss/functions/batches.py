@@ -9,14 +9,30 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 
 from keymiss.functions.function import Event, Function, Result
+from keymiss.functions.metrics import (
+    BATCH_EVENTS,
+    HANDLER_SECONDS,
+    QUEUE_SECONDS,
+    count_results,
+)
 
 logger = logging.getLogger(__name__)
 
 FRAMES = 8
 MOST_LOGGED = 200
 """Characters of a key or an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Events that came from one shard while the handler was busy."""
+
+    events: Sequence[Event]
+    future: asyncio.Future[list[Result]]
+    since: float
 
 
 class Batches:
@@ -30,7 +46,10 @@ class Batches:
         self._function = function
         self.limit = function.batch
         """Events in one call, so many that it takes a fifth of what clients wait at most."""
-        self._waiting: deque[tuple[Sequence[Event], asyncio.Future[list[Result]]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._batch_events = BATCH_EVENTS.labels(function.name)
+        self._handler_seconds = HANDLER_SECONDS.labels(function.name)
+        self._queue_seconds = QUEUE_SECONDS.labels(function.name)
         self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
@@ -40,7 +59,7 @@ class Batches:
             return []
         if self._is_busy:
             future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-            self._waiting.append((events, future))
+            self._waiting.append(_Waiting(events, future, time.monotonic()))
             return await future
         self._is_busy = True
         try:
@@ -55,20 +74,26 @@ class Batches:
         try:
             while self._waiting:
                 parts = self._next_parts()
-                results = iter(await self._compute([event for part, _ in parts for event in part]))
-                for part, future in parts:
-                    own = [next(results) for _ in part]
-                    if not future.done():  # whoever waited may have been stopped
-                        future.set_result(own)
+                for part in parts:
+                    self._queue_seconds.observe(time.monotonic() - part.since)
+                results = iter(await self._compute([one for part in parts for one in part.events]))
+                for part in parts:
+                    own = [next(results) for _ in part.events]
+                    if not part.future.done():  # whoever waited may have been stopped
+                        part.future.set_result(own)
         finally:
             self._is_busy = False
-            for _, future in self._waiting:
-                future.cancel()
+            for part in self._waiting:
+                part.future.cancel()
 
     async def _compute(self, events: Sequence[Event]) -> list[Result]:
         started = time.monotonic()
         results = await compute(self._function, events)
-        self._adapt(len(events), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._adapt(len(events), seconds)
+        self._batch_events.observe(len(events))
+        self._handler_seconds.observe(seconds)
+        count_results(self._function.name, events, results)
         return results
 
     def _adapt(self, count: int, seconds: float) -> None:
@@ -78,12 +103,12 @@ class Batches:
             fitting = int(count * longest / max(seconds, 1e-6))
             self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
 
-    def _next_parts(self) -> list[tuple[Sequence[Event], asyncio.Future[list[Result]]]]:
+    def _next_parts(self) -> list[_Waiting]:
         parts = [self._waiting.popleft()]
-        count = len(parts[0][0])
-        while self._waiting and count + len(self._waiting[0][0]) <= self.limit:
+        count = len(parts[0].events)
+        while self._waiting and count + len(self._waiting[0].events) <= self.limit:
             parts.append(self._waiting.popleft())
-            count += len(parts[-1][0])
+            count += len(parts[-1].events)
         return parts
 
 

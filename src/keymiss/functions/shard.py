@@ -10,7 +10,7 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError
 
 from keymiss.server.keys import encode
-from keymiss.server.topology import ALL_SLOTS, MOVED, Slots, has_slot_of
+from keymiss.server.topology import ALL_SLOTS, MOVED, Slots, has_slot_of, server_name
 from keymiss.server.transactions import Command, Executed, executed, queued
 
 
@@ -38,6 +38,11 @@ class Shard:
         """Those that have come, or come back, and have not been looked at since."""
         self.is_settled = True
         """Whether functions on written keys know of the keys in these slots and of no others."""
+
+    @property
+    def name(self) -> str:
+        """The server's address and database, as people know it."""
+        return server_name(self.url)
 
     def own(self, slots: Slots) -> None:
         """Notes which slots the server holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.precision import choose_precision
 from keymiss.reader.spans import Logits, Span, best_spans, trim
+from keymiss.reader.statistics import Statistics
 from keymiss.reader.tokens import Ids, Tokens
 from keymiss.reader.weights import load_weights
 
@@ -125,6 +127,8 @@ class Reader:
     """Reads passages for answers. One reader may be used from several threads."""
 
     def __init__(self, folder: Path, precision: str = "auto", threads: int | None = None) -> None:
+        started = time.perf_counter()
+        self.statistics = Statistics()
         config = load_config(folder)
         self.name = model_name(folder)
         self.tokens = Tokens(folder)
@@ -152,6 +156,7 @@ class Reader:
         if self.precision == "int8":  # its answers depend on how it was calibrated
             self.version = model_version(folder, [*files, kept.with_suffix(".bin")])
         self._lock = threading.Lock()
+        self.statistics.add(load_seconds=time.perf_counter() - started)
 
     @classmethod
     def from_pretrained(
@@ -196,19 +201,31 @@ class Reader:
         A passage is a text, or a text with its tokens. The list of a pair is empty when its passage
         has no token. Passages that are too long are read in windows; their answers do not overlap.
         """
-        found: list[list[_Candidate]] = [[] for _ in pairs]
-        for window in self.windows(pairs):
-            found[window.pair] += _candidates(window, top_k, max_answer_tokens)
-        return [
-            self._answers(index, passage, _distinct(candidates)[:top_k]) if candidates else []
-            for index, ((_, passage), candidates) in enumerate(zip(pairs, found, strict=True))
-        ]
+        self.statistics.add(calls=1, pairs=len(pairs))
+        try:
+            found: list[list[_Candidate]] = [[] for _ in pairs]
+            for window in self.windows(pairs):
+                found[window.pair] += _candidates(window, top_k, max_answer_tokens)
+            with self.statistics.timed("answer_seconds"):
+                return [
+                    self._answers(index, passage, _distinct(candidates)[:top_k])
+                    if candidates
+                    else []
+                    for index, ((_, passage), candidates) in enumerate(
+                        zip(pairs, found, strict=True)
+                    )
+                ]
+        except Exception:
+            self.statistics.add(errors=1)
+            raise
 
     def windows(
         self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = Limits()
     ) -> Iterator[Window]:
         """The logits of each (question, passage) pair, in windows, in any order."""
-        for group in _groups(self._rows(pairs, limits)):
+        with self.statistics.timed("tokenise_seconds"):
+            rows = self._rows(pairs, limits)
+        for group in _groups(rows):
             for row, logits in zip(group, self._logits(group), strict=True):
                 inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
                 yield Window(row.index, row.first_token, inside, logits[0])
@@ -231,6 +248,7 @@ class Reader:
         reader = copy.copy(self)
         reader._request = compiled.create_infer_request()
         reader._lock = threading.Lock()
+        reader.statistics = Statistics()
         return reader
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
@@ -267,9 +285,12 @@ class Reader:
 
     def _logits(self, group: list[_Row]) -> Logits:
         """Start and end logits, float32 of shape (rows, longest row, 2)."""
-        with self._lock:
-            output = self._request.infer(self._padded(group), share_inputs=True)
+        padded = self._padded(group)
+        with self._lock, self.statistics.timed("inference_seconds"):
+            output = self._request.infer(padded, share_inputs=True)
             logits: Logits = np.array(output[0])
+        tokens = sum(len(row.ids) for row in group)
+        self.statistics.add(windows=len(group), tokens=tokens, padding=padded[0].size - tokens)
         return logits
 
     def _padded(self, group: list[_Row]) -> list[Ids]:

@@ -28,16 +28,18 @@ CONCEPTS = "concepts:"
 EDGES = "edges_scored:"
 VOCABULARY = "vocabulary"
 VISITORS = "visitor:"
+STATISTICS = "statistics:"
 FIND = "find{"
 QA = "qa{"
 BERTQA = "bertqa{"
 LINKS = "links{"
 EDGE = "edge{"
+MODELINFO = "modelinfo{"
 """Prefixes: what a function is registered for."""
 
 _OWN = (
     *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, VISITORS, f"{VOCABULARY}:"),
-    *(FIND, QA, BERTQA, LINKS, EDGE),
+    *(STATISTICS, FIND, QA, BERTQA, LINKS, EDGE, MODELINFO),
 )
 
 MAX_DOCUMENT_BYTES = 512
@@ -93,7 +95,7 @@ def escape(document: str) -> str:
     Raises:
         BadInput: the id is empty or longer than 512 bytes.
     """
-    escaped = _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", document)
+    escaped = _escaped(document)
     size = len(encode(escaped))
     if not 0 < size <= MAX_DOCUMENT_BYTES:
         raise BadInput(f"a document's id has 1 to {MAX_DOCUMENT_BYTES} bytes; this has {size}")
@@ -249,6 +251,25 @@ def parse_answer_key(key: str) -> AnswerKey:
 def vocabulary_part(fingerprint: str, part: int) -> str:
     """`vocabulary:FINGERPRINT:N`, a string."""
     return f"{VOCABULARY}:{fingerprint}:{part}"
+
+
+def statistics_key(model: str) -> str:
+    """`statistics:{NAME}`, a hash: what readers of this name have done, for each shard."""
+    return f"{STATISTICS}{{{_escaped(model)}}}"
+
+
+def modelinfo_key(model: str) -> str:
+    """`modelinfo{NAME}`, in the same slot: the same, computed for whoever asks."""
+    return f"{MODELINFO}{_escaped(model)}}}"
+
+
+def parse_modelinfo_key(key: str) -> str:
+    """The model's name in a `modelinfo` key."""
+    return unescape(key.removeprefix(MODELINFO).removesuffix("}"))
+
+
+def _escaped(text: str) -> str:
+    return _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", text)
 
 
 def visitor_key(visitor: str) -> str:
