@@ -1,11 +1,10 @@
-"""What the servers say of themselves, as metrics: INFO, `INFO keymiss`, KEYMISS.LIST.
+"""What the servers say of themselves, as metrics: INFO, `INFO keymiss` and KEYMISS.LIST.
 
-One exporter for all nodes of a cluster. It asks at each scrape and keeps nothing.
+One exporter for all nodes of a cluster. It asks at each scrape; names and units: docs/metrics.md.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,21 +14,24 @@ from prometheus_client.registry import Collector
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.status import parse_list
-from keymiss.server.connecting import connect, nodes_of
-from keymiss.server.topology import ALL_SLOTS, Topology, ask_topology_of, server_name
+from keymiss.corpus.store import open_corpus
+from keymiss.errors import KeymissError
+from keymiss.server.connecting import Client, connect
+from keymiss.server.keys import bucket_key
+from keymiss.server.topology import node_url, server_name
 
 TIMEOUT_SECONDS = 2.0
+"""How long a node may take; Prometheus waits ten seconds for all of them."""
 
 GAUGES = {
     "used_memory": "memory_used_bytes",
-    "maxmemory": "memory_max_bytes",
     "used_memory_rss": "memory_rss_bytes",
+    "maxmemory": "memory_max_bytes",
+    "mem_fragmentation_ratio": "memory_fragmentation_ratio",
     "connected_clients": "clients",
     "blocked_clients": "clients_blocked",
     "connected_slaves": "replicas",
-    "instantaneous_ops_per_sec": "commands_per_second",
     "uptime_in_seconds": "uptime_seconds",
-    "mem_fragmentation_ratio": "memory_fragmentation_ratio",
 }
 COUNTERS = {
     "total_commands_processed": "commands",
@@ -44,7 +46,144 @@ COUNTERS = {
     "used_cpu_sys": "cpu_system_seconds",
     "used_cpu_user": "cpu_user_seconds",
 }
-"""Fields of INFO, and the metrics that they are behind `keymiss_server_`."""
+"""Fields of INFO, and what they are called behind `keymiss_server_`."""
 
-MODULE_GAUGES = ("functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes")
-FUNCTION_GAUGES = ("workers", "pending")
+MODULE_GAUGES = {"functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes"}
+FUNCTION_GAUGES = {"workers", "pending"}
+FUNCTION_COUNTERS = {
+    *("misses", "joined", "taken", "answered", "failed", "timeouts", "busy", "requeued"),
+    *("dropped", "unstored"),
+}
+
+
+class ServerCollector(Collector):
+    """Asks the server, or all nodes of its cluster, at each scrape.
+
+    Args:
+        url: the server, or any node of the cluster.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._nodes = [url]
+        """Those of the last scrape: any of them tells of the others."""
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for at each scrape."""
+        families = _Families()
+        for url in self._nodes:
+            found = _nodes_of(url, families)
+            if found:
+                self._nodes = found
+                break
+        for url in self._nodes:
+            _add_node(families, url)
+        _add_corpus(families, self._nodes)
+        yield from families.all()
+
+
+class _Families:
+    """Metrics by name, made as they come."""
+
+    def __init__(self) -> None:
+        self._gauges: dict[str, GaugeMetricFamily] = {}
+        self._counters: dict[str, CounterMetricFamily] = {}
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        family = self._gauges.setdefault(
+            name, GaugeMetricFamily(f"keymiss_{name}", _words(name), labels=list(labels))
+        )
+        family.add_metric(list(labels.values()), value)
+
+    def counter(self, name: str, value: float, **labels: str) -> None:
+        family = self._counters.setdefault(
+            name, CounterMetricFamily(f"keymiss_{name}", _words(name), labels=list(labels))
+        )
+        family.add_metric(list(labels.values()), value)
+
+    def all(self) -> Iterator[Metric]:
+        yield from self._gauges.values()
+        yield from self._counters.values()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _client(url: str) -> valkey.Valkey:
+    return valkey.Valkey.from_url(
+        url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+    )
+
+
+def _nodes_of(url: str, families: _Families) -> list[str]:
+    """The URLs of all nodes that a node knows, itself alone outside a cluster; none when it cannot
+    be asked."""
+    try:
+        with _client(url) as client:
+            info = _facts(client.execute_command("CLUSTER INFO"))
+            nodes = client.execute_command("CLUSTER NODES")
+    except ResponseError:
+        return [url]  # no cluster
+    except (ValkeyError, OSError):
+        return []
+    families.gauge("cluster_slots_ok", int(info["cluster_slots_ok"]))
+    families.gauge("cluster_nodes", int(info["cluster_known_nodes"]))
+    addresses = (address.rpartition(":") for address in nodes)
+    return [node_url(url, host, int(port)) for host, _, port in addresses]
+
+
+def _facts(lines: Any) -> dict[str, str]:
+    """CLUSTER INFO; the library parses it, depending on its version."""
+    if isinstance(lines, Mapping):
+        return dict(lines)
+    text = lines.decode() if isinstance(lines, bytes) else str(lines)
+    return dict(line.split(":", 1) for line in text.split() if ":" in line)
+
+
+def _add_node(families: _Families, url: str) -> None:
+    node = server_name(url)
+    try:
+        with _client(url) as client:
+            info = client.info()
+            module = client.info("keymiss")
+            listed = client.execute_command("KEYMISS.LIST") if module else []
+    except (ValkeyError, OSError):
+        families.gauge("server_up", 0, node=node)
+        return
+    families.gauge("server_up", 1, node=node)
+    families.gauge("server_is_primary", int(info["role"] == "master"), node=node)
+    families.gauge("server_keys", info.get("db0", {}).get("keys", 0), node=node)
+    for field, name in GAUGES.items():
+        families.gauge(f"server_{name}", info.get(field, 0), node=node)
+    for field, name in COUNTERS.items():
+        families.counter(f"server_{name}", info.get(field, 0), node=node)
+    for field, value in module.items():
+        name = field.removeprefix("keymiss_")
+        add = families.gauge if name in MODULE_GAUGES else families.counter
+        add(f"module_{name}", value, node=node)
+    for name, function in parse_list(listed).items():
+        labels = {"node": node, "function": name}
+        for field in FUNCTION_GAUGES:
+            families.gauge(f"function_{field}", function[field], **labels)
+        for field in FUNCTION_COUNTERS & function.keys():
+            families.counter(f"function_{field}", function[field], **labels)
+
+
+def _add_corpus(families: _Families, nodes: list[str]) -> None:
+    """How many documents are stored; nothing while that cannot be said."""
+    for url in nodes:
+        try:
+            with connect(url) as client:
+                families.gauge("documents", _documents(client))
+            return
+        except (KeymissError, ValkeyError, OSError):
+            continue
+
+
+def _documents(client: Client) -> int:
+    corpus = open_corpus(client)
+    pipeline = client.pipeline(transaction=False)
+    for bucket in range(corpus.buckets):
+        pipeline.scard(bucket_key(bucket, corpus.buckets))
+    return sum(pipeline.execute())

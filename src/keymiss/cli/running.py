@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 import valkey
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 from rich.text import Text
 
 from keymiss import functions
 from keymiss.answers.app import application
 from keymiss.answers.doctor import examine
+from keymiss.answers.exporter import ServerCollector
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -120,6 +121,21 @@ def web(
 
     web_app = create_app(url, secret_from_environment(), origins, by_concepts)
     uvicorn.run(web_app, host=host, port=port, log_level="warning")
+
+
+@app.command()
+def metrics(
+    url: Url = DEFAULT_URL,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9390,
+) -> None:
+    """Show what the servers say of themselves to Prometheus, until Ctrl-C."""
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(url))
+    server, thread = start_http_server(port, host, registry)
+    with suppress(Interrupted), stop_signals():
+        thread.join()
+    server.shutdown()
 
 
 @app.command()

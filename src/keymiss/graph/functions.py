@@ -12,6 +12,7 @@ from keymiss.errors import BadInput, NotFound
 from keymiss.functions import Event, Function, Shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.graph.matching import Matcher
+from keymiss.graph.metrics import GRAPH_CONCEPTS, GRAPH_DOCUMENTS, GRAPH_SENTENCES
 from keymiss.graph.postings import NamedIn, Postings
 from keymiss.graph.recording import STAMP, YEAR, concepts_function
 from keymiss.graph.vocabulary import Vocabulary
@@ -92,6 +93,9 @@ async def update_postings(graph: Graph, shard: Shard, keys: Sequence[str]) -> No
         if isinstance(record, ResponseError):
             raise record
         _update(graph, postings, document, dict(zip(record[::2], record[1::2], strict=True)))
+    sizes = zip((GRAPH_DOCUMENTS, GRAPH_SENTENCES, GRAPH_CONCEPTS), postings.size(), strict=True)
+    for gauge, size in sizes:
+        gauge.labels(shard.id).set(size)
 
 
 def _update(

@@ -87,6 +87,12 @@ class Postings:
         with self._lock:
             return list(self._places)
 
+    def size(self) -> tuple[int, int, int]:
+        """Documents, sentences that name a concept, and concepts in these sentences."""
+        with self._lock:
+            sentences = len(self._numbers) - self._dead
+            return len(self._places), sentences, self._frequencies.total()
+
     def put(
         self, keys: DocumentKeys, stamp: str, year: int, sentences: Mapping[int, Mapping[int, int]]
     ) -> None:

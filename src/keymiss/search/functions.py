@@ -15,6 +15,7 @@ from keymiss.functions import Event, Function, Shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.search.cache import claim_folder
 from keymiss.search.index import Candidate, Candidates, SentenceIndex
+from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
 from keymiss.search.question import check_question
 from keymiss.server.keys import (
     ARTICLES,
@@ -101,6 +102,8 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     ]
     if any(changed):
         await asyncio.to_thread(index.commit)
+    for gauge, size in zip((INDEX_DOCUMENTS, INDEX_SENTENCES), index.size(), strict=True):
+        gauge.labels(shard.id).set(size)
 
 
 def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read: Executed) -> bool:

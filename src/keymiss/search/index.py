@@ -105,6 +105,11 @@ class SentenceIndex:
         with self._lock:
             return list(self._documents)
 
+    def size(self) -> tuple[int, int]:
+        """How many documents the index holds, and how many sentences."""
+        with self._lock:
+            return len(self._documents), self._sentences
+
     def content_hash(self, keys: DocumentKeys) -> str | None:
         """The content that the index holds of a document, None when it holds none."""
         held = self._documents.get(keys)

@@ -84,6 +84,11 @@ def bucket_tag(bucket: int, buckets: int) -> str:
     return slot_tag(-(-bucket * SLOTS // buckets))
 
 
+def bucket_key(bucket: int, buckets: int) -> str:
+    """`documents:{TAG}` of a bucket."""
+    return f"{BUCKETS}{{{bucket_tag(bucket, buckets)}}}"
+
+
 def slot_tag(slot: int) -> str:
     """The tag that hashes to a slot."""
     return _tags()[slot]
