@@ -15,15 +15,16 @@ demo-cluster: $(READY)
 serve: $(READY)
 	exec $(VENV)/bin/keymiss serve --demo
 
-test: $(READY) redis-cli
+test: $(READY) debian-packages
 	$(PYTHON) -m pytest
 
-# One of the clients that the tests speak with. In a container of its own it is installed; elsewhere
-# its tests are skipped.
-.PHONY: redis-cli
-redis-cli:
-	@command -v redis-cli >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
-	  || { apt-get update -qq && apt-get install -y -qq redis-tools >/dev/null; } || true
+# A client that the tests speak with, and a Prometheus that watches. In a container of its own they are
+# installed; elsewhere their tests are skipped.
+.PHONY: debian-packages
+debian-packages:
+	@{ command -v redis-cli && command -v prometheus; } >/dev/null || test "$$(id -u)" != 0 \
+	  || ! command -v apt-get >/dev/null || { apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends redis-tools prometheus >/dev/null; } || true
 
 # The module's tests with AddressSanitizer and UBSan in the server; STORM=600 makes the storm long.
 SANITIZED := build/sanitized/keymiss.so

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from valkey.exceptions import ResponseError
 
+from keymiss.answers.computing import explain
 from keymiss.answers.squad import best_f1, evaluate_reader, first_answers, load_squad
-from keymiss.cli.terminal import AsJson, Precision, app, out
-from keymiss.errors import SetupError
+from keymiss.cli.terminal import DEFAULT_URL, AsJson, Precision, Url, app, connect, number_of, out
+from keymiss.errors import SetupError, Unavailable
 from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, ModelError, Reader, model_folder
 from keymiss.reader.checkpoint import model_files
 from keymiss.reader.hub import Pulled, pull, pulled
 from keymiss.reader.quantization import quantize
+from keymiss.server.keys import modelinfo_key, statistics_key
 
 model_app = typer.Typer(help="Look after the readers.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
@@ -52,6 +55,37 @@ def model_list(as_json: AsJson = False) -> None:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@model_app.command("info")
+def model_info(
+    name: Annotated[str, typer.Argument(help="A model's name, as `keymiss worker` knows it.")],
+    url: Url = DEFAULT_URL,
+    reset: Annotated[bool, typer.Option("--reset", help="Count anew from here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what all workers have done with a reader."""
+    with connect(url) as client:
+        try:
+            told = json.loads(client.get(modelinfo_key(name)) or "null")
+        except ResponseError as error:
+            raise explain(str(error)) from None
+        if told is None:
+            raise Unavailable("nothing tells of models here; start `keymiss worker`")
+        if reset:
+            client.unlink(statistics_key(name))
+    if as_json:
+        print(json.dumps(told))
+        return
+    for place, counts in ((name, told), *told["shards"].items()):
+        mean = counts["duration_us"] / max(1, counts["samples"]) / 1000
+        out.print(
+            f"{place}: {number_of(counts['calls'], 'call')}, "
+            f"{number_of(counts['samples'], 'sample')}, {counts['duration_us']} microseconds "
+            f"({mean:.1f} ms a sample), {number_of(counts['errors'], 'error')}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @model_app.command("eval")

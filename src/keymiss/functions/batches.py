@@ -62,6 +62,7 @@ class Batches:
             self._waiting.append(_Waiting(events, future, time.monotonic()))
             return await future
         self._is_busy = True
+        self._queue_seconds.observe(0.0)
         try:
             return await self._compute(events)
         finally:
