@@ -9,14 +9,20 @@ import valkey
 
 from keymiss.answers.app import application
 from keymiss.answers.asking import ask
+from keymiss.answers.exporter import ServerCollector
+from keymiss.answers.linking import edge_sentences, neighbourhood_if_any
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.functions import serve
+from keymiss.graph.serving import serve_graph
+from keymiss.graph.stored import store_vocabulary
+from keymiss.graph.vocabulary import Concept, Vocabulary
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import EmbeddedServer, free_port
-from keymiss.server.keys import bertqa_key
+from keymiss.server.keys import bertqa_key, statistics_key
 from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.routing import Servers
+from keymiss.web.visitors import exclude, excluded, include
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -61,26 +67,54 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
     with connect(as_user(url, "ingest")) as client:
         assert ingest(client, [ARTICLES]).stored == 20
 
+    with connect(as_user(url, "admin")) as client:
+        store_vocabulary(
+            client, Vocabulary([Concept("K1", "tuberculosis"), Concept("K2", "bacterium")])
+        )
     question = "Who discovered the tuberculosis bacterium?"
 
     async def ask_while_served():
         stop, ready = asyncio.Event(), asyncio.Event()
-        worker = as_user(url, "worker")
-        serving = asyncio.create_task(serve(application().functions, worker, stop, ready.set))
+        worker, ours = as_user(url, "worker"), application()
+        serving = [
+            asyncio.create_task(serve(ours.functions, worker, stop, ready.set)),
+            asyncio.create_task(serve_graph(worker, stop)),
+            asyncio.create_task(ours.statistics.keep(worker, stop)),
+        ]
         await asyncio.wait_for(ready.wait(), 60)
         async with Servers(as_user(url, "web")) as servers:
             found = await ask(servers, question)
+            await until_the_graph_is_there(servers)
+            assert (await edge_sentences(servers, "K1", "K2", 5)).complete
+            await exclude(servers, "somebody", "K1")
+            await include(servers, "somebody", "K1")
+            assert await excluded(servers, "somebody") == []
         key = bertqa_key(found.answers[0].sentence, question)
         async with Servers(as_user(url, "reader")) as servers:
             value = await servers.execute("GET", key)
         stop.set()
-        await serving
+        await asyncio.gather(*serving)
         return found, value
 
     found, value = asyncio.run(ask_while_served())
     assert found.complete
     assert found.answers[0].text == "Robert Koch"
     assert value == b"Robert Koch"
+    with connect(as_user(url, "admin")) as client:
+        told = client.hgetall(statistics_key("minilm-qa"))
+    assert sum(int(n) for name, n in told.items() if name.endswith(b"samples")) >= 10
+    told = {family.name: family for family in ServerCollector(as_user(url, "metrics")).collect()}
+    assert {sample.value for sample in told["keymiss_server_up"].samples} == {1.0}
+    assert told["keymiss_documents"].samples[0].value == 20
+    assert {"qa", "links"} <= {
+        sample.labels["function"] for sample in told["keymiss_function_workers"].samples
+    }
+
+
+async def until_the_graph_is_there(servers):
+    async with asyncio.timeout(20):
+        while not (await neighbourhood_if_any(servers, "tuberculosis")).edges:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_the_openapi_description_names_the_routes_and_their_problems(http):
     paths = http.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         *("/qasearch", "/search", "/edge/{name}", "/exclude", "/exclude/{concept}"),
-        *("/health/live", "/health/ready"),
+        *("/health/live", "/health/ready", "/metrics"),
     }
     assert {"200", "400", "413", "422", "503", "504"} <= set(
         paths["/qasearch"]["post"]["responses"]

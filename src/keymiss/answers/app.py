@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keymiss.answers.functions import answer_functions
-from keymiss.answers.metrics import show_reader
 from keymiss.answers.model_statistics import ModelStatistics, statistics_function
 from keymiss.answers.tokens import tokens_function
 from keymiss.errors import SetupError
@@ -23,6 +22,7 @@ class Application:
     """The functions, and what their reader has done: `statistics.keep` counts it in the server."""
 
     functions: list[Function]
+    reader: Reader
     statistics: ModelStatistics
 
 
@@ -44,10 +44,9 @@ def application(
         reader.warm_up()
     except ModelError as error:
         raise SetupError(f"the model cannot be loaded: {error}") from None
-    show_reader(reader)
     statistics = ModelStatistics(reader)
     served = [*search_functions(cache), *answer_functions(reader, statistics)]
     served.append(statistics_function())
     if reader.tokens.concatenates:
         served.append(tokens_function(reader.tokens))
-    return Application(served, statistics)
+    return Application(served, reader, statistics)

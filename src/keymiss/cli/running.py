@@ -18,6 +18,7 @@ from keymiss import functions
 from keymiss.answers.app import application
 from keymiss.answers.doctor import examine
 from keymiss.answers.exporter import ServerCollector
+from keymiss.answers.metrics import show_reader
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -95,6 +96,7 @@ def worker(
         asyncio.run(serve_functions(functions.load_app(app_name), url, shards=shards))
         return
     ours = application(model, cache or default_cache(), precision)
+    show_reader(ours.reader)
     beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
     asyncio.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
 
@@ -112,8 +114,13 @@ def web(
         bool,
         typer.Option("--by-concepts", help="Read sentences that name a question's concepts, too."),
     ] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="Write a line of JSON for each question to stderr.")
+    ] = False,
 ) -> None:
     """Serve the HTTP API."""
+    if log:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
     import uvicorn
 
     from keymiss.web.app import create_app

@@ -21,6 +21,7 @@ from keymiss.errors import Unavailable
 from keymiss.server.routing import Servers
 from keymiss.web.graph import Link, router, shown
 from keymiss.web.limits import BodyLimit, Turns
+from keymiss.web.log import HEADER, QuestionLog
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
 from keymiss.web.visitors import Visitors, excluded
 
@@ -111,18 +112,22 @@ def create_app(
     app.state.visitors = Visitors(secret)
 
     @app.post("/qasearch", responses=PROBLEM_RESPONSES)
-    async def qasearch(body: Search, request: Request) -> SearchResults:
+    async def qasearch(body: Search, request: Request, response: Response) -> SearchResults:
         """Answers a question from the corpus."""
         state = request.app.state
-        async with state.turns:
-            linking = asyncio.create_task(neighbourhood_if_any(state.servers, body.search))
-            try:
-                answers = await ask(state.servers, body.search, linking if by_concepts else None)
-                unwanted = await excluded(state.servers, state.visitors.known(request))
-                links = (await linking).links(excluded=unwanted)[:LINKS]
-            finally:
-                linking.cancel()
-        return _results(answers, shown(links))
+        with QuestionLog() as log:
+            request.state.question = response.headers[HEADER] = log.id
+            async with state.turns:
+                linking = asyncio.create_task(neighbourhood_if_any(state.servers, body.search))
+                try:
+                    concepts = linking if by_concepts else None
+                    answers = await ask(state.servers, body.search, concepts)
+                    unwanted = await excluded(state.servers, state.visitors.known(request))
+                    links = (await linking).links(excluded=unwanted)[:LINKS]
+                finally:
+                    linking.cancel()
+            log.complete, log.results = answers.complete, len(answers.answers)
+            return _results(answers, shown(links))
 
     @app.get("/health/live")
     async def live() -> Health:

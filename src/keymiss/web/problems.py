@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import KeymissError
+from keymiss.web.log import HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,10 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(KeymissError)
     async def explained(request: Request, error: KeymissError) -> JSONResponse:
-        return problem_response(error)
+        response = problem_response(error)
+        if question := getattr(request.state, "question", None):
+            response.headers[HEADER] = question
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
