@@ -81,6 +81,12 @@ bench-reader: $(READY)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
 	$(PYTHON) bench/reader.py $(if $(MODEL),--model $(MODEL))
 
+# The article's measurements, both ways: the small reader, and BERT-large's architecture.
+.PHONY: bench-article
+bench-article: $(READY)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
+	$(VENV)/bin/keymiss bench article --model minilm-qa --model "$$($(PYTHON) bench/bert_large.py)"
+
 # FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
 .PHONY: bench-corpus
 bench-corpus: $(READY)

@@ -7,12 +7,23 @@ import sys
 import valkey
 from rich.text import Text
 
-from keymiss.cli import asking, cluster, corpus, demo, graph, model, running
+from keymiss.cli import asking, bench, cluster, corpus, demo, graph, model, running
 from keymiss.cli.terminal import EXIT_FAILED, app, err
 from keymiss.errors import KeymissError, SetupError
 from keymiss.stack import EXIT_SETUP
 
-__all__ = ["app", "asking", "cluster", "corpus", "demo", "graph", "main", "model", "running"]
+__all__ = [
+    "app",
+    "asking",
+    "bench",
+    "cluster",
+    "corpus",
+    "demo",
+    "graph",
+    "main",
+    "model",
+    "running",
+]
 
 
 def main() -> None:

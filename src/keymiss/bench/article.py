@@ -1,0 +1,222 @@
+"""The measurements of the article that keymiss succeeds, in its order: "Benchmarks for BERT Large
+Question Answering inference for RedisAI and RedisGears" (Mikhalev and Johnston 2022)."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import valkey
+
+from keymiss.answers.asking import READ
+from keymiss.answers.finding import find
+from keymiss.answers.window import make_window, window_numbers
+from keymiss.bench.cold import Ran, has_old_way, run_old_way, run_reader
+from keymiss.bench.rows import KEYMISS, OLD, Row
+from keymiss.corpus.demo import load_questions
+from keymiss.reader import model_folder
+from keymiss.search.question import normalise_question
+from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.keys import (
+    bertqa_key,
+    decode,
+    document_of_sentence,
+    modelinfo_key,
+    statistics_key,
+)
+from keymiss.server.routing import Servers
+from keymiss.stack import running_stack
+
+SCRIPT_SECONDS, SEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
+"""What the article measured: its plain script (processor time, loading included), `/qasearch`, and
+ten GETs of a function key by fifty clients."""
+
+REQUESTS, CLIENTS = 10, 50
+"""Of `redis-benchmark -n 10 -c 50`."""
+
+COUNT_SECONDS = 1.5
+"""Workers count what models do once a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A running system, and what its rows have in common."""
+
+    model: str
+    hardware: str
+    port: int
+    http_port: int
+    repeats: int
+
+    def row(
+        self, name: str, value: float, unit: str, article: float | None = None, way: str = KEYMISS
+    ) -> Row:
+        return Row(name, self.model, way, value, unit, article, self.hardware)
+
+    def ask(self, question: str) -> float:
+        """Asks over HTTP; how many seconds it took."""
+        address = f"http://{LOOPBACK}:{self.http_port}/qasearch"
+        body = json.dumps({"search": question}).encode()
+        started = time.perf_counter()
+        with urlopen(Request(address, body, {"Content-Type": "application/json"})) as reply:
+            reply.read()
+        return time.perf_counter() - started
+
+
+def measure_article(model: str, repeats: int) -> Iterator[Row]:
+    """Measures a model, and yields each row as it is there.
+
+    Args:
+        repeats: how often each thing is measured; the median counts.
+    """
+    bench = Bench(model, processor(), free_port(), free_port(), repeats)
+    folder = model_folder(model)
+    questions = [question.text for question in load_questions()]
+    with running_stack(None, bench.port, bench.http_port, model, demo=True):
+        bench.ask(questions[-1])
+        texts = asyncio.run(_texts(bench, questions[0]))
+        first = [bench.ask(question) for question in questions[:repeats]]
+        again = [bench.ask(question) for question in questions[:repeats]]
+        gets = list(_gets(bench, questions))
+        told = list(_told(bench, questions[repeats : 2 * repeats]))
+    yield from _script(bench, folder, questions[0], texts)
+    yield bench.row(
+        "POST /qasearch, first time", statistics.median(first) * 1000, "ms", SEARCH_SECONDS * 1000
+    )
+    yield bench.row("POST /qasearch, again", statistics.median(again) * 1000, "ms")
+    yield from _reading(bench, folder, questions[0], texts, first[0])
+    yield from gets
+    yield from told
+
+
+def processor() -> str:
+    """The name of this machine's processor, and how many of its cores are ours."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
+
+
+def _ways() -> list[tuple[str, Callable[[Path, str, Sequence[str]], Ran]]]:
+    old, ours = (OLD, run_old_way), (KEYMISS, run_reader)
+    return [old, ours] if has_old_way() else [ours]
+
+
+def _script(bench: Bench, folder: Path, question: str, texts: Sequence[str]) -> Iterator[Row]:
+    """One question and one sentence, from nothing: the plain script."""
+    name = "plain script, cold"
+    for way, run in _ways():
+        runs = [run(folder, question, texts[:1]) for _ in range(bench.repeats // 2 or 1)]
+        wall = statistics.median(each.wall_seconds for each in runs)
+        cpu = statistics.median(each.cpu_seconds for each in runs)
+        yield bench.row(f"{name}: time that passes", wall, "s", way=way)
+        yield bench.row(f"{name}: processor time", cpu, "s", SCRIPT_SECONDS, way)
+
+
+def _reading(
+    bench: Bench, folder: Path, question: str, texts: Sequence[str], asked: float
+) -> Iterator[Row]:
+    """The sentences that a question reads, by the reader alone: the old way one by one."""
+    for way, run in _ways():
+        # The first text warms up, and is read again.
+        runs = [run(folder, question, [texts[0], *texts]) for _ in range(bench.repeats // 2 or 1)]
+        seconds = statistics.median(each.warm_seconds for each in runs)
+        name = f"the reader alone, {len(texts)} sentences, warm"
+        yield bench.row(name, seconds * 1000, "ms", way=way)
+    yield bench.row("/qasearch, first time, over the reader alone", asked / seconds, "times")
+
+
+async def _texts(bench: Bench, question: str) -> list[str]:
+    """What is read for a question: each candidate with its neighbours."""
+    async with Servers(f"valkey://{LOOPBACK}:{bench.port}") as servers:
+        found = await find(servers, normalise_question(question))
+        texts = []
+        for one in found.ranked[:READ]:
+            keys, number = document_of_sentence(one.sentence), int(one.sentence.split(":")[-1])
+            fields = await servers.execute("HMGET", keys.sentences, *window_numbers(number))
+            window = make_window(number, [None if f is None else decode(f) for f in fields])
+            if window:
+                texts.append(window.text)
+    return texts
+
+
+def _gets(bench: Bench, questions: Sequence[str]) -> Iterator[Row]:
+    """Ten GETs by fifty clients: of one key that is not stored, of one that is, of ten keys."""
+    with valkey.Valkey(LOOPBACK, bench.port) as client:
+        sentence = next(decode(key) for key in client.scan_iter("sentence:measles*"))
+        name = f"{sentence.removeprefix('sentence:')}:2"
+        key = bertqa_key(name, questions[0])
+        uncached = []
+        for _ in range(bench.repeats):
+            client.execute_command("KEYMISS.DROP", key)
+            uncached.append(_requests_per_second(bench.port, key))
+        cached = [_requests_per_second(bench.port, key) for _ in range(bench.repeats)]
+        distinct = [
+            _requests_per_second(bench.port, bertqa_key(name, f"{question} __rand_int__"))
+            for question in questions[: bench.repeats]
+        ]
+    tool = "redis-benchmark" if shutil.which("redis-benchmark") else "our client"
+    for what, rates, article in (
+        ("one key, not stored", uncached, GETS_PER_SECOND),
+        ("one key, stored", cached, None),
+        ("ten keys, not stored", distinct, None),
+    ):
+        row = f"{tool} -n {REQUESTS} -c {CLIENTS}, {what}"
+        yield bench.row(row, statistics.median(rates), "GET/s", article)
+
+
+def _requests_per_second(port: int, key: str) -> float:
+    if shutil.which("redis-benchmark") is None:
+        return _our_requests_per_second(port, key)
+    command = ["redis-benchmark", "-p", str(port), "-n", str(REQUESTS), "-c", str(CLIENTS)]
+    done = subprocess.run(
+        [*command, "-r", "1000000000", "--csv", "GET", key],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(list(csv.reader(done.stdout.splitlines()))[-1][1])
+
+
+def _our_requests_per_second(port: int, key: str) -> float:
+    """The same as the tool, where that is not installed."""
+    clients = [valkey.Valkey(LOOPBACK, port) for _ in range(CLIENTS)]
+    for client in clients:
+        client.ping()
+    keys = [key.replace("__rand_int__", f"{number:012}") for number in range(REQUESTS)]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        started = time.perf_counter()
+        list(pool.map(lambda pair: pair[0].get(pair[1]), zip(clients, keys, strict=False)))
+        seconds = time.perf_counter() - started
+    for client in clients:
+        client.close()
+    return REQUESTS / seconds
+
+
+def _told(bench: Bench, questions: Sequence[str]) -> Iterator[Row]:
+    """What the model says of itself, from a reset on, as AI.INFO did."""
+    name = Path(bench.model).name
+    with valkey.Valkey(LOOPBACK, bench.port) as client:
+        time.sleep(COUNT_SECONDS)
+        client.unlink(statistics_key(name))
+        for question in questions:
+            bench.ask(question)
+        time.sleep(COUNT_SECONDS)
+        told = json.loads(client.get(modelinfo_key(name)))
+    for count in ("calls", "samples", "errors"):
+        yield bench.row(f"model info: {count}", told[count], count)
+    mean = told["duration_us"] / max(1, told["samples"]) / 1000
+    yield bench.row("model info: duration of a sample", mean, "ms")
