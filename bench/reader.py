@@ -27,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 import torch
+from bert_large import make_large
 from openvino import opset15 as op
 from reader_engines import (
     QUESTION,
@@ -34,7 +35,6 @@ from reader_engines import (
     Pairs,
     engines,
     keymiss_engine,
-    make_large,
     quantize_roughly,
 )
 

@@ -21,7 +21,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertForQuestionAnswering
 
-from keymiss.reader import Passage, Reader
+from keymiss.reader import BUNDLED_FOLDER, Passage, Reader
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_graph, graph_file, keep_graph

@@ -1,4 +1,4 @@
-"""`keymiss bench article` measures a running system, and shows it as JSON, Markdown and a picture."""
+"""`keymiss bench article` measures a running system, and shows it in three ways."""
 
 import json
 
