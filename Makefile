@@ -41,8 +41,8 @@ $(SANITIZED): $(C_FILES)
 	  -o $(@D)/without_deepbind.so
 
 lint: $(READY)
-	$(VENV)/bin/ruff check src tests bench
-	$(VENV)/bin/ruff format --check src tests bench
+	$(VENV)/bin/ruff check src tests bench deploy
+	$(VENV)/bin/ruff format --check src tests bench deploy
 	$(VENV)/bin/mypy
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 

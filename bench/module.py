@@ -206,8 +206,8 @@ def miss_rate(port: int) -> float:
 
 
 @contextmanager
-def echo_worker(folder: Path, server: EmbeddedServer) -> Iterator[None]:
-    (folder / "app.py").write_text(APP)
+def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterator[None]:
+    (folder / "app.py").write_text(app)
     command = [sys.executable, "-m", "keymiss", "worker", "--app", "app", "--url", server.url]
     worker = subprocess.Popen(command, cwd=folder)
     with valkey.Valkey(port=server.port) as client:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from keymiss.bench.article import measure_article
+from keymiss.bench.load import measure_load
 from keymiss.bench.rows import KEYMISS, OLD, Row, markdown, write_json, write_png
 
 ROWS = [
@@ -52,3 +53,14 @@ def test_what_is_stored_comes_sooner_than_what_is_computed(measured):
     rates = {name.partition(", ")[2]: row.value for (name, _), row in measured.items()}
     assert rates["one key, stored"] > 5 * rates["ten keys, not stored"]
     assert rates["one key, not stored"] > rates["ten keys, not stored"]
+
+
+def test_load_grows_until_answers_are_late():
+    distinct, repeating = measure_load(1, seconds=2, limit_ms=0.1)
+    assert (distinct.questions, repeating.questions) == ("distinct", "repeating")
+    assert distinct.hit_rate < 0.1
+    assert repeating.hit_rate > 0.5
+    assert distinct.batch >= 1
+    for step in (distinct, repeating):
+        assert (step.shards, step.rate, step.errors) == (1, 2.0, 0)
+        assert 0 < step.p50_ms <= step.p95_ms <= step.p99_ms

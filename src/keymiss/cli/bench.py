@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +13,14 @@ from rich.text import Text
 
 from keymiss.bench.article import measure_article
 from keymiss.bench.cold import has_old_way
+from keymiss.bench.load import measure_load
 from keymiss.bench.rows import markdown, write_json, write_png
-from keymiss.cli.terminal import app, err, out
+from keymiss.cli.terminal import app, err, number_of, out
 from keymiss.reader import BUNDLED_MODEL
 
 REPEATS, QUICK_REPEATS = 11, 5
+
+LOAD_SECONDS, LOAD_LIMIT_MS = 10.0, 1000.0
 
 bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
@@ -52,3 +57,30 @@ def bench_article(
     (folder / "article.md").write_text(table, encoding="utf-8")
     write_png(rows, folder / "article.png")
     out.print(table, markup=False, highlight=False, soft_wrap=True)
+
+
+@bench_app.command("load")
+def bench_load(
+    shards: Annotated[list[int], typer.Option(help="Of a system; may be repeated.")] = [  # noqa: B006
+        1,
+        4,
+    ],
+    seconds: Annotated[float, typer.Option(help="How long each rate is kept up.")] = LOAD_SECONDS,
+    limit: Annotated[float, typer.Option(help="Milliseconds that p99 may take.")] = LOAD_LIMIT_MS,
+    folder: Annotated[Path, typer.Option(help="Where load.json goes.")] = Path("bench-results"),
+) -> None:
+    """Ask ever faster, whether or not answers keep up, until one in a hundred is late."""
+    steps = []
+    for count in shards:
+        for step in measure_load(count, seconds, limit):
+            steps.append(asdict(step))
+            out.print(
+                f"{number_of(count, 'shard')}, {step.questions}, {step.rate:.1f}/s: "
+                f"{step.answered_per_second:.1f}/s answered, p50 {step.p50_ms:.0f}, "
+                f"p95 {step.p95_ms:.0f}, p99 {step.p99_ms:.0f} ms, batches of {step.batch:.1f}, "
+                f"{100 * step.hit_rate:.0f} % hits, {number_of(step.errors, 'error')}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "load.json").write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")

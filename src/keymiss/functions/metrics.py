@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from prometheus_client import Counter, Histogram
+import prometheus_client
+from prometheus_client import Histogram
 
 from keymiss.errors import KeymissError
 from keymiss.functions.function import Event, Result
@@ -24,15 +26,17 @@ QUEUE_SECONDS = Histogram(
     ["function"],
     buckets=SECONDS,
 )
-EVENTS_TOTAL = Counter(
+EVENTS_TOTAL = prometheus_client.Counter(
     "keymiss_events_total", "Events that were handled", ["function", "shard", "outcome"]
 )
 
 
 def count_results(function: str, events: Sequence[Event], results: Sequence[Result]) -> None:
     """Counts the outcomes of a batch: `ok`, or the name of the error's class."""
-    for event, result in zip(events, results, strict=True):
-        EVENTS_TOTAL.labels(function, event.shard.name, outcome(result)).inc()
+    pairs = zip(events, results, strict=True)
+    counts = Counter((event.shard.name, outcome(result)) for event, result in pairs)
+    for labels, count in counts.items():
+        EVENTS_TOTAL.labels(function, *labels).inc(count)
 
 
 def outcome(result: object) -> str:

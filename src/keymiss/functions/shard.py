@@ -26,6 +26,8 @@ class Shard:
 
     def __init__(self, url: str, client: Valkey, id: str = "", owned: Slots = ALL_SLOTS) -> None:
         self.url = url
+        self.name = server_name(url)
+        """The server's address and database, as people know it."""
         self.client = client
         self.id = id or url
         self.owned = owned
@@ -38,11 +40,6 @@ class Shard:
         """Those that have come, or come back, and have not been looked at since."""
         self.is_settled = True
         """Whether functions on written keys know of the keys in these slots and of no others."""
-
-    @property
-    def name(self) -> str:
-        """The server's address and database, as people know it."""
-        return server_name(self.url)
 
     def own(self, slots: Slots) -> None:
         """Notes which slots the server holds."""
