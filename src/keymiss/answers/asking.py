@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
@@ -35,6 +36,10 @@ DEADLINE_SECONDS = 10.0
 
 READ_SECONDS = 6.0
 """How long sentences that are not read are waited for when others have been."""
+
+
+SHOW_SECONDS = 1.0
+"""How long the texts of answers are waited for before those that can be had are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,8 @@ async def _read(
     best = _best(found)
     missing = [error for error in errors if not isinstance(error, NotFound)]
     with stage("show"):
-        answers = await _with_texts(servers, best)
-    return Answers(tuple(answers), complete and not missing)
+        answers, shown = await _with_texts(servers, best)
+    return Answers(tuple(answers), complete and shown and not missing)
 
 
 async def _in_time(servers: Servers, key: str) -> bytes | None:
@@ -155,14 +160,24 @@ def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKey
     return list(kept.values())[:ANSWERS]
 
 
-async def _with_texts(servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]) -> list[Answer]:
+async def _with_texts(
+    servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]
+) -> tuple[list[Answer], bool]:
+    """The answers with their sentences and titles, and whether all of these could be read: a node
+    may have died since its sentences were."""
     commands: list[Command] = []
     for keys, found in best:
         commands.append(("HGET", keys.sentences, found.sentence))
         commands.append(("HGET", keys.article, "title"))
-    replies = await servers.execute_all(commands)
+    try:
+        async with asyncio.timeout(SHOW_SECONDS):
+            replies = await servers.execute_all(commands)
+    except TimeoutError:
+        replies = await asyncio.gather(*(_soon(servers, command) for command in commands))
     answers = []
     for (keys, found), text, title in zip(best, replies[::2], replies[1::2], strict=True):
+        if isinstance(text, Exception) or isinstance(title, Exception):
+            continue
         # Rewritten in the meantime: the place does not exist any more.
         if text is None or decode(text)[found.start : found.end] != found.text:
             continue
@@ -178,4 +193,13 @@ async def _with_texts(servers: Servers, best: Sequence[tuple[DocumentKeys, Found
                 title=decode(title or b""),
             )
         )
-    return answers
+    return answers, not any(isinstance(reply, Exception) for reply in replies)
+
+
+async def _soon(servers: Servers, command: Command) -> Any:
+    """The reply, or why there is none within a moment."""
+    try:
+        async with asyncio.timeout(SHOW_SECONDS / 4):
+            return await servers.execute(*command)
+    except (TimeoutError, ValkeyError, OSError) as error:
+        return error
