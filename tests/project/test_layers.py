@@ -11,7 +11,7 @@ ROOT = Path(keymiss.__file__).parent
 
 # From top to bottom; each may import what stands below it.
 LAYERS = (
-    *("__main__", "cli", "stack", "web", "bench", "answers", "graph", "search", "corpus"),
+    *("__main__", "cli", "bench", "stack", "web", "answers", "graph", "search", "corpus"),
     *("functions", "server", "errors"),
 )
 ALONE = {"reader": {"reader"}, "server": {"server", "errors"}, "errors": set()}
