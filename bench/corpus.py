@@ -119,6 +119,8 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
             "stored_seconds": round(stored, 2),
             "complete_seconds": round(complete, 2),
             "sentences_per_second": round(report.sentences / complete),
+            "text_bytes": text_bytes(client),
+            "dataset_bytes": grown,
             "bytes_per_text_byte": round(grown / text_bytes(client), 3),
             "worker_megabytes": round((resident_bytes(worker.pid) - before) / 1e6, 1),
             "find_p50_ms": round(statistics.median(times), 2),

@@ -11,11 +11,13 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from keymiss.answers.asking import READ
 from keymiss.bench.article import measure_article
 from keymiss.bench.cold import has_old_way
 from keymiss.bench.load import measure_load
 from keymiss.bench.rows import markdown, write_json, write_png
-from keymiss.cli.terminal import app, err, number_of, out
+from keymiss.bench.size import estimate
+from keymiss.cli.terminal import AsJson, app, err, number_of, out
 from keymiss.reader import BUNDLED_MODEL
 
 REPEATS, QUICK_REPEATS = 11, 5
@@ -84,3 +86,31 @@ def bench_load(
             )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "load.json").write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def size(
+    sentences: Annotated[int, typer.Option(min=1, help="Of the corpus.")],
+    questions_per_second: Annotated[
+        float, typer.Option(min=0, help="That have not been asked before.")
+    ] = 1.0,
+    candidates: Annotated[int, typer.Option(min=1, help="Sentences read for a question.")] = READ,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate the memory, shards and cores that a corpus needs, and how fast answers come."""
+    found = estimate(sentences, questions_per_second, candidates)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    for what, value in (
+        ("shards", f"{found.shards}"),
+        ("memory of the servers", f"{found.server_bytes / 1e9:.1f} GB"),
+        ("memory of the workers", f"{found.worker_bytes / 1e9:.1f} GB"),
+        ("cores for workers", f"{found.worker_cores:.1f}"),
+        ("cores for the web server", f"{found.web_cores:.1f}"),
+        ("a new question", f"{found.first_ms:.0f} ms"),
+        ("one that was asked before", f"{found.cached_ms:.0f} ms"),
+    ):
+        out.print(f"{what:26} {value}", highlight=False)
+    if found.extrapolated:
+        out.print("extrapolated: larger than what was measured (docs/scale.md)")

@@ -1,0 +1,48 @@
+"""Whether `keymiss size` tells the truth: corpora of generated sentences, estimated and measured.
+
+    python bench/scale.py [SENTENCES ...]    100,000 and 1,000,000 by default
+
+Writes bench-results/scale.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from corpus import generate, measure
+from keymiss.bench.size import Constants, estimate, find_milliseconds
+from module import processor
+
+RESULTS = Path("bench-results/scale.json")
+
+
+def main() -> None:
+    records = []
+    for sentences in [int(each) for each in sys.argv[1:]] or [100_000, 1_000_000]:
+        with tempfile.TemporaryDirectory() as name:
+            questions = generate(Path(name), sentences)
+            found = measure(Path(name), questions)
+        told = estimate(sentences, 1.0, 10, text_bytes=found["text_bytes"] / sentences)
+        pairs = {
+            "server_bytes": (told.server_bytes, found["dataset_bytes"]),
+            "find_p50_ms": (find_milliseconds(sentences), found["find_p50_ms"]),
+            "worker_growth_bytes": (
+                sentences * Constants().worker_bytes_per_sentence,
+                found["worker_megabytes"] * 1e6,
+            ),
+        }
+        for what, (estimated, measured) in pairs.items():
+            record = {"sentences": sentences, "what": what, "estimated": round(estimated, 2)}
+            record |= {"measured": round(measured, 2), "ratio": round(estimated / measured, 3)}
+            records.append(record)
+            print(record)
+    RESULTS.parent.mkdir(exist_ok=True)
+    results = {"cpu": processor(), "records": records}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
