@@ -156,7 +156,7 @@ def _places(results: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(each["answer"], each["sentencekey"]) for each in results]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen within {seconds} seconds"
