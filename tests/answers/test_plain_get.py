@@ -199,7 +199,10 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
             name = qa_key(sentence, f"What is asked as number {number}?")
             tokens = Reader.from_pretrained("minilm-qa").tokens
             await texts.read_texts(
-                Shard("", asker), [(name, parse_answer_key(name))], tokens, notes.Notes()
+                Shard("valkey://localhost", asker),
+                [(name, parse_answer_key(name))],
+                tokens,
+                notes.Notes(),
             )
 
     monkeypatch.setattr(notes, "MOST_NOTED", known + 1)
@@ -217,7 +220,7 @@ def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
 
     async def sweep():
         async with valkey.asyncio.Valkey(port=server.port) as sweeper:
-            await notes.sweep(Shard("", sweeper))
+            await notes.sweep(Shard("valkey://localhost", sweeper))
 
     for command in notes.note(name, keys.answers, int(time.time())):
         raw.execute_command(*command)
@@ -237,7 +240,7 @@ def test_a_document_that_is_no_utf8_is_not_there(client, name):
 
 def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
     made = notes.Notes()
-    shard = Shard("", valkey.asyncio.Valkey())
+    shard = Shard("valkey://localhost", valkey.asyncio.Valkey())
     monkeypatch.setattr(notes, "MOST_BYTES", 2 * (notes.NOTE_OVERHEAD + 5))
     assert made.add(shard, [("key:1", "answers:a"), ("key:2", "answers:b")]) == []
     assert made.add(shard, [("key:3", "answers:a")]) == [
