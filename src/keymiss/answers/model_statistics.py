@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 FLUSH_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
+"""How long a server that is away holds up counting, and the end of the worker."""
+
 COUNTS = ("calls", "samples", "duration_us", "errors")
 
 
@@ -52,7 +55,8 @@ class ModelStatistics:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), FLUSH_SECONDS)
                 try:
-                    await self._flush(servers)
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        await self._flush(servers)
                 except (TimeoutError, ValkeyError, OSError) as error:
                     logger.warning("statistics of %s: %s", self.name, error)
 
