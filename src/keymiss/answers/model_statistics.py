@@ -53,7 +53,8 @@ class ModelStatistics:
         async with Servers(url) as servers:
             while not stop.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), FLUSH_SECONDS)
+                    async with asyncio.timeout(FLUSH_SECONDS):
+                        await stop.wait()
                 try:
                     async with asyncio.timeout(PATIENCE_SECONDS):
                         await self._flush(servers)

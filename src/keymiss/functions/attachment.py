@@ -142,7 +142,8 @@ class Attachment:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     async def _keys(self) -> AsyncIterator[str]:
         for prefix in (self.function.prefix, self.function.derived):

@@ -63,4 +63,6 @@ async def follow_slots(
             continue
         pause = LOOK_SECONDS if losing else None
         with suppress(TimeoutError):
-            await asyncio.wait_for(shard.changed.wait(), pause)
+            # Not wait_for, which loses a cancellation that comes with its timeout (bpo-42130).
+            async with asyncio.timeout(pause):
+                await shard.changed.wait()

@@ -59,7 +59,8 @@ class Turns:
 
     async def __aenter__(self) -> None:
         try:
-            await asyncio.wait_for(self._places.acquire(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
         except TimeoutError:
             raise Unavailable("too many questions wait for an answer; try again later") from None
 
