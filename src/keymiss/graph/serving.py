@@ -30,9 +30,6 @@ async def serve_graph(url: str, stop: asyncio.Event, shards: str = "local") -> N
 
     Args:
         url, shards: as for `keymiss.functions.serve`.
-
-    Raises:
-        SetupError: a function cannot be served as it is, by any number of tries.
     """
     async with Servers(url) as servers:
         while not stop.is_set():
@@ -57,9 +54,13 @@ async def _serve(vocabulary: Vocabulary, url: str, ending: asyncio.Event, shards
         "the vocabulary %s has %d concepts", vocabulary.fingerprint, len(vocabulary.concepts)
     )
     served = await asyncio.to_thread(graph_functions, vocabulary)
-    # Superseded: a worker has seen the next vocabulary sooner.
-    with suppress(Superseded):
+    try:
         await serve(served, url, ending, shards=shards)
+    except Superseded:
+        pass  # a worker has seen the next vocabulary sooner
+    except SetupError as error:
+        # A server whose module is older, say: questions are answered all the same.
+        logger.error("there will be no concept graph: %s", error)
 
 
 async def _vocabulary(url: str) -> Vocabulary | None:
