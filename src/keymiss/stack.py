@@ -215,6 +215,8 @@ def watch_forever(processes: Sequence[Process], url: str) -> None:
                 process.watch()
             try:
                 client.ping()
+            except (valkey.TimeoutError, valkey.ResponseError):
+                pass  # it is busy, and not gone
             except valkey.ConnectionError as error:
                 raise SetupError(f"the Valkey server has gone: {error}") from None
             time.sleep(WATCH_SECONDS)

@@ -22,7 +22,6 @@ from keymiss.server.embedded import EmbeddedServer, free_port
 from keymiss.server.keys import bertqa_key, statistics_key
 from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.routing import Servers
-from keymiss.web.visitors import exclude, excluded, include
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -86,9 +85,6 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
             found = await ask(servers, question)
             await until_the_graph_is_there(servers)
             assert (await edge_sentences(servers, "K1", "K2", 5)).complete
-            await exclude(servers, "somebody", "K1")
-            await include(servers, "somebody", "K1")
-            assert await excluded(servers, "somebody") == []
         key = bertqa_key(found.answers[0].sentence, question)
         async with Servers(as_user(url, "reader")) as servers:
             value = await servers.execute("GET", key)

@@ -70,7 +70,7 @@ def test_an_edge_names_its_sentences(changes):
             for number, counts in sentences.items()
             if source in counts and target in counts
         }
-        years, found = postings.of_edge(source, target)
+        years, found = postings.of_edge(source, target, MOST)
         assert {(one.name, one.mentions, year) for one, year in found} == expected
         assert years == dict(Counter(year for _, _, year in expected))
 

@@ -53,10 +53,15 @@ async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, boo
     """
     question = normalise_question(text)
     replies, complete = await _of_each_shard(servers, lambda tag: links_key(tag, question))
+    # In a thread: a concept that the corpus is full of has hundreds of neighbours.
+    return await asyncio.to_thread(_added_up, replies), complete
+
+
+def _added_up(replies: Sequence[bytes]) -> Neighbourhood:
     found = Neighbourhood()
     for reply in replies:
         found.add(reply)
-    return found, complete
+    return found
 
 
 async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:

@@ -16,7 +16,7 @@ from typing import Any
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.server.keys import ANSWERS, AnswerKey
+from keymiss.server.keys import ANSWERS, AnswerKey, encode
 from keymiss.server.transactions import Command
 
 NOTED_SECONDS = 3600 + 300
@@ -125,7 +125,7 @@ class Notes:
 
 
 def _size(name: str) -> int:
-    return len(name) + NOTE_OVERHEAD
+    return len(encode(name)) + NOTE_OVERHEAD
 
 
 async def sweep(shard: Shard) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +31,10 @@ from keymiss.server.topology import is_elsewhere
 
 FORMAT = 1
 
-MOST_NEIGHBOURS = 1000
+MOST_ASKED = 20
+"""Concepts of a question; those that it names later are left out."""
+
+MOST_NEIGHBOURS = 400
 """Of a concept, on a shard: those in most sentences. Beyond them, ranks that are added up over
 shards may be too low."""
 
@@ -58,7 +62,7 @@ def graph_functions(vocabulary: Vocabulary) -> list[Function]:
     def known(shard: Shard) -> list[str]:
         return [keys.concepts for keys in graph.postings(shard.id).known()]
 
-    @on_write(CONCEPTS, name="graph", each=True, known=known)
+    @on_write(CONCEPTS, name="graph", each=True, known=known, batch=16)
     async def follow(events: Sequence[Event]) -> None:
         for shard in {event.shard for event in events}:
             keys = [event.key for event in events if event.shard == shard]
@@ -88,11 +92,13 @@ async def update_postings(graph: Graph, shard: Shard, keys: Sequence[str]) -> No
     for document, record in zip(documents, records, strict=True):
         if is_elsewhere(record):
             if not shard.covers(document.concepts):
-                postings.remove(document)
+                await asyncio.to_thread(postings.remove, document)
             continue
         if isinstance(record, ResponseError):
             raise record
-        _update(graph, postings, document, dict(zip(record[::2], record[1::2], strict=True)))
+        fields = dict(zip(record[::2], record[1::2], strict=True))
+        # Each in a thread: questions are answered between.
+        await asyncio.to_thread(_update, graph, postings, document, fields)
     sizes = zip((GRAPH_DOCUMENTS, GRAPH_SENTENCES, GRAPH_CONCEPTS), postings.size(), strict=True)
     for gauge, size in sizes:
         gauge.labels(shard.id).set(size)
@@ -136,6 +142,7 @@ def links_of(graph: Graph, postings: Postings, question: str) -> dict[str, Any]:
     """The question's concepts, their edges and their sentences."""
     check_question(question)
     asked = list(dict.fromkeys(match.concept for match in graph.matcher.find(question)))
+    asked = asked[:MOST_ASKED]
     concepts = graph.vocabulary.concepts
     edges: dict[tuple[str, str], dict[int, int]] = {}
     named = set(asked)
@@ -163,12 +170,12 @@ def _sentence(graph: Graph, one: NamedIn) -> list[Any]:
 def edge_of(graph: Graph, postings: Postings, asked: str) -> dict[str, Any]:
     """The sentences of an edge: those that name its concepts most often, one of each document."""
     source, _, target = asked.partition(":")
-    numbers = [graph.vocabulary.numbers.get(id_) for id_ in (source, target)]
-    if None in numbers:
-        raise NotFound(f"the vocabulary has no concepts {asked!r}; write SRC:DST")
-    years, found = postings.of_edge(*(number for number in numbers if number is not None))
+    one, other = (graph.vocabulary.numbers.get(id_) for id_ in (source, target))
+    if one is None or other is None or one == other:
+        raise NotFound(f"the vocabulary has no two concepts {asked!r}; write SRC:DST")
+    years, found = postings.of_edge(one, other, 10 * MOST_OF_EDGE)
     found.sort(key=lambda pair: (-pair[0].mentions, pair[0].name))
     best: dict[DocumentKeys, list[Any]] = {}
-    for one, year in found:
-        best.setdefault(one.keys, [one.name, one.mentions, year])
+    for named, year in found:
+        best.setdefault(named.keys, [named.name, named.mentions, year])
     return {"v": FORMAT, "years": years, "sentences": list(best.values())[:MOST_OF_EDGE]}

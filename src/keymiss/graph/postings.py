@@ -25,6 +25,9 @@ Years = dict[int, int]
 DIGITS = 6
 """To which sums of rarities are rounded: their order must not depend on that of the terms."""
 
+SPARE = 20
+"""How many times as many sentences are looked at as are wanted."""
+
 FEWEST_DEAD = 10_000
 """Sentences of removed documents that are not worth the time of a rebuild."""
 
@@ -70,8 +73,11 @@ class Postings:
         self._document_of = array("i")
         # One entry a document; of removed ones, too, until the next rebuild.
         self._documents: list[_Document | None] = []
+        self._living = array("B")
         self._years = array("i")
         self._by_concept: dict[int, array[int]] = {}
+        self._mentions_of: dict[int, array[int]] = {}
+        """How often each of these sentences names the concept."""
         self._places: dict[DocumentKeys, int] = {}
         self._frequencies: Counter[int] = Counter()
         self._dead = 0
@@ -113,6 +119,7 @@ class Postings:
         for number, counts in sorted(sentences.items()):
             for concept, count in counts.items():
                 self._by_concept.setdefault(concept, array("i")).append(len(self._numbers))
+                self._mentions_of.setdefault(concept, array("B")).append(min(count, 255))
                 self._frequencies[concept] += 1
                 self._concepts.append(concept)
                 self._mentions.append(min(count, 255))
@@ -120,6 +127,7 @@ class Postings:
             self._numbers.append(number)
             self._document_of.append(place)
         self._documents.append(_Document(keys, stamp, range(first, len(self._numbers))))
+        self._living.append(1)
         self._years.append(year)
         self._places[keys] = place
 
@@ -135,6 +143,7 @@ class Postings:
         document = self._documents[place]
         assert document is not None
         self._documents[place] = None
+        self._living[place] = 0
         for row in document.sentences:
             self._frequencies.subtract(self._concepts[self._starts[row] : self._starts[row + 1]])
         self._dead += len(document.sentences)
@@ -184,44 +193,60 @@ class Postings:
             found[one][year] = count
         return found
 
-    def of_edge(self, source: int, target: int) -> tuple[Years, list[tuple[NamedIn, int]]]:
-        """The sentences that name both concepts, by year, and each with its document's year."""
+    def of_edge(
+        self, source: int, target: int, most: int
+    ) -> tuple[Years, list[tuple[NamedIn, int]]]:
+        """How many sentences name both concepts, by year; and those that name them most often, at
+        most so many, each with its document's year."""
         with self._lock:
-            rows = np.intersect1d(self._rows(source), self._rows(target), assume_unique=True)
-            years = self._years_of(rows).tolist()
-            named = [self._named(int(row), (source, target)) for row in rows]
-        counts: Years = {}
-        for year in years:
-            counts[year] = counts.get(year, 0) + 1
-        return counts, list(zip(named, years, strict=True))
+            (one, first), (other, second) = (
+                self._rows_and_mentions(source),
+                self._rows_and_mentions(target),
+            )
+            rows, at, of = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+            years = self._years_of(rows)
+            best = np.argsort(-(first[at].astype(np.int64) + second[of]), kind="stable")[:most]
+            named = [self._named(int(row), (source, target)) for row in rows[best]]
+        told, counts = np.unique(years, return_counts=True)
+        return (
+            dict(zip(told.tolist(), counts.tolist(), strict=True)),
+            list(zip(named, years[best].tolist(), strict=True)),
+        )
 
     def naming(self, concepts: Sequence[int], most: int) -> list[NamedIn]:
         """The sentences that name some of these concepts, those first whose concepts are rarest
         together, then those that name them most often; at most so many."""
         with self._lock:
-            each = [self._rows(concept) for concept in concepts]
-            rarities = rarity([len(rows) for rows in each], sum(map(len, each)))
-            weights = np.repeat(rarities, [len(rows) for rows in each])
-            rows, places = np.unique(np.concatenate([*each, _NO_ROWS]), return_inverse=True)
-            worth = np.bincount(places, weights, len(rows)).round(DIGITS)
-            # Further ones of the same worth may name their concepts more often.
-            kept = worth >= np.sort(worth)[-most] if len(rows) > most else np.full(len(rows), True)
-            named = [self._named(int(row), concepts) for row in rows[kept]]
+            each = [self._rows_and_mentions(concept) for concept in concepts]
+            lengths = [len(rows) for rows, _ in each]
+            rarities = np.repeat(rarity(lengths, sum(lengths)), lengths)
+            mentions = np.concatenate([*(counts for _, counts in each), _NO_ROWS])
+            all_rows = np.concatenate([*(rows for rows, _ in each), _NO_ROWS])
+            rows, places = np.unique(all_rows, return_inverse=True)
+            worth = np.bincount(places, rarities, len(rows)).round(DIGITS)
+            times = np.bincount(places, mentions, len(rows))
+            # A few more, which are ordered by name where they are worth the same.
+            best = np.lexsort((rows, -times, -worth))[: SPARE * most]
+            named = [self._named(int(row), concepts) for row in rows[best]]
             ordered = sorted(
-                zip(-worth[kept], named, strict=True),
-                key=lambda pair: (pair[0], -pair[1].mentions, pair[1].name),
+                zip(-worth[best], -times[best], named, strict=True),
+                key=lambda found: (found[0], found[1], found[2].name),
             )
-        return [one for _, one in ordered[:most]]
+        return [one for _, _, one in ordered[:most]]
 
     def _rows(self, concept: int) -> Rows:
         """The living sentences that name a concept."""
+        return self._rows_and_mentions(concept)[0]
+
+    def _rows_and_mentions(self, concept: int) -> tuple[Rows, Rows]:
+        """The same, and how often each does."""
         rows: Rows = _view(self._by_concept.get(concept, array("i")), np.int32).astype(np.int64)
+        counts: Rows = _view(self._mentions_of.get(concept, array("B")), np.uint8).astype(np.int64)
         if not self._dead:
-            return rows
-        documents = _view(self._document_of, np.int32)[rows].tolist()
-        living = [self._documents[place] is not None for place in documents]
-        rows = rows[np.array(living, dtype=bool)]
-        return rows
+            return rows, counts
+        documents = _view(self._document_of, np.int32)[rows]
+        living = _view(self._living, np.uint8)[documents] > 0
+        return rows[living], counts[living]
 
     def _places_of_mentions(self, rows: Rows) -> tuple[Rows, Rows]:
         """Where the mentions of these sentences stand, and how many each has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from valkey.exceptions import ResponseError
 
@@ -29,8 +29,11 @@ STAMP = "of"
 
 YEAR = "year"
 
-MOST_CONCEPTS = 50
-"""Of one sentence: fifty make 1,225 edges. A sentence that names more is a list."""
+MOST_CONCEPTS = 15
+"""Of one sentence: fifteen make 105 edges. A sentence that names more is a list."""
+
+MOST_EDGES = 10_000
+"""Of one document, which is recorded in one turn of the server's; later sentences go without."""
 
 _RECORD = """
 local article, record = KEYS[1], KEYS[2]
@@ -53,6 +56,8 @@ local function each_edge(number, mentions, act)
   end
 end
 
+-- The first write, since that alone is refused when memory is short.
+if hash ~= '' then redis.call('HSET', record, 'year', year) end
 local old = redis.call('HGETALL', record)
 for at = 1, #old, 2 do
   if string.find(old[at], '^%d+$') then
@@ -108,7 +113,9 @@ async def update_concepts(
         for document, result in zip(stale, read, strict=True)
         if not is_elsewhere(result)
     ]
-    for reply in await shard.read(recording):
+    # One by one: others are served between.
+    for command in recording:
+        (reply,) = await shard.read([command])
         if isinstance(reply, ResponseError) and not is_elsewhere(reply):
             raise reply
 
@@ -151,9 +158,8 @@ def _recording(
     (content_hash, year), flat = read
     there = isinstance(flat, list) and bool(flat) and content_hash is not None
     stamp = _stamp(vocabulary, content_hash) if there else None
-    texts = zip(flat[::2], flat[1::2], strict=True) if there else ()
-    found = ((number, matcher.find(decode(text))) for number, text in texts)
-    fields = [(number, _to_json(vocabulary, matches)) for number, matches in found if matches]
+    pairs = zip(map(int, flat[::2]), map(decode, flat[1::2]), strict=True) if there else ()
+    fields = _fields(vocabulary, matcher, dict(sorted(pairs)))
     return (
         *("EVAL", _RECORD, 2, encode(document.article), encode(document.concepts)),
         *(content_hash or b"", stamp or b"", year or b"", EDGES, f":{{{document.tag}}}"),
@@ -162,17 +168,29 @@ def _recording(
     )
 
 
+def _fields(
+    vocabulary: Vocabulary, matcher: Matcher, sentences: Mapping[int, str]
+) -> list[tuple[int, str]]:
+    """Numbers of the sentences that name concepts, in their order, and what each names, as JSON."""
+    fields = []
+    edges = 0
+    for number, text in sentences.items():
+        named = _first_concepts(matcher.find(text))
+        count = len({match.concept for match in named})
+        edges += count * (count - 1) // 2
+        if edges > MOST_EDGES:
+            break
+        if named:
+            fields.append((number, _to_json(vocabulary, named)))
+    return fields
+
+
+def _first_concepts(matches: Sequence[Match]) -> list[Match]:
+    """The matches of the concepts that are named first."""
+    kept = set(itertools.islice(dict.fromkeys(match.concept for match in matches), MOST_CONCEPTS))
+    return [match for match in matches if match.concept in kept]
+
+
 def _to_json(vocabulary: Vocabulary, matches: Sequence[Match]) -> str:
-    kept: dict[int, None] = {}
-    for match in matches:
-        if len(kept) < MOST_CONCEPTS:
-            kept.setdefault(match.concept)
-    return json.dumps(
-        [
-            [vocabulary.concepts[match.concept].id, match.start, match.end]
-            for match in matches
-            if match.concept in kept
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    mentions = [[vocabulary.concepts[each.concept].id, each.start, each.end] for each in matches]
+    return json.dumps(mentions, ensure_ascii=False, separators=(",", ":"))

@@ -27,7 +27,6 @@ BUCKETS = "documents:"
 CONCEPTS = "concepts:"
 EDGES = "edges_scored:"
 VOCABULARY = "vocabulary"
-VISITORS = "visitor:"
 STATISTICS = "statistics:"
 FIND = "find{"
 QA = "qa{"
@@ -38,7 +37,7 @@ MODELINFO = "modelinfo{"
 """Prefixes: what a function is registered for."""
 
 _OWN = (
-    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, VISITORS, f"{VOCABULARY}:"),
+    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, f"{VOCABULARY}:"),
     *(STATISTICS, FIND, QA, BERTQA, LINKS, EDGE, MODELINFO),
 )
 
@@ -275,11 +274,6 @@ def parse_modelinfo_key(key: str) -> str:
 
 def _escaped(text: str) -> str:
     return _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", text)
-
-
-def visitor_key(visitor: str) -> str:
-    """`visitor:ID`, a set: the concepts that a visitor has excluded."""
-    return f"{VISITORS}{visitor}"
 
 
 def find_key(tag: str, question: str) -> str:

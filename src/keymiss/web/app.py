@@ -23,7 +23,7 @@ from keymiss.web.graph import Link, router, shown
 from keymiss.web.limits import BodyLimit, Turns
 from keymiss.web.log import HEADER, QuestionLog
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
-from keymiss.web.visitors import Visitors, excluded
+from keymiss.web.visitors import Visitors
 
 QUESTIONS = 20
 """Answered at the same time."""
@@ -122,7 +122,7 @@ def create_app(
                 try:
                     concepts = linking if by_concepts else None
                     answers = await ask(state.servers, body.search, concepts)
-                    unwanted = await excluded(state.servers, state.visitors.known(request))
+                    unwanted = state.visitors.of(request).excluded
                     links = (await linking).links(excluded=unwanted)[:LINKS]
                 finally:
                     linking.cancel()

@@ -12,7 +12,6 @@ from keymiss.answers.linking import edge_sentences, neighbourhood
 from keymiss.errors import BadInput
 from keymiss.graph import links
 from keymiss.web.problems import PROBLEM_RESPONSES
-from keymiss.web.visitors import exclude, excluded, include
 
 MOST_LINKS = 400
 MOST_SENTENCES = 100
@@ -100,7 +99,7 @@ async def search(body: GraphSearch, request: Request) -> GraphResults:
     state = request.app.state
     async with state.turns:
         found, complete = await neighbourhood(state.servers, body.search)
-        unwanted = await excluded(state.servers, state.visitors.known(request))
+    unwanted = state.visitors.of(request).excluded
     kept = found.links(body.years, unwanted)[: body.limit]
     years = {year for link in kept for year in found.edges[link.source, link.target]}
     return GraphResults(
@@ -151,16 +150,15 @@ async def edge(
 async def post_exclude(body: Exclusion, request: Request, response: Response) -> Excluded:
     """Leaves a concept and its links out of this visitor's later searches."""
     state = request.app.state
-    visitor = state.visitors.welcome(request, response)
-    await exclude(state.servers, visitor, body.id)
-    return Excluded(excluded=await excluded(state.servers, visitor))
+    visitor = state.visitors.of(request).exclude(body.id)
+    state.visitors.remember(visitor, request, response)
+    return Excluded(excluded=list(visitor.excluded))
 
 
 @router.delete("/exclude/{concept}")
-async def delete_exclude(concept: str, request: Request) -> Excluded:
+async def delete_exclude(concept: str, request: Request, response: Response) -> Excluded:
     """Takes that back."""
     state = request.app.state
-    visitor = state.visitors.known(request)
-    if visitor is not None:
-        await include(state.servers, visitor, concept)
-    return Excluded(excluded=await excluded(state.servers, visitor))
+    visitor = state.visitors.of(request).include(concept)
+    state.visitors.remember(visitor, request, response)
+    return Excluded(excluded=list(visitor.excluded))

@@ -1,22 +1,26 @@
-"""Who asks, as far as a cookie says, and which concepts that visitor wants to see no more."""
+"""Who asks, as far as a cookie says, and which concepts that visitor wants to see no more.
+
+All of it is in the cookie: strangers make nothing grow on the server.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastapi import Request, Response
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadData, URLSafeSerializer
 
 from keymiss.errors import BadInput, SetupError
 from keymiss.graph.vocabulary import check_id
-from keymiss.server.keys import decode, visitor_key
-from keymiss.server.routing import Servers
 
 COOKIE = "keymiss_visitor"
 DAYS = 30
-MOST_EXCLUDED = 100
+MOST_EXCLUDED = 30
+"""A browser keeps cookies of 4,096 bytes; an id has at most 64."""
+
 SHORTEST_SECRET = 16
 
 SECRET = "KEYMISS_SECRET"  # noqa: S105
@@ -42,58 +46,55 @@ def secret_from_environment() -> str:
     return secret
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A random id, and the ids of the concepts that the visitor has excluded, in their order."""
+
+    id: str
+    excluded: tuple[str, ...] = ()
+
+    def exclude(self, concept: str) -> Visitor:
+        """Excludes a concept, too.
+
+        Raises:
+            BadInput: it is no concept's id, or thirty are excluded.
+        """
+        check_id(concept)
+        kept = sorted({*self.excluded, concept})
+        if len(kept) > MOST_EXCLUDED:
+            raise BadInput(f"{MOST_EXCLUDED} concepts are excluded; include others first")
+        return replace(self, excluded=tuple(kept))
+
+    def include(self, concept: str) -> Visitor:
+        """Takes the exclusion of a concept back."""
+        return replace(self, excluded=tuple(each for each in self.excluded if each != concept))
+
+
 class Visitors:
-    """Knows visitors by signed random ids.
+    """Knows visitors by signed cookies.
 
     Args:
         secret: signs them.
     """
 
     def __init__(self, secret: str) -> None:
-        self._signer = Signer(secret, salt=COOKIE)
+        self._serializer = URLSafeSerializer(secret, salt=COOKIE)
 
-    def known(self, request: Request) -> str | None:
-        """The id in the request's cookie, None when there is none that we have signed."""
+    def of(self, request: Request) -> Visitor:
+        """The visitor of the request's cookie; a new one when there is none that we have signed."""
         try:
-            return self._signer.unsign(request.cookies.get(COOKIE, "")).decode()
-        except (BadSignature, UnicodeDecodeError):
-            return None
+            id_, excluded = self._serializer.loads(request.cookies.get(COOKIE, ""))
+            return Visitor(id_, tuple(excluded))
+        except (BadData, ValueError, TypeError):
+            return Visitor(secrets.token_urlsafe(16))
 
-    def welcome(self, request: Request, response: Response) -> str:
-        """The visitor's id; a new one is put into the response's cookie."""
-        visitor = self.known(request) or secrets.token_urlsafe(16)
+    def remember(self, visitor: Visitor, request: Request, response: Response) -> None:
+        """Puts the visitor into the response's cookie."""
         response.set_cookie(
             COOKIE,
-            self._signer.sign(visitor).decode(),
+            str(self._serializer.dumps([visitor.id, visitor.excluded])),
             max_age=DAYS * 86400,
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="lax",
         )
-        return visitor
-
-
-async def excluded(servers: Servers, visitor: str | None) -> list[str]:
-    """The concepts that a visitor has excluded, by id."""
-    if visitor is None:
-        return []
-    return sorted(map(decode, await servers.execute("SMEMBERS", visitor_key(visitor))))
-
-
-async def exclude(servers: Servers, visitor: str, concept: str) -> None:
-    """Excludes a concept from the visitor's searches, for thirty days after the last such wish.
-
-    Raises:
-        BadInput: it is no concept's id, or a hundred are excluded.
-    """
-    check_id(concept)
-    key = visitor_key(visitor)
-    if await servers.execute("SCARD", key) >= MOST_EXCLUDED:
-        raise BadInput(f"{MOST_EXCLUDED} concepts are excluded; include others first")
-    await servers.execute("SADD", key, concept)
-    await servers.execute("EXPIRE", key, DAYS * 86400)
-
-
-async def include(servers: Servers, visitor: str, concept: str) -> None:
-    """Takes the exclusion of a concept back."""
-    await servers.execute("SREM", visitor_key(visitor), concept)
