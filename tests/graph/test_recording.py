@@ -119,6 +119,22 @@ def test_another_vocabulary_takes_the_place_of_the_first(raw, serve, tmp_path, e
     assert raw.keys("edges_*") == [keys.edge("X1", "X2").encode()]
 
 
+def test_lists_of_concepts_do_not_grow_without_bound(raw, serve, tmp_path, eventually):
+    names = [f"concept{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(40)]
+    vocabulary = Vocabulary(Concept(f"K{n:02}", name) for n, name in enumerate(names))
+    serve(*graph_functions(vocabulary))
+    text = " ".join(f"We saw {' '.join(names)} on day {number}." for number in range(200))
+    ingest(raw, [write(tmp_path, a=text)])
+    eventually(lambda: is_done(raw, vocabulary))
+    keys = open_corpus(raw).keys("a")
+    record = raw.hgetall(keys.concepts)
+    named = [len(json.loads(value)) for field, value in record.items() if field.isdigit()]
+    assert set(named) == {15}
+    assert len(named) == 10_000 // (15 * 14 // 2)
+    assert raw.zcard(keys.edge("K00", "K14")) == len(named)
+    assert not raw.exists(keys.edge("K00", "K15"))
+
+
 TEXTS = st.lists(
     st.lists(
         st.sampled_from(["measles", "cough", "fever", "measles virus", "nothing"]), min_size=1
