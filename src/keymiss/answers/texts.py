@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from valkey.exceptions import OutOfMemoryError
+from valkey.exceptions import ExecAbortError, OutOfMemoryError
 
 from keymiss.answers.notes import Notes, drop_oldest, note, too_many, unnote
 from keymiss.answers.tokens import HASH, unpack
@@ -108,7 +108,7 @@ async def _read_without_notes(
 ) -> bool:
     """Reads again where the server has no memory for a note, and says whether it had none: the
     answer will not be stored, since it could not be found again."""
-    refused = [n for n, reply in enumerate(replies) if isinstance(reply, OutOfMemoryError)]
+    refused = [n for n, reply in enumerate(replies) if _lacks_memory(reply)]
     reading = [
         [("KEYMISS.DROP", keys[number][0]), *_reading_text(keys[number][1], tokens)]
         for number in refused
@@ -116,6 +116,13 @@ async def _read_without_notes(
     for number, reply in zip(refused, await shard.transactions(reading), strict=True):
         replies[number] = reply
     return bool(refused)
+
+
+def _lacks_memory(reply: object) -> bool:
+    """Whether a transaction was refused for lack of memory, by its commands or at its end."""
+    return isinstance(reply, OutOfMemoryError) or (
+        isinstance(reply, ExecAbortError) and "OOM" in str(reply)
+    )
 
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
