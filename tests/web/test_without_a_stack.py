@@ -17,6 +17,8 @@ def url(request):
 def test_asking_is_503(url):
     with TestClient(create_app(url, "a secret of the tests")) as http:
         unavailable(http.post("/qasearch", json={"search": "Who?"}))
+        unavailable(http.post("/search", json={"search": "measles"}))
+        unavailable(http.get("/edge/edges:K0001:K0002"))
 
 
 def test_ready_is_503_and_live_is_200(url):

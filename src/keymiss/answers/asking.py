@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
@@ -14,14 +13,14 @@ from keymiss.answers.computing import compute
 from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
 from keymiss.answers.metrics import count_question, stage
+from keymiss.answers.showing import Shown, read_shown
 from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.functions.metrics import outcome
 from keymiss.graph.links import Neighbourhood
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import fuse
-from keymiss.server.keys import DocumentKeys, decode, document_of_sentence, qa_key
+from keymiss.server.keys import DocumentKeys, document_of_sentence, qa_key
 from keymiss.server.routing import Servers
-from keymiss.server.transactions import Command
 
 READ = 10
 """Sentences that are read for a question."""
@@ -36,10 +35,6 @@ DEADLINE_SECONDS = 10.0
 
 READ_SECONDS = 6.0
 """How long sentences that are not read are waited for when others have been."""
-
-
-SHOW_SECONDS = 1.0
-"""How long the texts of answers are waited for before those that can be had are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +160,11 @@ async def _with_texts(
 ) -> tuple[list[Answer], bool]:
     """The answers with their sentences and titles, and whether all of these could be read: a node
     may have died since its sentences were."""
-    commands: list[Command] = []
-    for keys, found in best:
-        commands.append(("HGET", keys.sentences, found.sentence))
-        commands.append(("HGET", keys.article, "title"))
-    try:
-        async with asyncio.timeout(SHOW_SECONDS):
-            replies = await servers.execute_all(commands)
-    except TimeoutError:
-        replies = await asyncio.gather(*(_soon(servers, command) for command in commands))
+    read = await read_shown(servers, [(keys, found.sentence) for keys, found in best])
     answers = []
-    for (keys, found), text, title in zip(best, replies[::2], replies[1::2], strict=True):
-        if isinstance(text, Exception) or isinstance(title, Exception):
-            continue
+    for (keys, found), shown in zip(best, read, strict=True):
         # Rewritten in the meantime: the place does not exist any more.
-        if text is None or decode(text)[found.start : found.end] != found.text:
+        if not isinstance(shown, Shown) or shown.text[found.start : found.end] != found.text:
             continue
         answers.append(
             Answer(
@@ -189,17 +174,8 @@ async def _with_texts(
                 score=round(found.margin, 4),
                 probability=found.probability,
                 sentence=keys.sentence(found.sentence),
-                sentence_text=decode(text),
-                title=decode(title or b""),
+                sentence_text=shown.text,
+                title=shown.title,
             )
         )
-    return answers, not any(isinstance(reply, Exception) for reply in replies)
-
-
-async def _soon(servers: Servers, command: Command) -> Any:
-    """The reply, or why there is none within a moment."""
-    try:
-        async with asyncio.timeout(SHOW_SECONDS / 4):
-            return await servers.execute(*command)
-    except (TimeoutError, ValkeyError, OSError) as error:
-        return error
+    return answers, not any(isinstance(shown, Exception) for shown in read)

@@ -6,7 +6,6 @@ One exporter for all nodes of a cluster. It asks at each scrape; names and units
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import valkey
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,7 +17,7 @@ from keymiss.corpus.store import open_corpus
 from keymiss.errors import KeymissError
 from keymiss.server.connecting import Client, connect
 from keymiss.server.keys import bucket_key
-from keymiss.server.topology import node_url, server_name
+from keymiss.server.topology import node_url, parse_cluster_info, server_name
 
 TIMEOUT_SECONDS = 2.0
 """How long a node may take; Prometheus waits ten seconds for all of them."""
@@ -64,7 +63,6 @@ class ServerCollector(Collector):
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
         self._nodes = [url]
         """Those of the last scrape: any of them tells of the others."""
 
@@ -86,24 +84,27 @@ class _Families:
     """Metrics by name, made as they come."""
 
     def __init__(self) -> None:
-        self._gauges: dict[str, GaugeMetricFamily] = {}
-        self._counters: dict[str, CounterMetricFamily] = {}
+        self._families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
-        family = self._gauges.setdefault(
-            name, GaugeMetricFamily(f"keymiss_{name}", _words(name), labels=list(labels))
-        )
-        family.add_metric(list(labels.values()), value)
+        self._add(GaugeMetricFamily, name, value, labels)
 
     def counter(self, name: str, value: float, **labels: str) -> None:
-        family = self._counters.setdefault(
-            name, CounterMetricFamily(f"keymiss_{name}", _words(name), labels=list(labels))
-        )
-        family.add_metric(list(labels.values()), value)
+        self._add(CounterMetricFamily, name, value, labels)
+
+    def _add(
+        self,
+        kind: type[GaugeMetricFamily | CounterMetricFamily],
+        name: str,
+        value: float,
+        labels: Mapping[str, str],
+    ) -> None:
+        if name not in self._families:
+            self._families[name] = kind(f"keymiss_{name}", _words(name), labels=list(labels))
+        self._families[name].add_metric(list(labels.values()), value)
 
     def all(self) -> Iterator[Metric]:
-        yield from self._gauges.values()
-        yield from self._counters.values()
+        yield from self._families.values()
 
 
 def _words(name: str) -> str:
@@ -121,7 +122,7 @@ def _nodes_of(url: str, families: _Families) -> list[str]:
     be asked."""
     try:
         with _client(url) as client:
-            info = _facts(client.execute_command("CLUSTER INFO"))
+            info = parse_cluster_info(client.execute_command("CLUSTER", "INFO"))
             nodes = client.execute_command("CLUSTER NODES")
     except ResponseError:
         return [url]  # no cluster
@@ -131,14 +132,6 @@ def _nodes_of(url: str, families: _Families) -> list[str]:
     families.gauge("cluster_nodes", int(info["cluster_known_nodes"]))
     addresses = (address.rpartition(":") for address in nodes)
     return [node_url(url, host, int(port)) for host, _, port in addresses]
-
-
-def _facts(lines: Any) -> dict[str, str]:
-    """CLUSTER INFO; the library parses it, depending on its version."""
-    if isinstance(lines, Mapping):
-        return dict(lines)
-    text = lines.decode() if isinstance(lines, bytes) else str(lines)
-    return dict(line.split(":", 1) for line in text.split() if ":" in line)
 
 
 def _add_node(families: _Families, url: str) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.computing import compute
+from keymiss.answers.showing import Shown, read_shown
 from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood, read_record, read_years
 from keymiss.graph.postings import Years
 from keymiss.search.question import normalise_question
-from keymiss.server.keys import decode, document_of_sentence, edge_key, links_key, slot_tag
+from keymiss.server.keys import DocumentKeys, document_of_sentence, edge_key, links_key, slot_tag
 from keymiss.server.routing import Servers
 from keymiss.server.topology import Primary, first_slot
-from keymiss.server.transactions import Command
 
 SECONDS = 3.0
 """How long shards that do not answer are waited for."""
@@ -89,20 +89,28 @@ async def edge_sentences(servers: Servers, source: str, target: str, most: int) 
             years[year] = years.get(year, 0) + count
         found += [(-mentions, name, year) for name, mentions, year in record["sentences"]]
     best = sorted(found)[:most]
-    texts = await _texts(servers, [name for _, name, _ in best])
+    read = await read_shown(servers, [_place(name) for _, name, _ in best])
     sentences = [
-        EdgeSentence(name, *text, year)
-        for (_, name, year), text in zip(best, texts, strict=True)
-        if text is not None
+        EdgeSentence(name, shown.text, shown.title, year)
+        for (_, name, year), shown in zip(best, read, strict=True)
+        if isinstance(shown, Shown)
     ]
+    complete = complete and not any(isinstance(shown, Exception) for shown in read)
     return EdgeSentences(tuple(sentences), dict(sorted(years.items())), complete)
+
+
+def _place(sentence: str) -> tuple[DocumentKeys, int]:
+    return document_of_sentence(sentence), int(sentence.rpartition(":")[2])
 
 
 async def _of_each_shard(
     servers: Servers, key_of: Callable[[str], str]
 ) -> tuple[list[bytes], bool]:
     """What each shard computes for a key with one of its tags, and whether all have."""
-    topology = await servers.topology()
+    try:
+        topology = await servers.topology()
+    except (TimeoutError, ValkeyError, OSError) as error:
+        raise _explained(error) from error
 
     async def ask(primary: Primary) -> bytes:
         async with asyncio.timeout(SECONDS):
@@ -113,10 +121,7 @@ async def _of_each_shard(
             )
         return value
 
-    try:
-        found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)
-    except (ValkeyError, OSError) as error:
-        raise Unavailable(f"the server cannot be reached: {error}") from error
+    found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)
     replies = [one for one in found if isinstance(one, bytes)]
     failed = [one for one in found if isinstance(one, BaseException)]
     # What is wrong with the question is wrong everywhere.
@@ -132,17 +137,3 @@ def _explained(error: BaseException) -> BaseException:
     if isinstance(error, ValkeyError | OSError):
         return Unavailable(f"the server cannot be reached: {error}")
     return error
-
-
-async def _texts(servers: Servers, names: Sequence[str]) -> list[tuple[str, str] | None]:
-    """The text and the title of each sentence, None of one that is gone."""
-    commands: list[Command] = []
-    for name in names:
-        keys = document_of_sentence(name)
-        commands.append(("HGET", keys.sentences, name.rpartition(":")[2]))
-        commands.append(("HGET", keys.article, "title"))
-    replies = await servers.execute_all(commands)
-    return [
-        None if text is None else (decode(text), decode(title or b""))
-        for text, title in zip(replies[::2], replies[1::2], strict=True)
-    ]

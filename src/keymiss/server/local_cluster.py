@@ -18,7 +18,7 @@ from valkey.exceptions import ValkeyError
 from keymiss.errors import BadInput, SetupError
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer
 from keymiss.server.keys import SLOTS
-from keymiss.server.topology import Slots, union
+from keymiss.server.topology import Slots, parse_cluster_info, union
 
 SETTLING_SECONDS = 30.0
 NODE_TIMEOUT_MS = 2000
@@ -243,8 +243,7 @@ def _ask(node: Node, *words: Any) -> Any:
 
 
 def _facts(node: Node) -> dict[str, str]:
-    lines = str(_ask(node, "INFO")).split()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
+    return parse_cluster_info(_ask(node, "INFO"))
 
 
 def _known(node: Node) -> int:

@@ -130,6 +130,12 @@ def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
     )
 
 
+def parse_cluster_info(reply: bytes | str) -> dict[str, str]:
+    """The reply of CLUSTER INFO: values by name."""
+    text = decode(reply) if isinstance(reply, bytes) else reply
+    return dict(line.split(":", 1) for line in text.split() if ":" in line)
+
+
 def is_elsewhere(error: object) -> bool:
     """Whether this is what a node says of a key whose slot is, or soon will be, another's."""
     return isinstance(error, ResponseError) and _code(error) in _CLASSES.values()
