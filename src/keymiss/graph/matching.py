@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
+from itertools import accumulate
 from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick, MatchKind
@@ -18,7 +20,7 @@ from keymiss.graph.vocabulary import Vocabulary
 SHORTEST = 3
 """Characters of the shortest term: shorter ones are words like "in" as often as names."""
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"([^\W_]+)")
 _OPEN, _CLOSE = "\x1e", "\x1f"
 _BETWEEN = _CLOSE + _OPEN
 """Marks around a word; control characters are part of none."""
@@ -48,7 +50,7 @@ class Matcher:
             for synonym in concept.synonyms:
                 owners.setdefault(_pattern(synonym), number)
         owners.pop("", None)
-        self._owners = list(owners.values())
+        self._owners = array("I", owners.values())
         self.terms = len(owners)
         self._automaton = AhoCorasick(
             owners, matchkind=MatchKind.LeftmostLongest, store_patterns=False
@@ -59,34 +61,32 @@ class Matcher:
 
         `start` and `end` are characters of the text.
         """
-        words = _words(text)
-        found = self._automaton.find_matches_as_indexes(_marked(words))
+        pieces = _WORD.split(text)
+        marked = _marked(pieces[1::2])
+        found = self._automaton.find_matches_as_indexes(marked)
         if not found:
             return []
-        starts: dict[int, int] = {}
-        ends: dict[int, int] = {}
-        place = 0
-        for folded, word in zip(words, _WORD.finditer(text), strict=True):
-            starts[place] = word.start()
-            place += len(folded) + len(_BETWEEN)
-            ends[place] = word.end()
-        owners = self._owners
-        return [Match(owners[pattern], starts[first], ends[end]) for pattern, first, end in found]
-
-
-def _words(text: str) -> list[str]:
-    """The folded words of the text."""
-    if text.isascii():
-        return _WORD.findall(text.lower())
-    return [unicodedata.normalize("NFKC", word).casefold() for word in _WORD.findall(text)]
+        edges = list(accumulate(map(len, pieces)))
+        starts, ends = edges[0::2], edges[1::2]
+        owners, words_before = self._owners, marked.count
+        return [
+            Match(
+                owners[pattern],
+                starts[words_before(_OPEN, 0, first)],
+                ends[words_before(_CLOSE, 0, end) - 1],
+            )
+            for pattern, first, end in found
+        ]
 
 
 def _marked(words: list[str]) -> str:
-    return f"{_OPEN}{_BETWEEN.join(words)}{_CLOSE}" if words else ""
+    """The words folded, each between its marks."""
+    folded = unicodedata.normalize("NFKC", _BETWEEN.join(words)).casefold()
+    return f"{_OPEN}{folded}{_CLOSE}" if words else ""
 
 
 def _pattern(term: str) -> str:
     """The term as it stands in marked text; empty when it is not looked for."""
-    words = _words(term)
+    words = _WORD.findall(term)
     letters = "".join(words)
     return _marked(words) if len(letters) >= SHORTEST and not letters.isdigit() else ""
