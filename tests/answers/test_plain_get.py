@@ -5,11 +5,11 @@ import json
 import shutil
 import subprocess
 import time
+from contextlib import aclosing
 
 import pytest
 import redis
 import valkey
-import valkey.asyncio
 
 from keymiss.answers import notes, texts
 from keymiss.corpus.store import open_corpus
@@ -161,26 +161,17 @@ def test_a_hundred_kilobytes_are_refused(client, sentence):
         client.get(bertqa_key(sentence, "x" * 60_000))
 
 
-def test_a_document_that_is_forgotten_between_two_looks_leaves_no_note(raw, server, monkeypatch):
-    async def ask():
-        async with valkey.asyncio.Valkey(port=server.port) as client:
-            shard = Shard(server.url, client)
-            keys = document_keys("gone", 16)
-            name = qa_key(keys.sentence(0), "Who?")
-            raw.hset(keys.sentences, "0", "A sentence.")
-            real = texts._reading
+async def read_texts(url, name):
+    tokens = Reader.from_pretrained("minilm-qa").tokens
+    async with aclosing(Shard(url)) as shard:
+        return await texts.read_texts(
+            shard, [(name, parse_answer_key(name))], tokens, notes.Notes()
+        )
 
-            def forgotten_meanwhile(*arguments):
-                raw.delete(keys.sentences)
-                return real(*arguments)
 
-            monkeypatch.setattr(texts, "_reading", forgotten_meanwhile)
-            tokens = Reader.from_pretrained("minilm-qa").tokens
-            return await texts.read_texts(
-                shard, [(name, parse_answer_key(name))], tokens, notes.Notes()
-            )
-
-    (text,) = asyncio.run(ask())
+def test_a_sentence_that_is_gone_leaves_no_note(raw, server):
+    name = qa_key(document_keys("gone", 16).sentence(0), "Who?")
+    (text,) = asyncio.run(read_texts(server.url, name))
     assert isinstance(text, NotFound)
     assert raw.keys("*") == []
 
@@ -192,23 +183,15 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
     client.zadd(keys.answers, {kept: time.time() + 10})
     known = client.zcard(keys.answers)
 
-    async def ask(number):
-        async with valkey.asyncio.Valkey(
-            port=client.connection_pool.connection_kwargs["port"]
-        ) as asker:
-            name = qa_key(sentence, f"What is asked as number {number}?")
-            tokens = Reader.from_pretrained("minilm-qa").tokens
-            await texts.read_texts(
-                Shard("valkey://localhost", asker),
-                [(name, parse_answer_key(name))],
-                tokens,
-                notes.Notes(),
-            )
+    url = f"valkey://localhost:{client.connection_pool.connection_kwargs['port']}"
 
-    monkeypatch.setattr(notes, "MOST_NOTED", known + 1)
-    asyncio.run(ask(1))
+    def ask(number):
+        asyncio.run(read_texts(url, qa_key(sentence, f"What is asked as number {number}?")))
+
+    monkeypatch.setattr(texts, "MOST_NOTED", known + 1)
+    ask(1)
     assert client.exists(kept)
-    asyncio.run(ask(2))
+    ask(2)
     assert not client.exists(kept)
     assert client.zcard(keys.answers) == known + 1
     assert client.zscore(keys.answers, kept) is None
@@ -219,11 +202,12 @@ def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
     name = qa_key(keys.sentence(0), "Who?")
 
     async def sweep():
-        async with valkey.asyncio.Valkey(port=server.port) as sweeper:
-            await notes.sweep(Shard("valkey://localhost", sweeper))
+        async with aclosing(Shard(server.url)) as shard:
+            await notes.sweep(shard)
 
-    for command in notes.note(name, keys.answers, int(time.time())):
-        raw.execute_command(*command)
+    raw.hset(keys.sentences, "0", "A sentence.")
+    asyncio.run(read_texts(server.url, name))
+    raw.delete(keys.sentences)
     assert raw.ttl(keys.answers) == -1
     asyncio.run(sweep())
     assert raw.zcard(keys.answers) == 1
@@ -240,7 +224,7 @@ def test_a_document_that_is_no_utf8_is_not_there(client, name):
 
 def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
     made = notes.Notes()
-    shard = Shard("valkey://localhost", valkey.asyncio.Valkey())
+    shard = Shard("valkey://localhost")
     monkeypatch.setattr(notes, "MOST_BYTES", 2 * (notes.NOTE_OVERHEAD + 5))
     assert made.add(shard, [("key:1", "answers:a"), ("key:2", "answers:b")]) == []
     assert made.add(shard, [("key:3", "answers:a")]) == [

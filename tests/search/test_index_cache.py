@@ -4,12 +4,12 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import valkey
-import valkey.asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,10 +82,10 @@ def test_a_restarted_worker_reads_only_what_has_changed(server, tmp_path, monkey
         (tmp_path / f"{name}.txt").write_text(f"The {name} one.")
 
     async def walk(index):
-        async with valkey.asyncio.Valkey.from_url(server.url) as client:
-            keys = [key.decode() for key in await client.keys("article_id:*")]
+        async with aclosing(Shard(server.url)) as shard:
+            keys = [key async for key in shard.keys("article_id:")]
             gone = [each.article for each in index.known()]
-            await update_index(index, Shard(server.url, client), [*keys, *gone])
+            await update_index(index, shard, [*keys, *gone])
 
     with valkey.Valkey(port=server.port) as raw:
         ingest(raw, [tmp_path])

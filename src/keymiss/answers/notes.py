@@ -11,12 +11,11 @@ import asyncio
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from typing import Any
 
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.server.keys import ANSWERS, AnswerKey, encode
+from keymiss.server.keys import ANSWERS, encode
 from keymiss.server.transactions import Command
 
 NOTED_SECONDS = 3600 + 300
@@ -37,49 +36,8 @@ NOTE_OVERHEAD = 100
 """Bytes that a member of a sorted set takes besides its name, about."""
 
 SWEEP_SECONDS = 1800.0
-SCAN_COUNT = 1000
 SWEPT_TOGETHER = 8
 """Documents whose notes are deleted in one packet, which the server works off without a pause."""
-
-
-def note(name: str, noted: str, now: int) -> list[Command]:
-    """Notes a key with the document whose notes are at `noted`; old ones go."""
-    return [
-        ("ZADD", noted, now + NOTED_SECONDS, name),
-        ("ZREMRANGEBYSCORE", noted, "-inf", now),
-        ("ZCARD", noted),
-    ]
-
-
-def too_many(replies: list[Any]) -> bool:
-    """Whether the oldest answers of the document have to go, by the replies to `note`."""
-    return isinstance(replies[2], int) and replies[2] > MOST_NOTED
-
-
-_DROP_OLDEST = """
-local last = redis.call('ZCARD', KEYS[1]) - ARGV[1] - 1
-if last < 0 then return end
-for _, noted in ipairs(redis.call('ZRANGE', KEYS[1], 0, last)) do
-  redis.call('KEYMISS.DROP', noted)
-end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, last)
-"""
-
-
-def drop_oldest(noted: str) -> Command:
-    """Drops the answers that were noted first, until few enough are left."""
-    return ("EVAL", _DROP_OLDEST, 1, noted, MOST_NOTED)
-
-
-_UNNOTE = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) end
-"""
-"""A script: the document may come back meanwhile, and with it an answer that needs the note."""
-
-
-def unnote(name: str, key: AnswerKey) -> Command:
-    """Takes back the note of a key whose sentence is gone."""
-    return ("EVAL", _UNNOTE, 2, key.keys.sentences, key.keys.answers, key.sentence, name)
 
 
 class Notes:
@@ -133,7 +91,7 @@ async def sweep(shard: Shard) -> None:
     now = int(time.time())
     batch: list[Command] = []
     try:
-        async for noted in shard.client.scan_iter(f"{ANSWERS}*", SCAN_COUNT):
+        async for noted in shard.keys(ANSWERS):
             batch.append(("ZREMRANGEBYSCORE", noted, "-inf", now))
             if len(batch) == SWEPT_TOGETHER:
                 await shard.read(batch)

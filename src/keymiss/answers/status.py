@@ -35,9 +35,8 @@ async def missing_functions(servers: Servers, names: Sequence[str]) -> list[str]
     topology = await servers.topology()
     missing = set()
     for primary in topology.primaries:
-        client = servers.client(primary.host, primary.port)
         try:
-            functions = parse_list(await client.execute_command("KEYMISS.LIST"))
+            functions = parse_list(await servers.execute_at(primary, "KEYMISS.LIST"))
         except ResponseError as error:
             raise Unavailable(f"{primary.name} has not loaded keymiss.so: {error}") from None
         missing.update(unserved(functions, names))

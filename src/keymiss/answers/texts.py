@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from valkey.exceptions import ExecAbortError, OutOfMemoryError
 
-from keymiss.answers.notes import Notes, drop_oldest, note, too_many, unnote
+from keymiss.answers.notes import MOST_NOTED, NOTED_SECONDS, Notes
 from keymiss.answers.tokens import HASH, unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
@@ -36,6 +34,40 @@ class Text:
 
 Named = tuple[str, AnswerKey]
 
+_READ = """
+local sentences, article, tokens, answers = unpack(KEYS)
+local number, name, now, expires, most, hash = unpack(ARGV, 1, 6)
+-- A stranger's keys leave no note behind.
+if redis.call('HEXISTS', sentences, number) == 0 then return {} end
+
+local noted = redis.pcall('ZADD', answers, expires, name)
+if type(noted) == 'number' then
+  noted = 1
+  redis.call('ZREMRANGEBYSCORE', answers, '-inf', now)
+  local last = redis.call('ZCARD', answers) - most - 1
+  if last >= 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', answers, 0, last)) do
+      redis.call('KEYMISS.DROP', oldest)
+    end
+    redis.call('ZREMRANGEBYRANK', answers, 0, last)
+  end
+elseif string.find(noted.err, 'OOM', 1, true) then
+  -- The answer could not be found again, and is not to be stored.
+  redis.call('KEYMISS.DROP', name)
+  noted = 0
+else
+  return noted
+end
+return {
+  noted,
+  redis.call('HMGET', sentences, unpack(ARGV, 7)),
+  redis.call('HGET', article, hash),
+  redis.call('HMGET', tokens, hash, unpack(ARGV, 7)),
+}
+"""
+"""Notes a key with its document, and reads what it asks about: both or neither, since a note must
+be there before the text is read and must not outlive it. The oldest of too many answers go."""
+
 
 async def read_texts(
     shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
@@ -59,70 +91,30 @@ async def read_texts(
 async def _read_once(
     shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
 ) -> list[Text | KeymissError]:
-    # Sentences that do not exist are found out first: a stranger's keys leave no note behind.
-    exists = await shard.read([("HEXISTS", key.keys.sentences, key.sentence) for _, key in keys])
-    there = [named for named, reply in zip(keys, exists, strict=True) if reply == 1]
     now = int(time.time())
-    read = iter(await shard.transactions([_reading(name, key, tokens, now) for name, key in there]))
-    replies = [next(read) if reply == 1 else reply for reply in exists]
-    no_room = await _read_without_notes(shard, keys, tokens, replies)
-    texts = [
+    replies = await shard.read([_reading(name, key, tokens, now) for name, key in keys])
+    asked = list(zip(keys, map(_is_noted, replies), strict=True))
+    excess = notes.add(shard, [(name, key.keys.answers) for (name, key), noted in asked if noted])
+    if any(noted is False for _, noted in asked):
+        excess += notes.make_room(shard)
+    await shard.transactions(excess)
+    return [
         _still_moving(shard, key, _text(key, reply, tokens))
         for (_, key), reply in zip(keys, replies, strict=True)
     ]
-    # Forgotten between the two looks: the note would belong to no document.
-    gone = [
-        named
-        for named, reply, text in zip(keys, exists, texts, strict=True)
-        if reply == 1 and isinstance(text, NotFound)
-    ]
-    full = {
-        key.keys.answers
-        for (_, key), reply in zip(keys, replies, strict=True)
-        if isinstance(reply, list) and too_many(reply)
-    }
-    after = [unnote(name, key) for name, key in gone] + [drop_oldest(noted) for noted in full]
-    excess = notes.add(shard, [(name, key.keys.answers) for name, key in there])
-    if no_room:
-        excess += notes.make_room(shard)
-    await shard.transactions([*([command] for command in after), *excess])
-    return texts
 
 
-def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> list[Command]:
-    """One transaction: the note comes before the text, and the tokens are of that text."""
-    return [*note(name, key.keys.answers, now), *_reading_text(key, tokens)]
+def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> Command:
+    """The call of the script for a key."""
+    keys = (key.keys.sentences, key.keys.article, key.keys.tokens(tokens.fingerprint))
+    window = window_numbers(key.sentence)
+    noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
+    return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, HASH, *window)
 
 
-def _reading_text(key: AnswerKey, tokens: Tokens) -> list[Command]:
-    numbers = window_numbers(key.sentence)
-    return [
-        ("HMGET", key.keys.sentences, *numbers),
-        ("HGET", key.keys.article, HASH),
-        ("HMGET", key.keys.tokens(tokens.fingerprint), HASH, *numbers),
-    ]
-
-
-async def _read_without_notes(
-    shard: Shard, keys: Sequence[Named], tokens: Tokens, replies: list[Any]
-) -> bool:
-    """Reads again where the server has no memory for a note, and says whether it had none: the
-    answer will not be stored, since it could not be found again."""
-    refused = [n for n, reply in enumerate(replies) if _lacks_memory(reply)]
-    reading = [
-        [("KEYMISS.DROP", keys[number][0]), *_reading_text(keys[number][1], tokens)]
-        for number in refused
-    ]
-    for number, reply in zip(refused, await shard.transactions(reading), strict=True):
-        replies[number] = reply
-    return bool(refused)
-
-
-def _lacks_memory(reply: object) -> bool:
-    """Whether a transaction was refused for lack of memory, by its commands or at its end."""
-    return isinstance(reply, OutOfMemoryError) or (
-        isinstance(reply, ExecAbortError) and "OOM" in str(reply)
-    )
+def _is_noted(reply: object) -> bool | None:
+    """Whether the key has been noted; None when there is no such sentence."""
+    return bool(reply[0]) if isinstance(reply, list) and reply else None
 
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
@@ -133,16 +125,14 @@ def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Te
 
 
 def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
-    """What to read, from the replies to `_reading`, or what the probe replied in their place."""
-    replies: list[Any] = read if isinstance(read, list) else [read]
-    for reply in replies:
-        if is_elsewhere(reply):
-            return _moving(key)
-        if isinstance(reply, Exception):
-            return KeymissError(f"the text of {key.keys.document!r} cannot be read: {reply}")
-    if len(replies) == 1:
+    """What to read, from what the script replied."""
+    if is_elsewhere(read):
+        return _moving(key)
+    if not isinstance(read, list):
+        return KeymissError(f"the text of {key.keys.document!r} cannot be read: {read}")
+    if not read:
         return _no_sentence(key)
-    texts, content_hash, (of_tokens, *packed) = replies[-3:]
+    _, texts, content_hash, (of_tokens, *packed) = read
     window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
     if window is None:
         return _no_sentence(key)

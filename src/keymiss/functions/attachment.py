@@ -14,7 +14,7 @@ from valkey.exceptions import ValkeyError
 from keymiss.functions.batches import Batches
 from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
-from keymiss.functions.shard import Shard
+from keymiss.functions.shard import SCAN_COUNT, Shard
 from keymiss.server.keys import decode
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
 
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 2.0
-SCAN_COUNT = 1000
 LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
 """What says that a server could not be reached, which another try may mend."""
 
@@ -78,7 +77,7 @@ class Attachment:
                 await self._pause(pause)
                 retry = min(2 * retry, LONGEST_RETRY_SECONDS)
             finally:
-                await connection.close()
+                connection.close()
         self.ready.set()
 
     async def walk(self, slots: Slots = ALL_SLOTS) -> None:
@@ -138,7 +137,7 @@ class Attachment:
         """Closing the connection instead could lose an item that is on its way."""
         await self._stop.wait()
         with contextlib.suppress(ValkeyError, OSError):
-            await connection.end_take(self._shard.client)
+            await connection.end_take(self._shard)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -148,24 +147,20 @@ class Attachment:
     async def _keys(self) -> AsyncIterator[str]:
         for prefix in (self.function.prefix, self.function.derived):
             if prefix:
-                async for raw in self._scan(prefix):
-                    yield decode(raw)
-
-    def _scan(self, prefix: str) -> AsyncIterator[bytes]:
-        found: AsyncIterator[bytes] = self._shard.client.scan_iter(_pattern(prefix), SCAN_COUNT)
-        return found
+                async for key in self._shard.keys(prefix):
+                    yield key
 
     async def _drop_cached(self) -> None:
         """Deletes what workers of another version have computed."""
-        batch: list[bytes] = []
-        async for key in self._scan(self.function.prefix):
+        batch: list[str] = []
+        async for key in self._shard.keys(self.function.prefix):
             batch.append(key)
             if len(batch) == SCAN_COUNT:
                 await self._drop(batch)
                 batch = []
         await self._drop(batch)
 
-    async def _drop(self, keys: Iterable[bytes]) -> None:
+    async def _drop(self, keys: Iterable[str]) -> None:
         # One key a command: in a cluster those of one command share a slot.
         await self._shard.read([("KEYMISS.DROP", key) for key in keys])
 
@@ -174,8 +169,3 @@ def _in_slots(slots: Slots) -> Callable[[str], bool]:
     if slots == ALL_SLOTS:
         return lambda key: True
     return lambda key: has_slot_of(slots, key)
-
-
-def _pattern(prefix: str) -> str:
-    special = str.maketrans({letter: f"\\{letter}" for letter in "*?[]^\\"})
-    return prefix.translate(special) + "*"

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from valkey.asyncio import ConnectionPool, Valkey
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ConnectionError, ResponseError
 
 from keymiss.errors import KeymissError, SetupError
 from keymiss.functions.function import Function, Result
+from keymiss.functions.shard import Shard
+from keymiss.server.transactions import Command
+from keymiss.server.wire import Wire, connect_wire, raised
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +47,9 @@ class FunctionConnection:
     """
 
     def __init__(self, url: str, function: Function) -> None:
+        self._url = url
         self._function = function
-        pool = ConnectionPool.from_url(url, socket_connect_timeout=REPLY_SECONDS)
-        # RESP2, whatever the URL says: a push in between would be taken for a reply.
-        pool.connection_kwargs["protocol"] = 2
-        self._connection = pool.make_connection()
+        self._wire: Wire | None = None
 
     async def attach(self) -> bool:
         """Registers the function and this connection as its worker.
@@ -61,12 +61,11 @@ class FunctionConnection:
             SetupError: the server refuses the function, or has no module.
             ConnectionError, TimeoutError, OSError: the server cannot be reached.
         """
-        await self._connection.connect()
-        await self._connection.send_command("CLIENT", "ID")
-        self._client_id: int = await self._read()
-        await self._connection.send_command("KEYMISS.SERVE", *self._function.serve_arguments())
+        self._wire = await connect_wire(self._url, REPLY_SECONDS)
+        serve = ("KEYMISS.SERVE", *self._function.serve_arguments())
+        self._client_id, reply = await self._send([("CLIENT", "ID"), serve])
         try:
-            clean: int = await self._read()
+            clean: int = raised(reply)
         except ResponseError as error:
             name = self._function.name
             if "unknown command" in str(error):
@@ -79,8 +78,7 @@ class FunctionConnection:
     async def declare_clean(self) -> None:
         """Tells the server that no value of an older version is stored any more."""
         arguments = self._function.serve_arguments()
-        await self._connection.send_command("KEYMISS.SERVE", *arguments, "CLEAN")
-        await self._read()
+        raised(*await self._send([("KEYMISS.SERVE", *arguments, "CLEAN")]))
 
     async def exchange(self, results: Sequence[tuple[Item, Result]], count: int) -> list[Item]:
         """Sends the results of the last batch and takes the next one.
@@ -92,45 +90,47 @@ class FunctionConnection:
             Superseded: another version is served.
             ConnectionError, TimeoutError, OSError, ResponseError: attach again.
         """
-        commands: list[tuple[Any, ...]] = [_settle(*pair) for pair in results if pair[0].id]
+        commands: list[Command] = [_settle(*pair) for pair in results if pair[0].id]
         settled = len(commands)
         if count:
             name = self._function.name
             commands.append(("KEYMISS.TAKE", "COUNT", count, "BLOCK", BLOCK_MS, name))
-        await self._connection.send_packed_command(self._connection.pack_commands(commands))
-        for _ in range(settled):
-            await self._read_settled()
+        replies = await self._send(commands)
+        for reply in replies[:settled]:
+            self._check_settled(reply)
         if not count:
             return []
         try:
-            reply = await self._read()
+            reply = raised(replies[settled])
         except ResponseError as error:
             if str(error).startswith("KEYMISS superseded"):
                 raise Superseded(f"{self._function.name}: {error}") from None
             raise
         return [Item(event.decode(), id, key) for _, event, id, key in reply]
 
-    async def end_take(self, client: Valkey) -> None:
+    async def end_take(self, shard: Shard) -> None:
         """Makes a TAKE that waits on this connection return at once, through another one."""
-        await client.client_unblock(self._client_id)
+        await shard.execute("CLIENT", "UNBLOCK", self._client_id)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Closes the connection; the server gives what it held to another worker."""
-        await self._connection.disconnect(nowait=True)
+        if self._wire:
+            self._wire.close()
 
-    async def _read_settled(self) -> None:
+    def _check_settled(self, reply: Any) -> None:
         try:
-            await self._read()
+            raised(reply)
         except ResponseError as error:
             # The clients have their error, and the other results are as good as ever.
             if not str(error).startswith("KEYMISS refused"):
                 raise
             logger.error("%s: %s", self._function.name, error)
 
-    async def _read(self) -> Any:
-        # read_response has a timeout of its own, which returns None as if that were the reply.
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        if not self._wire:
+            raise ConnectionError("attach first")
         async with asyncio.timeout(BLOCK_MS / 1000 + REPLY_SECONDS):
-            return await self._connection.read_response()
+            return await self._wire.send(commands)
 
 
 def _settle(item: Item, result: Result) -> tuple[Any, ...]:

@@ -79,7 +79,7 @@ async def _identify(shard: Shard, stop: asyncio.Event) -> None:
     """Gives the shard the id that its nodes share: a promoted replica is the same shard."""
     while not stop.is_set():
         try:
-            shard.id = decode(await shard.client.execute_command("CLUSTER", "MYSHARDID"))
+            shard.id = decode(await shard.execute("CLUSTER", "MYSHARDID"))
             return
         except ResponseError:
             return  # no cluster, or Redis before 7.2: it is known by its address

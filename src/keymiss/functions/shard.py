@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError
 
-from keymiss.server.keys import encode
+from keymiss.server.keys import decode
 from keymiss.server.topology import ALL_SLOTS, MOVED, Slots, has_slot_of, server_name
 from keymiss.server.transactions import Command, Executed, executed, queued
+from keymiss.server.wire import Wire, connect_wire, raised
+
+SCAN_COUNT = 1000
 
 
 class Shard:
@@ -19,16 +23,16 @@ class Shard:
 
     Args:
         url: the server's.
-        client: for reading there.
         id: what stays the same when a replica takes the primary's place; the URL when empty.
         owned: the slots that the server holds; all of them outside a cluster.
     """
 
-    def __init__(self, url: str, client: Valkey, id: str = "", owned: Slots = ALL_SLOTS) -> None:
+    def __init__(self, url: str, id: str = "", owned: Slots = ALL_SLOTS) -> None:
         self.url = url
         self.name = server_name(url)
         """The server's address and database, as people know it."""
-        self.client = client
+        self._wire: Wire | None = None
+        self._connecting = asyncio.Lock()
         self.id = id or url
         self.owned = owned
         self.slots: Slots = 0
@@ -57,6 +61,37 @@ class Shard:
         """Whether the key's slot is one of `slots`."""
         return has_slot_of(self.slots, key)
 
+    async def execute(self, *command: Any) -> Any:
+        """The reply to a command that needs no key.
+
+        Raises:
+            ResponseError: it is an error.
+            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+        """
+        return raised((await self._sent([command]))[0])
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """The server's keys with this prefix, some perhaps more than once."""
+        cursor: bytes | int = 0
+        while cursor != b"0":
+            cursor, keys = await self.execute(
+                "SCAN", cursor, "MATCH", _pattern(prefix), "COUNT", SCAN_COUNT
+            )
+            for key in keys:
+                yield decode(key)
+
+    @cached_property
+    def client(self) -> Valkey:
+        """A client of the library's, which has methods for all commands."""
+        return Valkey.from_url(self.url)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        if self._wire:
+            self._wire.close()
+        if "client" in vars(self):
+            await self.client.aclose()
+
     async def read(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, errors among them, in one round trip."""
         replies = await self._send([[command] for command in commands])
@@ -79,12 +114,14 @@ class Shard:
     async def _send_once(self, groups: Sequence[Sequence[Command]]) -> list[list[Any]]:
         if not groups:
             return []
-        pipeline = self.client.pipeline(transaction=False)
-        for group in groups:
-            for command in group:
-                pipeline.execute_command(*map(_encoded, command))
-        replies = iter(await pipeline.execute(raise_on_error=False))
+        replies = iter(await self._sent([command for group in groups for command in group]))
         return [[next(replies) for _ in group] for group in groups]
+
+    async def _sent(self, commands: Sequence[Command]) -> list[Any]:
+        async with self._connecting:
+            if not self._wire or not self._wire.is_open:
+                self._wire = await connect_wire(self.url)
+        return await self._wire.send(commands)
 
 
 def _is_moved(replies: Sequence[Any]) -> bool:
@@ -93,6 +130,6 @@ def _is_moved(replies: Sequence[Any]) -> bool:
     )
 
 
-def _encoded(part: Any) -> Any:
-    """Text of keys may hold bytes that are no UTF-8."""
-    return encode(part) if isinstance(part, str) else part
+def _pattern(prefix: str) -> str:
+    special = str.maketrans({letter: f"\\{letter}" for letter in "*?[]^\\"})
+    return prefix.translate(special) + "*"

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import SetupError
@@ -112,7 +111,7 @@ class _Worker:
         for served in (*self._served.values(), *self._left):
             served.task.cancel()
             await asyncio.gather(served.task, return_exceptions=True)
-            await served.shard.client.aclose()
+            await served.shard.aclose()
 
     def _all_ready(self) -> bool:
         served = self._served.values()
@@ -148,7 +147,7 @@ class _Worker:
 
     def _start(self, primary: Primary, clustered: bool) -> _Served:
         url = node_url(self._url, primary.host, primary.port) if clustered else self._url
-        shard = Shard(url, Valkey.from_url(url), server_name(url), primary.slots)
+        shard = Shard(url, server_name(url), primary.slots)
         stop, ready = asyncio.Event(), asyncio.Event()
         serving = serve_shard(
             self._functions, self._batches, shard, stop, ready, self._covered_by_others
@@ -175,5 +174,5 @@ class _Worker:
             logger.error("%s is not served: %s", name, error)
             self._refused.add(name)
         for served in [each for each in self._left if each.task.done()]:
-            await served.shard.client.aclose()
+            await served.shard.aclose()
             self._left.remove(served)

@@ -13,28 +13,26 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from valkey.asyncio import BlockingConnectionPool, Valkey
-from valkey.exceptions import ResponseError, ValkeyError
+from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.server.topology import (
     ASK,
     Primary,
     Topology,
     address_of,
-    ask_topology,
     is_elsewhere,
     node_url,
+    parse_topology,
     redirection,
+    single_server,
 )
 from keymiss.server.transactions import Command
+from keymiss.server.wire import CONNECT_SECONDS, Wires, raised
 
 FIRST_RETRY_SECONDS = 0.02
 LONGEST_RETRY_SECONDS = 0.25
 TOPOLOGY_SECONDS = 5.0
 """How old the known topology may be. A node that has gone, or a redirection, renews it at once."""
-
-CONNECT_SECONDS = 2.0
-CONNECTION_WAIT_SECONDS = 10.0
 
 
 class Servers:
@@ -49,33 +47,22 @@ class Servers:
         self._url = url
         self._given = address_of(url)
         self._connections = connections
-        self._clients: dict[tuple[str, int], Valkey] = {}
+        self._wires: dict[tuple[str, int], Wires] = {}
         self._topology: Topology | None = None
         self._known_at = 0.0
         self._asking = asyncio.Lock()
-
-    async def aclose(self) -> None:
-        """Closes all connections."""
-        for client in self._clients.values():
-            await client.aclose()
 
     async def __aenter__(self) -> Servers:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        await self.aclose()
+        for wires in self._wires.values():
+            wires.close()
 
-    def client(self, host: str, port: int) -> Valkey:
-        """The client of one node."""
-        if (host, port) not in self._clients:
-            pool = BlockingConnectionPool.from_url(
-                self._url_of(host, port),
-                max_connections=self._connections,
-                timeout=CONNECTION_WAIT_SECONDS,
-                socket_connect_timeout=CONNECT_SECONDS,
-            )
-            self._clients[host, port] = Valkey.from_pool(pool)
-        return self._clients[host, port]
+    async def _send(self, host: str, port: int, commands: Sequence[Command]) -> list[Any]:
+        if (host, port) not in self._wires:
+            self._wires[host, port] = Wires(self._url_of(host, port), self._connections)
+        return await self._wires[host, port].send(commands)
 
     def _url_of(self, host: str, port: int) -> str:
         return self._url if (host, port) == self._given else node_url(self._url, host, port)
@@ -105,11 +92,17 @@ class Servers:
         for host, port in places:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    client = self.client(host, port)
-                    return await ask_topology(client, self._url_of(host, port))
+                    return await self._ask(host, port)
             except (TimeoutError, ValkeyError, OSError) as failed:
                 error = failed
         raise error
+
+    async def _ask(self, host: str, port: int) -> Topology:
+        """What a node says; to a user who may not ask it is a single server."""
+        (reply,) = await self._send(host, port, [("CLUSTER", "SLOTS")])
+        if isinstance(reply, NoPermissionError) or "cluster support disabled" in str(reply):
+            return single_server(self._url_of(host, port))
+        return parse_topology(raised(reply), host)
 
     async def owner(self, key: str) -> Primary | None:
         """Who holds the key's slot; None while nobody does."""
@@ -133,7 +126,7 @@ class Servers:
             owner = topology.owner(command[1])
             if owner is not None:
                 try:
-                    return await self._execute_at(owner, command)
+                    return await self.execute_at(owner, *command)
                 except ResponseError as error:
                     if not is_elsewhere(error):
                         raise
@@ -144,22 +137,22 @@ class Servers:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, LONGEST_RETRY_SECONDS)
 
-    async def _execute_at(self, owner: Primary, command: Command) -> Any:
-        try:
-            return await self.client(owner.host, owner.port).execute_command(*command)
-        except ResponseError as error:
-            target = redirection(error, owner.host)
-            if target is None:
-                raise
+    async def execute_at(self, owner: Primary, *command: Any) -> Any:
+        """The reply to a command from this node, or from the one that it redirects to.
+
+        Raises:
+            ResponseError: the reply is an error.
+            ValkeyError, OSError, TimeoutError: the node cannot be reached.
+        """
+        (reply,) = await self._send(owner.host, owner.port, [command])
+        target = redirection(reply, owner.host) if isinstance(reply, ResponseError) else None
+        if target is None:
+            return raised(reply)
         word, host, port = target
-        client = self.client(host, port)
         if word == ASK:
-            pipeline = client.pipeline(transaction=False)
-            pipeline.execute_command("ASKING")
-            pipeline.execute_command(*command)
-            return (await pipeline.execute())[1]
+            return raised((await self._send(host, port, [("ASKING",), command]))[1])
         self._known_at = 0.0
-        return await client.execute_command(*command)
+        return raised((await self._send(host, port, [command]))[0])
 
     async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, whose first arguments are their keys, each as `execute` gives
@@ -185,11 +178,8 @@ class Servers:
     async def _together(self, owner: Primary | None, commands: list[Command]) -> list[Any]:
         if owner is None:
             return [await self.execute(*command) for command in commands]
-        pipeline = self.client(owner.host, owner.port).pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            replies = await self._send(owner.host, owner.port, commands)
         except (TimeoutError, ValkeyError, OSError):
             replies = [None] * len(commands)
             failed = list(range(len(commands)))

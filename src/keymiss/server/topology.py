@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import valkey.asyncio
 from valkey.connection import parse_url
 from valkey.crc import key_slot
 from valkey.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
-    NoPermissionError,
     ResponseError,
     TryAgainError,
 )
@@ -164,23 +162,6 @@ def node_url(url: str, host: str, port: int) -> str:
     credentials, at, _ = parts.netloc.rpartition("@")
     shown = f"[{host}]" if ":" in host else host
     return urlunsplit(parts._replace(netloc=f"{credentials}{at}{shown}:{port}"))
-
-
-async def ask_topology(client: valkey.asyncio.Valkey, url: str) -> Topology:
-    """What the server at this URL, which the client is connected to, says of its cluster.
-
-    To a user who may not ask it is a single server.
-
-    Raises:
-        ValkeyError, OSError: it cannot be asked.
-    """
-    try:
-        reply = await client.execute_command("CLUSTER", "SLOTS")
-    except ResponseError as error:
-        if "cluster support disabled" in str(error) or isinstance(error, NoPermissionError):
-            return single_server(url)
-        raise
-    return parse_topology(reply, address_of(url)[0])
 
 
 def is_local(host: str) -> bool:

@@ -1,0 +1,205 @@
+"""Connections on asyncio: commands go out at once, and their replies come in the same order.
+
+The client library connects: address, TLS, user, database. What follows is ours, since it is the way
+of every question: docs/decisions/0015-wire.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import libvalkey
+from valkey.asyncio import Connection, ConnectionPool
+from valkey.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    InvalidResponse,
+    NoPermissionError,
+    ResponseError,
+    ValkeyError,
+)
+
+from keymiss.server.keys import encode
+from keymiss.server.transactions import Command
+
+CONNECT_SECONDS = 2.0
+"""Until a server has accepted a connection and the user."""
+
+_NOTHING = object()
+
+_CLASSES: dict[str, type[ValkeyError]] = {
+    "LOADING": BusyLoadingError,
+    "NOPERM": NoPermissionError,
+}
+
+
+@dataclass(slots=True)
+class _Sent:
+    """Commands whose replies have not all come."""
+
+    count: int
+    arrived: asyncio.Future[list[Any]]
+    replies: list[Any] = field(default_factory=list)
+
+
+class Wire(asyncio.Protocol):
+    """A connection. Tasks may share it as long as none sends a command that waits."""
+
+    def __init__(self, connection: Connection) -> None:
+        # Kept, and taken away: both would close the transport when they go.
+        self._writer = connection._writer
+        connection._reader = connection._writer = None
+        self._sent: deque[_Sent] = deque()
+        self._lost = False
+        self._replies = libvalkey.Reader(
+            protocolError=InvalidResponse, replyError=_error, notEnoughData=_NOTHING
+        )
+        self._transport: asyncio.WriteTransport = self._writer.transport
+        self._transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands can be sent, as far as is known."""
+        return not self._lost and not self._transport.is_closing()
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, errors among them, in one round trip.
+
+        Raises:
+            ConnectionError: the connection was or is lost; what was sent may have been executed.
+        """
+        if not commands:
+            return []
+        if not self.is_open:
+            raise ConnectionError("the connection is closed")
+        sent = _Sent(len(commands), asyncio.get_running_loop().create_future())
+        self._sent.append(sent)
+        self._transport.write(b"".join(map(_packed, commands)))
+        return await sent.arrived
+
+    async def execute(self, *command: Any) -> Any:
+        """The reply to one command.
+
+        Raises:
+            ResponseError: the reply is an error.
+            ConnectionError: as `send`.
+        """
+        (reply,) = await self.send([command])
+        return raised(reply)
+
+    def close(self) -> None:
+        """Closes the connection; the server stops what it does for it."""
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Hands replies to those who wait for them."""
+        self._replies.feed(data)
+        while self._sent:
+            reply = self._replies.gets()
+            if reply is _NOTHING:
+                return
+            first = self._sent[0]
+            first.replies.append(reply)
+            if len(first.replies) == first.count:
+                self._sent.popleft()
+                if not first.arrived.done():  # whoever waited may have been stopped
+                    first.arrived.set_result(first.replies)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tells all who wait."""
+        self._lost = True
+        for sent in self._sent:
+            if not sent.arrived.done():
+                sent.arrived.set_exception(ConnectionError(f"the connection was lost: {error}"))
+        self._sent.clear()
+
+
+async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
+    """A connection to the server at this URL.
+
+    Raises:
+        ValkeyError, OSError: it cannot be reached, or refuses.
+        TimeoutError: nor does it say so in time.
+    """
+    pool = ConnectionPool.from_url(url)
+    # RESP2, whatever the URL says: a push in between would be taken for a reply.
+    pool.connection_kwargs["protocol"] = 2
+    connection = pool.make_connection()
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return Wire(connection)
+
+
+class Wires:
+    """The connections to one server, each lent to one task at a time.
+
+    Args:
+        most: open at the same time; who needs one more waits.
+    """
+
+    def __init__(self, url: str, most: int) -> None:
+        self._url = url
+        self._places = asyncio.Semaphore(most)
+        self._idle: list[Wire] = []
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, of which one may wait.
+
+        Raises what `connect_wire` and `Wire.send` raise.
+        """
+        async with self._places:
+            wire = self._idle_wire() or await connect_wire(self._url)
+            with _closed_on_failure(wire):
+                replies = await wire.send(commands)
+            self._idle.append(wire)
+            return replies
+
+    def _idle_wire(self) -> Wire | None:
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open:
+                return wire
+        return None
+
+    def close(self) -> None:
+        """Closes those that are not in use."""
+        while wire := self._idle_wire():
+            wire.close()
+
+
+@contextmanager
+def _closed_on_failure(wire: Wire) -> Iterator[None]:
+    """The server should not work for somebody who waits no longer."""
+    try:
+        yield
+    except BaseException:
+        wire.close()
+        raise
+
+
+def raised(reply: Any) -> Any:
+    """The reply; raises it when it is an error."""
+    if isinstance(reply, ValkeyError):
+        raise reply
+    return reply
+
+
+def _error(message: str) -> ValkeyError:
+    """The class that the library has for an error, with all of its words."""
+    return _CLASSES.get(message.partition(" ")[0], ResponseError)(message)
+
+
+def _packed(command: Command) -> bytes:
+    # Text of keys may hold bytes that are no UTF-8.
+    parts = tuple(encode(part) if isinstance(part, str) else part for part in command)
+    packed: bytes = libvalkey.pack_command(parts)
+    return packed
