@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 import valkey
 from prometheus_client import CollectorRegistry, start_http_server
 from rich.text import Text
@@ -93,12 +93,12 @@ def worker(
     if metrics_port is not None:
         start_http_server(metrics_port, LOOPBACK)
     if app_name:
-        asyncio.run(serve_functions(functions.load_app(app_name), url, shards=shards))
+        uvloop.run(serve_functions(functions.load_app(app_name), url, shards=shards))
         return
     ours = application(model, cache or default_cache(), precision)
     show_reader(ours.reader)
     beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
-    asyncio.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
+    uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
 
 
 @app.command()

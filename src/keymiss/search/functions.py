@@ -28,9 +28,9 @@ from keymiss.server.keys import (
 from keymiss.server.topology import Slots, is_elsewhere, slot_ranges, union
 from keymiss.server.transactions import Executed
 
-FORMAT = 2
-CANDIDATES = 30
-"""Three for each sentence that is read: what is best over all shards is among them."""
+FORMAT = 3
+CANDIDATES = 20
+"""Two for each sentence that is read: what is best over all shards is among them."""
 
 
 def search_functions(cache: Path | None = None) -> list[Function]:
@@ -126,8 +126,7 @@ def candidates_to_json(candidates: Candidates, slots: Slots, settled: bool) -> s
     # Not asdict, which copies all that it holds: most of the time a search takes.
     record = {field.name: getattr(candidates, field.name) for field in fields(Candidates)}
     record["candidates"] = [
-        {"sentence": each.sentence, "length": each.length, "frequencies": each.frequencies}
-        for each in candidates.candidates
+        (each.sentence, each.length, each.frequencies) for each in candidates.candidates
     ]
     where = {"slots": slot_ranges(slots), "settled": settled}
     return json.dumps({"v": FORMAT, **where, **record})
@@ -143,5 +142,5 @@ def candidates_from_json(value: bytes) -> tuple[Candidates, Slots, bool]:
     if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
         raise ValueError(f"no find value of format {FORMAT}: {value[:80]!r}")
     slots, settled = union(record.pop("slots")), bool(record.pop("settled"))
-    found = tuple(Candidate(**candidate) for candidate in record.pop("candidates"))
+    found = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
     return Candidates(**record, candidates=found), slots, settled

@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Candidate:
     """Its name, `DOC:{TAG}:N`."""
     length: int
     """How many terms it has."""
-    frequencies: dict[str, int]
-    """How often each term of the question occurs in it."""
+    frequencies: Sequence[int]
+    """How often each term of the question occurs in it, in the order of `sentence_counts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +184,21 @@ class SentenceIndex:
             sentences=sentences,
             total_length=total_length,
             sentence_counts=counts,
-            candidates=tuple(self._search(searcher, [t for t in terms if counts[t]], limit)),
+            candidates=tuple(self._search(searcher, counts, limit)),
         )
 
     def _search(
-        self, searcher: tantivy.Searcher, terms: Sequence[str], limit: int
+        self, searcher: tantivy.Searcher, counts: Mapping[str, int], limit: int
     ) -> Iterable[Candidate]:
-        if not terms:
+        queries = [_is(self._schema, "text", term) for term, count in counts.items() if count]
+        if not queries:
             return
-        queries = [_is(self._schema, "text", term) for term in terms]
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, part) for part in queries])
-        wanted = set(terms)
         for _, address in searcher.search(query, limit, count=False).hits:
             stored = searcher.doc(address)
             found = self._analyzer.analyze(str(stored.get_first("text")))
-            frequencies = Counter(term for term in found if term in wanted)
-            yield Candidate(str(stored.get_first("sentence")), len(found), dict(frequencies))
+            name = str(stored.get_first("sentence"))
+            yield Candidate(name, len(found), [found.count(term) for term in counts])
 
 
 def _schema() -> tantivy.Schema:

@@ -47,14 +47,17 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
     average = total_length / sentences
     ranked = []
     for shard in shards:
+        of_terms = [(SATURATION + 1) * weights[term] for term in shard.sentence_counts]
         for candidate in shard.candidates:
             norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * candidate.length / average
+            dampening = SATURATION * norm
             score = sum(
-                weights[term] * frequency * (SATURATION + 1) / (frequency + SATURATION * norm)
-                for term, frequency in candidate.frequencies.items()
+                weight * frequency / (frequency + dampening)
+                for weight, frequency in zip(of_terms, candidate.frequencies, strict=True)
+                if frequency
             )
-            ranked.append(Ranked(candidate.sentence, score))
-    return sorted(ranked, key=lambda entry: (-entry.score, entry.sentence))
+            ranked.append((-score, candidate.sentence))
+    return [Ranked(sentence, -score) for score, sentence in sorted(ranked)]
 
 
 def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:

@@ -60,7 +60,8 @@ class Topology:
 
     def owner(self, key: str | bytes) -> Primary | None:
         """The primary that holds the key's slot; None while nobody does."""
-        return next((each for each in self.primaries if has_slot_of(each.slots, key)), None)
+        slot = slot_of(key)
+        return next((each for each in self.primaries if each.slots >> slot & 1), None)
 
 
 def address_of(url: str) -> tuple[str, int]:
@@ -76,9 +77,15 @@ def server_name(url: str) -> str:
     return f"{place}/{parsed.get('db', 0)}"
 
 
+def slot_of(key: str | bytes) -> int:
+    """The key's slot."""
+    slot: int = key_slot(encode(key) if isinstance(key, str) else key)
+    return slot
+
+
 def has_slot_of(slots: Slots, key: str | bytes) -> bool:
     """Whether the key's slot is in the set."""
-    return bool(slots >> key_slot(encode(key) if isinstance(key, str) else key) & 1)
+    return bool(slots >> slot_of(key) & 1)
 
 
 def slot_range(first: int, last: int) -> Slots:
