@@ -9,7 +9,7 @@ import pytest
 import valkey
 
 from keymiss.errors import SetupError
-from keymiss.functions import on_miss, on_write, serve
+from keymiss.functions import attachment, on_miss, on_write, serve
 from keymiss.functions.function import milliseconds
 from keymiss.server.embedded import EmbeddedServer, free_port
 
@@ -45,6 +45,59 @@ def serving(server):
         if not loop.is_closed():
             loop.call_soon_threadsafe(stop.set)
         thread.join(10)
+
+
+def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
+    client, serving, eventually, monkeypatch
+):
+    monkeypatch.setattr(attachment, "NO_ROOM_SECONDS", 0.2)
+    told = []
+
+    @on_write("text:")
+    async def copy(events):
+        told.extend(event.key for event in events)
+        for event in events:
+            await event.shard.client.set(f"copy:{event.key}", "a copy")
+
+    serving(copy)
+    try:
+        with client.pipeline(transaction=True) as turn:
+            turn.set("text:1", "x").set("text:2", "y").config_set("maxmemory", 1).execute()
+        eventually(lambda: len(told) > 8)
+        assert not client.exists("copy:text:1")
+    finally:
+        client.config_set("maxmemory", 0)
+    eventually(lambda: client.exists("copy:text:1", "copy:text:2") == 2)
+    client.set("text:3", "z")
+    eventually(lambda: client.exists("copy:text:3"))
+    so_far = len(told)
+    time.sleep(0.5)
+    assert len(told) == so_far
+
+
+def test_keys_that_are_refused_do_not_make_batches_larger(server, serving, background, counters):
+    sizes, first = [], threading.Event()
+
+    @on_miss("size:", timeout="500ms", batch=64)
+    def size(misses):
+        sizes.append(len(misses))
+        if len(sizes) == 1:
+            time.sleep(0.15)  # slow: one is all that fits
+            first.wait(5)
+        return [ValueError("refused")] * len(misses)
+
+    serving(size)
+    replies = ask_all(server, background, ["size:first"])
+    while not sizes:
+        pass
+    replies += ask_all(server, background, [f"size:{i}" for i in range(20)])
+    while counters()["pending"] < 20:
+        pass
+    first.set()
+    for reply in replies:
+        with pytest.raises(valkey.ResponseError):
+            reply.result(5)
+    assert max(sizes[2:]) == 1
 
 
 def ask_all(server, background, keys):

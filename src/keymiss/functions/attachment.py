@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import valkey
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import OutOfMemoryError, ValkeyError
 
 from keymiss.functions.batches import Batches
 from keymiss.functions.connection import FunctionConnection, Item
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 2.0
+NO_ROOM_SECONDS = 5.0
+"""Until written keys that could not be followed for want of memory are looked at again."""
+
 LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
 """What says that a server could not be reached, which another try may mend."""
 
@@ -42,6 +46,9 @@ class Attachment:
         self._batches = batches
         self._shard = shard
         self._stop = stop
+        self._unfollowed: dict[str, None] = {}
+        """Written keys that the server had no memory to follow."""
+        self._look_again = 0.0
 
     async def serve(self) -> None:
         """Serves, and attaches again after each lost connection, then finishes what is in hand.
@@ -112,6 +119,7 @@ class Attachment:
     async def _take_and_answer(self, connection: FunctionConnection) -> None:
         results: list[tuple[Item, Result]] = []
         while not self._stop.is_set():
+            await self._look_again_when_due()
             items = await connection.exchange(results, self._batches.limit)
             results = []
             lost = [item for item in items if item.event == "overflow"]
@@ -125,13 +133,22 @@ class Attachment:
             await connection.exchange(results, count=0)
 
     async def _handle(self, events: list[Event]) -> list[Result]:
-        """Computes; a write that could not be followed for a lost server makes us attach again."""
+        """Computes; a write that could not be followed for a lost server makes us attach again, and
+        one that it had no memory for is tried again."""
         results = await self._batches.handle(events)
         if self.function.kind == "WRITE":
-            for result in results:
+            for event, result in zip(events, results, strict=True):
                 if isinstance(result, LOST):
                     raise result
+                self._unfollowed.pop(event.key, None)
+                if isinstance(result, OutOfMemoryError):
+                    self._unfollowed[event.key] = None
+                    self._look_again = time.monotonic() + NO_ROOM_SECONDS
         return results
+
+    async def _look_again_when_due(self) -> None:
+        if self._unfollowed and time.monotonic() > self._look_again:
+            await self._tell(list(self._unfollowed)[: self.function.batch])
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
         """Closing the connection instead could lose an item that is on its way."""

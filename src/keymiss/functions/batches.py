@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from valkey.exceptions import ValkeyError
+
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.metrics import (
     BATCH_EVENTS,
@@ -91,17 +93,21 @@ class Batches:
         started = time.monotonic()
         results = await compute(self._function, events)
         seconds = time.monotonic() - started
-        self._adapt(len(events), seconds)
+        useful = sum(not isinstance(result, Exception) for result in results)
+        self._adapt(len(events), useful, seconds)
         self._batch_events.observe(len(events))
         self._handler_seconds.observe(seconds)
         count_results(self._function.name, events, results)
         return results
 
-    def _adapt(self, count: int, seconds: float) -> None:
+    def _adapt(self, count: int, useful: int, seconds: float) -> None:
         longest = self._function.timeout / 1000 / 5
+        is_slow = seconds > longest
+        # Keys that are refused take no time, and say nothing of what others take.
+        measured = count if is_slow and not useful else useful
         # A small batch that was quick says little of what a large one takes.
-        if longest and (seconds > longest or count >= self.limit):
-            fitting = int(count * longest / max(seconds, 1e-6))
+        if longest and measured and (is_slow or count >= self.limit):
+            fitting = int(measured * longest / max(seconds, 1e-6))
             self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
 
     def _next_parts(self) -> list[_Waiting]:
@@ -134,6 +140,8 @@ async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
 
 def _shown(error: Exception) -> str:
     """Where it was raised last, and the beginning of what it says: strangers' keys are long."""
+    if isinstance(error, ValkeyError):  # the server's words say it all
+        return str(error)[:MOST_LOGGED]
     return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + repr(error)[:MOST_LOGGED]
 
 

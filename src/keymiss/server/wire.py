@@ -20,6 +20,7 @@ from valkey.exceptions import (
     ConnectionError,
     InvalidResponse,
     NoPermissionError,
+    OutOfMemoryError,
     ResponseError,
     ValkeyError,
 )
@@ -35,6 +36,7 @@ _NOTHING = object()
 _CLASSES: dict[str, type[ValkeyError]] = {
     "LOADING": BusyLoadingError,
     "NOPERM": NoPermissionError,
+    "OOM": OutOfMemoryError,
 }
 
 
