@@ -206,14 +206,16 @@ def miss_rate(port: int) -> float:
 
 
 @contextmanager
-def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterator[None]:
+def echo_worker(
+    folder: Path, server: EmbeddedServer, app: str = APP
+) -> Iterator[subprocess.Popen[bytes]]:
     (folder / "app.py").write_text(app)
     command = [sys.executable, "-m", "keymiss", "worker", "--app", "app", "--url", server.url]
     worker = subprocess.Popen(command, cwd=folder)
     with valkey.Valkey(port=server.port) as client:
         while not parse_list(client.execute_command("KEYMISS.LIST")).get("echo"):
             time.sleep(0.05)
-    yield
+    yield worker
     worker.terminate()
     worker.wait()
 

@@ -15,6 +15,7 @@ from valkey.exceptions import OutOfMemoryError, ValkeyError
 from keymiss.functions.batches import Batches
 from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
+from keymiss.functions.metrics import HANDLED
 from keymiss.functions.shard import SCAN_COUNT, Shard
 from keymiss.server.keys import decode
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
@@ -46,6 +47,7 @@ class Attachment:
         self._batches = batches
         self._shard = shard
         self._stop = stop
+        self._handled = HANDLED.of(function.name, shard.name)
         self._unfollowed: dict[str, None] = {}
         """Written keys that the server had no memory to follow."""
         self._look_again = 0.0
@@ -136,6 +138,7 @@ class Attachment:
         """Computes; a write that could not be followed for a lost server makes us attach again, and
         one that it had no memory for is tried again."""
         results = await self._batches.handle(events)
+        self._handled.count(results)
         if self.function.kind == "WRITE":
             for event, result in zip(events, results, strict=True):
                 if isinstance(result, LOST):

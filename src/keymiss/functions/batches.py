@@ -18,7 +18,6 @@ from keymiss.functions.metrics import (
     BATCH_EVENTS,
     HANDLER_SECONDS,
     QUEUE_SECONDS,
-    count_results,
 )
 
 logger = logging.getLogger(__name__)
@@ -49,9 +48,9 @@ class Batches:
         self.limit = function.batch
         """Events in one call, so many that it takes a fifth of what clients wait at most."""
         self._waiting: deque[_Waiting] = deque()
-        self._batch_events = BATCH_EVENTS.labels(function.name)
-        self._handler_seconds = HANDLER_SECONDS.labels(function.name)
-        self._queue_seconds = QUEUE_SECONDS.labels(function.name)
+        self._batch_events = BATCH_EVENTS.of(function.name)
+        self._handler_seconds = HANDLER_SECONDS.of(function.name)
+        self._queue_seconds = QUEUE_SECONDS.of(function.name)
         self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
@@ -97,7 +96,6 @@ class Batches:
         self._adapt(len(events), useful, seconds)
         self._batch_events.observe(len(events))
         self._handler_seconds.observe(seconds)
-        count_results(self._function.name, events, results)
         return results
 
     def _adapt(self, count: int, useful: int, seconds: float) -> None:

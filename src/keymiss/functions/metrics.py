@@ -1,42 +1,117 @@
-"""What is measured of functions on their worker. Names and units: docs/metrics.md."""
+"""What is measured of functions on their worker. Names and units: docs/metrics.md.
+
+For every batch of every function, from the event loop alone: plain additions. The library's own
+histograms and counters lock for each bucket: six per cent of the time of a worker that computes
+little.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
-import prometheus_client
-from prometheus_client import Histogram
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from keymiss.errors import KeymissError
-from keymiss.functions.function import Event, Result
+from keymiss.functions.function import Result
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 EVENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-BATCH_EVENTS = Histogram(
-    "keymiss_batch_events", "Events in one call of a handler", ["function"], buckets=EVENTS
+
+class Distribution(Collector):
+    """A histogram of each function."""
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = bounds
+        self._observed: dict[str, Observed] = {}
+        REGISTRY.register(self)
+
+    def of(self, function: str) -> Observed:
+        """Where what is seen of a function goes."""
+        return self._observed.setdefault(function, Observed(self._bounds))
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus is told."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=["function"])
+        for function, observed in list(self._observed.items()):
+            family.add_metric([function], observed.buckets(), observed.sum)
+        yield family
+
+
+class Observed:
+    """Values, counted between bounds."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """How many values are at most each bound."""
+        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
+        return list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+
+
+class Outcomes(Collector):
+    """How many events of each function and shard came to what."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._counted: dict[tuple[str, str], Counted] = {}
+        REGISTRY.register(self)
+
+    def of(self, function: str, shard: str) -> Counted:
+        """Where what becomes of a function's events on a shard goes."""
+        return self._counted.setdefault((function, shard), Counted())
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus is told."""
+        labels = ["function", "shard", "outcome"]
+        family = CounterMetricFamily(self._name, self._documentation, labels=labels)
+        for place, counted in list(self._counted.items()):
+            for word, count in list(counted.counts.items()):
+                family.add_metric([*place, word], count)
+        yield family
+
+
+class Counted:
+    """How many results were `ok`, and how many were errors of each class."""
+
+    def __init__(self) -> None:
+        self.counts: defaultdict[str, int] = defaultdict(int)
+
+    def count(self, results: Sequence[Result]) -> None:
+        """Counts the results of some events."""
+        failed = [result for result in results if isinstance(result, BaseException)]
+        self.counts["ok"] += len(results) - len(failed)
+        for error in failed:
+            self.counts[outcome(error)] += 1
+
+
+BATCH_EVENTS = Distribution("keymiss_batch_events", "Events in one call of a handler", EVENTS)
+HANDLER_SECONDS = Distribution(
+    "keymiss_handler_seconds", "Duration of one call of a handler", SECONDS
 )
-HANDLER_SECONDS = Histogram(
-    "keymiss_handler_seconds", "Duration of one call of a handler", ["function"], buckets=SECONDS
-)
-QUEUE_SECONDS = Histogram(
+QUEUE_SECONDS = Distribution(
     "keymiss_worker_queue_seconds",
     "Time that events wait in the worker for a call before theirs",
-    ["function"],
-    buckets=SECONDS,
+    SECONDS,
 )
-EVENTS_TOTAL = prometheus_client.Counter(
-    "keymiss_events_total", "Events that were handled", ["function", "shard", "outcome"]
-)
-
-
-def count_results(function: str, events: Sequence[Event], results: Sequence[Result]) -> None:
-    """Counts the outcomes of a batch: `ok`, or the name of the error's class."""
-    pairs = zip(events, results, strict=True)
-    counts = Counter((event.shard.name, outcome(result)) for event, result in pairs)
-    for labels, count in counts.items():
-        EVENTS_TOTAL.labels(function, *labels).inc(count)
+HANDLED = Outcomes("keymiss_events_total", "Events that were handled")
 
 
 def outcome(result: object) -> str:

@@ -89,6 +89,7 @@ class Shard:
         """Closes the connections."""
         if self._wire:
             self._wire.close()
+            await asyncio.sleep(0)  # it is closed in the loop's next turn
         if "client" in vars(self):
             await self.client.aclose()
 

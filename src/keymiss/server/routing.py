@@ -58,6 +58,7 @@ class Servers:
     async def __aexit__(self, *details: object) -> None:
         for wires in self._wires.values():
             wires.close()
+        await asyncio.sleep(0)  # they are closed in the loop's next turn
 
     async def _send(self, host: str, port: int, commands: Sequence[Command]) -> list[Any]:
         if (host, port) not in self._wires:
