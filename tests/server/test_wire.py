@@ -154,3 +154,28 @@ def test_a_url_that_asks_for_resp3_is_served_by_resp2(url):
         return await wire.send([("HSET", "hash", "field", "value"), ("HGETALL", "hash")])
 
     assert asyncio.run(on_a_wire(f"{url}?protocol=3", act)) == [1, [b"field", b"value"]]
+
+
+def test_a_connection_that_says_what_nobody_has_asked_for_is_closed():
+    async def greet_twice(reader, writer):
+        while data := await reader.read(4096):
+            writer.write(b"+OK\r\n" * data.count(b"SETINFO"))
+            if b"PING" in data:
+                writer.write(b"+PONG\r\n")
+                await asyncio.sleep(0.05)
+                writer.write(b"+an answer to nothing\r\n")
+        writer.close()
+
+    async def act():
+        server = await asyncio.start_server(greet_twice, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        wire = await connect_wire(f"valkey://127.0.0.1:{port}")
+        pong = await wire.execute("PING")
+        await asyncio.sleep(0.1)
+        is_open = wire.is_open
+        wire.close()
+        server.close()
+        await server.wait_closed()
+        return pong, is_open
+
+    assert asyncio.run(act()) == (b"PONG", False)

@@ -17,6 +17,9 @@ from keymiss.server.wire import Wire, connect_wire, raised
 
 SCAN_COUNT = 1000
 
+REPLY_SECONDS = 3.0
+"""A server that is silent for longer holds up a batch, in which other shards have keys, too."""
+
 
 class Shard:
     """One server that a worker is attached to.
@@ -122,7 +125,13 @@ class Shard:
         async with self._connecting:
             if not self._wire or not self._wire.is_open:
                 self._wire = await connect_wire(self.url)
-        return await self._wire.send(commands)
+        wire = self._wire
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await wire.send(commands)
+        except TimeoutError:
+            wire.close()
+            raise
 
 
 def _is_moved(replies: Sequence[Any]) -> bool:

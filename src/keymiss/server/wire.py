@@ -100,6 +100,9 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hands replies to those who wait for them."""
+        if not self._sent:
+            self.close()  # what nobody has asked for would be taken for the next reply
+            return
         self._replies.feed(data)
         while self._sent:
             reply = self._replies.gets()

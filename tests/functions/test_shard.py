@@ -1,0 +1,43 @@
+"""What handlers read from a shard, also of a server that is frozen."""
+
+import asyncio
+import os
+import signal
+from contextlib import aclosing
+
+import pytest
+
+from keymiss.functions import Shard, shard
+
+
+def test_a_frozen_server_holds_a_batch_up_for_seconds_only(server, client, monkeypatch):
+    monkeypatch.setattr(shard, "REPLY_SECONDS", 0.3)
+    client.set("text", "here")
+
+    async def act():
+        async with aclosing(Shard(server.url)) as reader:
+            before = await reader.read([("GET", "text")])
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(TimeoutError):
+                    await reader.read([("GET", "text")])
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            return before, await reader.read([("GET", "text"), ("GET",)])
+
+    before, (after, error) = asyncio.run(act())
+    assert before == [b"here"]
+    assert after == b"here"
+    assert "wrong number of arguments" in str(error)
+
+
+def test_keys_are_found_by_their_prefix_whatever_it_is_made_of(server, raw):
+    odd = [f"[a-z]*\\{number}" for number in range(3)]
+    for key in (*odd, "b0", "[a-z]x"):
+        raw.set(key, "")
+
+    async def act():
+        async with aclosing(Shard(server.url)) as reader:
+            return sorted([key async for key in reader.keys("[a-z]*")])
+
+    assert asyncio.run(act()) == odd
