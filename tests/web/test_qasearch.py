@@ -71,6 +71,22 @@ def test_a_large_body_of_unknown_length_is_refused(http):
 
 
 @pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        (b"GET /", b"x" * 1000),
+        (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
+        (b"GET / HTTP/1.1\r\n", b"X: x\r\n" * 100),
+    ],
+    ids=["path", "header", "headers"],
+)
+def test_a_head_without_end_is_refused_early(stack, start, part):
+    with socket.create_connection(("127.0.0.1", stack.http_port), timeout=10) as connection:
+        connection.sendall(start)
+        with pytest.raises(ConnectionError):
+            connection.sendall(part * 10_000)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/qasearch", 405), ("GET", "/nothing", 404)]
 )
 def test_wrong_routes_are_problems(http, method, path, status):

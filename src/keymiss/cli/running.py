@@ -127,7 +127,8 @@ def web(
     from keymiss.web.visitors import secret_from_environment
 
     web_app = create_app(url, secret_from_environment(), origins, by_concepts)
-    uvicorn.run(web_app, host=host, port=port, log_level="warning")
+    # Not httptools, the faster parser, which collects headers without end.
+    uvicorn.run(web_app, host=host, port=port, log_level="warning", http="h11")
 
 
 @app.command()

@@ -77,12 +77,19 @@ class Servers:
         Raises:
             ValkeyError, OSError: no node can be asked.
         """
+        if known := self._known_since(after):
+            return known
         async with self._asking:
-            oldest = max(after, time.monotonic() - TOPOLOGY_SECONDS)
-            if self._topology is None or (self._topology.clustered and self._known_at < oldest):
-                self._topology = await self._ask_any()
-                self._known_at = time.monotonic()
+            if known := self._known_since(after):
+                return known
+            self._topology = await self._ask_any()
+            self._known_at = time.monotonic()
             return self._topology
+
+    def _known_since(self, after: float) -> Topology | None:
+        known = self._topology
+        oldest = max(after, time.monotonic() - TOPOLOGY_SECONDS)
+        return known if known and (not known.clustered or self._known_at >= oldest) else None
 
     async def _ask_any(self) -> Topology:
         places = [self._given]
