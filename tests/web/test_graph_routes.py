@@ -117,6 +117,14 @@ def test_a_cookie_that_we_have_not_signed_is_a_strangers(http, forged):
     assert http.delete("/exclude/K0001", headers=headers).json() == {"excluded": []}
 
 
+def test_a_visitor_is_known_among_cookies_of_others(http):
+    http.post("/exclude", json={"id": "K0001"})
+    (own,) = http.cookies.jar
+    cookies = f'a="b; c"; {own.name}={own.value};d=e'
+    reply = httpx.delete(f"{http.base_url}/exclude/K0002", headers={"cookie": cookies})
+    assert reply.json() == {"excluded": ["K0001"]}
+
+
 def test_a_visitor_excludes_thirty_at_most(http):
     for number in range(30):
         assert http.post("/exclude", json={"id": f"K{number}"}).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import httpx
 import pytest
@@ -63,6 +64,15 @@ def test_bad_input_is_a_problem(http, body, status, detail):
     reply = http.post("/qasearch", content=body, headers={"content-type": "application/json"})
     assert reply.status_code == status
     is_problem(reply, status, detail)
+
+
+@pytest.mark.parametrize("name", ["other", "keymiss_visitor"])
+def test_cookies_that_are_slow_to_read_hold_up_nobody(http, name):
+    cookie = f'{name}="' + "\\" * 30_000 + '"'
+    started = time.monotonic()
+    reply = http.post("/qasearch", json={"search": "Zyzzyva?"}, headers={"cookie": cookie})
+    assert reply.status_code == 200
+    assert time.monotonic() - started < 1
 
 
 def test_a_large_body_of_unknown_length_is_refused(http):

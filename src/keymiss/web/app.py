@@ -20,10 +20,10 @@ from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
 from keymiss.server.routing import Servers
 from keymiss.web.graph import Link, router, shown
-from keymiss.web.limits import BodyLimit, Turns
+from keymiss.web.limits import BodyLimit, OneCookie, Turns
 from keymiss.web.log import HEADER, QuestionLog
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
-from keymiss.web.visitors import Visitors
+from keymiss.web.visitors import COOKIE, Visitors
 
 QUESTIONS = 20
 """Answered at the same time."""
@@ -98,6 +98,7 @@ def create_app(
         redoc_url=None,
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(OneCookie, name=COOKIE)
     if origins:
         app.add_middleware(
             CORSMiddleware,
