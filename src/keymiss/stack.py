@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -87,6 +88,14 @@ EXIT_SETUP = 2
 """The exit status of a command that cannot work as it was called, or as it is installed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A server, and the worker and the web server for it."""
+
+    server: EmbeddedServer
+    processes: Sequence[Process]
+
+
 @contextmanager
 def running_stack(
     data: Path | None,
@@ -94,8 +103,8 @@ def running_stack(
     http_port: int | None,
     model: str,
     demo: bool,
-) -> Iterator[list[Process]]:
-    """Starts everything and yields the processes once questions can be answered.
+) -> Iterator[Stack]:
+    """Starts everything and yields once questions can be answered.
 
     Args:
         data: the folder of the server's append-only file; a temporary one when None.
@@ -116,7 +125,7 @@ def running_stack(
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
                 _ingest_demo(client)
-        yield _started(stack, server.url, data / "cache", model, http_port)
+        yield Stack(server, _started(stack, server.url, data / "cache", model, http_port))
 
 
 @contextmanager
@@ -202,21 +211,16 @@ def stop_signals() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def watch_forever(processes: Sequence[Process], url: str) -> None:
+def watch_forever(stack: Stack) -> None:
     """Keeps the processes running until a signal arrives.
 
     Raises:
         Interrupted: SIGINT or SIGTERM.
         SetupError: the Valkey server has gone, or a process cannot work any more.
     """
-    with valkey.Valkey.from_url(url, socket_timeout=STOP_SECONDS) as client:
-        while True:
-            for process in processes:
-                process.watch()
-            try:
-                client.ping()
-            except (valkey.TimeoutError, valkey.ResponseError):
-                pass  # it is busy, and not gone
-            except valkey.ConnectionError as error:
-                raise SetupError(f"the Valkey server has gone: {error}") from None
-            time.sleep(WATCH_SECONDS)
+    # Not by asking it: a server that is busy, or full of clients, is there all the same.
+    while not stack.server.has_ended:
+        for process in stack.processes:
+            process.watch()
+        time.sleep(WATCH_SECONDS)
+    raise SetupError(f"the Valkey server has gone: {stack.server.last_words()}")

@@ -228,11 +228,11 @@ def test_a_worker_that_has_noted_too_much_drops_its_oldest_answers(monkeypatch):
     monkeypatch.setattr(notes, "MOST_BYTES", 2 * (notes.NOTE_OVERHEAD + 5))
     assert made.add(shard, [("key:1", "answers:a"), ("key:2", "answers:b")]) == []
     assert made.add(shard, [("key:3", "answers:a")]) == [
-        [("KEYMISS.DROP", "key:1"), ("ZREM", "answers:a", "key:1")]
+        [("KEYMISS.DROP", b"key:1"), ("ZREM", "answers:a", b"key:1")]
     ]
     assert made.make_room(shard) == [
-        [("KEYMISS.DROP", "key:2"), ("ZREM", "answers:b", "key:2")],
-        [("KEYMISS.DROP", "key:3"), ("ZREM", "answers:a", "key:3")],
+        [("KEYMISS.DROP", b"key:2"), ("ZREM", "answers:b", b"key:2")],
+        [("KEYMISS.DROP", b"key:3"), ("ZREM", "answers:a", b"key:3")],
     ]
     made.add(shard, [("key:4", "answers:a")])
     monkeypatch.setattr(notes, "NOTED_SECONDS", -1)

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import valkey
 
 from keymiss.server.embedded import free_port
 
@@ -142,3 +143,33 @@ def test_a_killed_worker_is_started_again(stack):
     deadline = time.monotonic() + 20
     while keymiss("ask", "What carries MERS?", "--url", stack.url).returncode:
         assert time.monotonic() < deadline
+
+
+def test_serve_ends_with_its_server_and_not_when_that_is_only_full(tmp_path):
+    port, http_port = free_port(), free_port()
+    ports = ("--port", str(port), "--http-port", str(http_port))
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "serve", "--data", str(tmp_path / "data"), *ports],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert serving.stdout.readline().startswith("Valkey")
+        with valkey.Valkey(port=port) as admin:
+            server = admin.info("server")["process_id"]
+            own = admin.client_id()
+            admin.config_set("maxclients", 1)
+            for client in admin.client_list():
+                if int(client["id"]) != own:
+                    admin.client_kill_filter(_id=client["id"])
+            time.sleep(2)
+            assert serving.poll() is None
+        os.kill(server, signal.SIGKILL)
+        _, errors = serving.communicate(timeout=20)
+        assert serving.returncode == 2
+        assert "the Valkey server has gone" in errors
+        assert "Traceback" not in errors, errors
+    finally:
+        serving.kill()
+        serving.communicate()

@@ -32,8 +32,8 @@ answers computed anew: nothing else bounds them on a server that evicts answers.
 ROOM = 256
 """Notes that go at once when the server has no memory for another one."""
 
-NOTE_OVERHEAD = 100
-"""Bytes that a member of a sorted set takes besides its name, about."""
+NOTE_OVERHEAD = 250
+"""Bytes that a note takes besides its name, here or as a member of a sorted set, at most."""
 
 SWEEP_SECONDS = 1800.0
 SWEPT_TOGETHER = 8
@@ -44,7 +44,7 @@ class Notes:
     """What this worker has noted: bounds it, shard by shard, and sweeps what is old."""
 
     def __init__(self) -> None:
-        self._made: dict[str, deque[tuple[float, str, str]]] = defaultdict(deque)
+        self._made: dict[str, deque[tuple[float, bytes, str]]] = defaultdict(deque)
         self._bytes: Counter[str] = Counter()
         self._due: dict[str, float] = {}
         self._sweeping: dict[str, asyncio.Task[None]] = {}
@@ -53,7 +53,8 @@ class Notes:
         """Counts keys that have been noted, each with where, and says what to do for it: the
         transactions that drop the oldest answers when there are too many bytes of notes."""
         notes, now = self._made[shard.id], time.monotonic()
-        for name, noted in made:
+        for text, noted in made:
+            name = encode(text)  # as text an emoji makes it four times as large
             notes.append((now, name, noted))
             self._bytes[shard.id] += _size(name)
         while notes and notes[0][0] < now - NOTED_SECONDS:
@@ -82,8 +83,8 @@ class Notes:
         self._sweeping[shard.id] = asyncio.create_task(sweep(shard))
 
 
-def _size(name: str) -> int:
-    return len(encode(name)) + NOTE_OVERHEAD
+def _size(name: bytes) -> int:
+    return len(name) + NOTE_OVERHEAD
 
 
 async def sweep(shard: Shard) -> None:

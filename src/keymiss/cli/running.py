@@ -64,10 +64,10 @@ def serve(
     with (
         suppress(Interrupted),
         stop_signals(),
-        running_stack(folder, port, http_port, model, demo) as processes,
+        running_stack(folder, port, http_port, model, demo) as stack,
     ):
         _say_where(port, http_port)
-        watch_forever(processes, f"valkey://{LOOPBACK}:{port}")
+        watch_forever(stack)
 
 
 @app.command()

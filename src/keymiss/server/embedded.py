@@ -104,6 +104,11 @@ class EmbeddedServer:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the server's process is there no more."""
+        return self._process is None or self._process.poll() is not None
+
+    @property
     def log(self) -> Path:
         """What the server writes about itself."""
         return self._folder / "valkey.log"
@@ -153,9 +158,10 @@ class EmbeddedServer:
                         break
                     time.sleep(0.02)
         self.stop()
-        raise SetupError(f"valkey-server did not start: {self._last_words()}")
+        raise SetupError(f"valkey-server did not start: {self.last_words()}")
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The last line of the server's log."""
         try:
             return self.log.read_text(errors="replace").splitlines()[-1]
         except (OSError, IndexError):
