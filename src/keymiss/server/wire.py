@@ -138,8 +138,10 @@ async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
     try:
         async with asyncio.timeout(seconds):
             await connection.connect()
-    except BaseException:
+    except BaseException as error:
         await connection.disconnect(nowait=True)
+        if isinstance(error, RuntimeError):  # uvloop's, when the server has just hung up
+            raise ConnectionError(f"the connection was lost: {error}") from error
         raise
     return Wire(connection)
 
