@@ -122,7 +122,7 @@ def ask_until(stop, port, keys, seed, unexpected):
 def found_documents(raw, number):
     """The sentences that one worker's search finds for a document's own word."""
     value = raw.get(find_key(bucket_tag(0, 1), f"marker{number}"))
-    return sorted(candidate["sentence"] for candidate in json.loads(value)["candidates"])
+    return sorted(sentence for sentence, *_ in json.loads(value)["candidates"])
 
 
 def computed_anew(raw, key):

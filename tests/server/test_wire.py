@@ -64,6 +64,16 @@ def test_errors_are_replies_among_others_and_keep_all_their_words(url):
     assert str(unknown).startswith("ERR unknown command")
 
 
+@pytest.mark.parametrize("wrong", [None, "\ud800", {}, ["x"]])
+def test_a_command_that_cannot_be_sent_does_not_take_the_replies_of_others(url, wrong):
+    async def act(wire):
+        with pytest.raises((TypeError, ValueError)):
+            await wire.send([("ECHO", "theirs"), ("ECHO", wrong)])
+        return await wire.send([("ECHO", "mine")])
+
+    assert asyncio.run(on_a_wire(url, act)) == [b"mine"]
+
+
 def test_who_gives_up_does_not_take_the_replies_of_others(url):
     async def act(wire):
         with pytest.raises(TimeoutError):

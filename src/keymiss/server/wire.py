@@ -74,14 +74,18 @@ class Wire(asyncio.Protocol):
 
         Raises:
             ConnectionError: the connection was or is lost; what was sent may have been executed.
+            UnicodeEncodeError, TypeError: a part of a command is no text, bytes or number; nothing
+                is sent.
         """
         if not commands:
             return []
+        # Before anybody waits: whoever waited for what was never sent would get another's reply.
+        packed = b"".join(map(_packed, commands))
         if not self.is_open:
             raise ConnectionError("the connection is closed")
         sent = _Sent(len(commands), asyncio.get_running_loop().create_future())
         self._sent.append(sent)
-        self._transport.write(b"".join(map(_packed, commands)))
+        self._transport.write(packed)
         return await sent.arrived
 
     async def execute(self, *command: Any) -> Any:
