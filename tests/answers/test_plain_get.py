@@ -16,7 +16,7 @@ from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
 from keymiss.reader import Reader
-from keymiss.server.keys import bertqa_key, document_keys, parse_answer_key, qa_key
+from keymiss.server.keys import bertqa_key, document_keys, find_key, parse_answer_key, qa_key
 
 QUESTION = "How long does measles virus remain infectious in the air?"
 
@@ -250,3 +250,18 @@ def test_without_memory_for_a_note_it_is_answered_and_not_stored(stack, client, 
             admin.config_set("maxmemory", "0")
     assert not client.exists(key)
     assert client.zscore("answers:" + sentence.rpartition(":")[0], key) is None
+
+
+def test_a_text_that_is_no_utf8_is_read_and_forgotten_like_others(client, eventually):
+    keys = document_keys("odd", 16)
+    client.hset(keys.sentences, mapping={0: "Anna found the zyxxyblorp.", 1: b"Bad \xff\xfe text."})
+    client.hset(keys.article, mapping={"hash": "of it", "title": b"\xff"})
+
+    def found():
+        return json.loads(client.get(find_key(keys.tag, "zyxxyblorp")))["candidates"]
+
+    eventually(found)
+    value = json.loads(client.get(qa_key(keys.sentence(0), "Who found the zyxxyblorp?")))
+    assert value["text"].startswith("Anna")
+    client.delete(keys.sentences, keys.article)
+    eventually(lambda: not found())

@@ -69,3 +69,15 @@ def test_what_was_rewritten_often_counts_once(index):
         index.commit()
     found = index.find("Camels and coronaviruses", 10)
     assert (found.sentences, found.sentence_counts) == (4, {"camel": 2, "coronavirus": 2})
+
+
+def test_a_text_that_is_refused_leaves_nothing_behind():
+    index = SentenceIndex()
+    keys = document_keys("odd", 16)
+    with pytest.raises(UnicodeEncodeError):
+        index.put(keys, "hash", {0: "A camel.", 1: "No text: \udcff"})
+    index.commit()
+    assert index.find("camel", 10).candidates == ()
+    index.put(keys, "hash", {0: "A camel."})
+    index.commit()
+    assert len(index.find("camel", 10).candidates) == 1

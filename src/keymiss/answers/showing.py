@@ -9,7 +9,7 @@ from typing import Any
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.server.keys import DocumentKeys, decode
+from keymiss.server.keys import DocumentKeys, decode_text
 from keymiss.server.routing import Servers
 from keymiss.server.transactions import Command
 
@@ -46,7 +46,7 @@ def _shown(text: Any, title: Any) -> Shown | Exception | None:
     failed = next((one for one in (text, title) if isinstance(one, Exception)), None)
     if failed or text is None:
         return failed
-    return Shown(decode(text), decode(title or b""))
+    return Shown(decode_text(text), decode_text(title or b""))
 
 
 async def _soon(servers: Servers, command: Command) -> Any:

@@ -15,7 +15,7 @@ from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
 from keymiss.functions import Shard
 from keymiss.reader import Passage, Tokens
-from keymiss.server.keys import AnswerKey, decode
+from keymiss.server.keys import AnswerKey, decode_text
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
 
@@ -133,7 +133,9 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
     if not read:
         return _no_sentence(key)
     _, texts, content_hash, (of_tokens, *packed) = read
-    window = make_window(key.sentence, [None if text is None else decode(text) for text in texts])
+    window = make_window(
+        key.sentence, [None if text is None else decode_text(text) for text in texts]
+    )
     if window is None:
         return _no_sentence(key)
     if not tokens.concatenates:

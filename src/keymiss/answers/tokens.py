@@ -15,7 +15,7 @@ from keymiss.server.keys import (
     SENTENCES,
     TOKENS,
     DocumentKeys,
-    decode,
+    decode_text,
     encode,
     parse_document_key,
     parse_tokens_key,
@@ -71,7 +71,7 @@ async def _writing(tokens: Tokens, document: DocumentKeys, read: Executed) -> li
     key = encode(document.tokens(tokens.fingerprint))
     if content_hash is None or not isinstance(flat, list) or not flat:
         return [("UNLINK", key)]
-    made = await asyncio.to_thread(tokens.encode, [decode(text) for text in flat[1::2]])
+    made = await asyncio.to_thread(tokens.encode, [decode_text(text) for text in flat[1::2]])
     packed = [pack(ids, tokens.vocabulary) for ids in made]
     fields = itertools.chain(*zip(flat[::2], packed, strict=True))
     return [("UNLINK", key), ("HSET", key, HASH, content_hash, *fields)]

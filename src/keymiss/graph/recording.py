@@ -17,7 +17,7 @@ from keymiss.server.keys import (
     EDGES,
     SENTENCES,
     DocumentKeys,
-    decode,
+    decode_text,
     encode,
     parse_document_key,
 )
@@ -158,7 +158,7 @@ def _recording(
     (content_hash, year), flat = read
     there = isinstance(flat, list) and bool(flat) and content_hash is not None
     stamp = _stamp(vocabulary, content_hash) if there else None
-    pairs = zip(map(int, flat[::2]), map(decode, flat[1::2]), strict=True) if there else ()
+    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True) if there else ()
     fields = _fields(vocabulary, matcher, dict(sorted(pairs)))
     return (
         *("EVAL", _RECORD, 2, encode(document.article), encode(document.concepts)),

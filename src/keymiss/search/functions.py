@@ -22,6 +22,7 @@ from keymiss.server.keys import (
     FIND,
     DocumentKeys,
     decode,
+    decode_text,
     parse_document_key,
     parse_shard_key,
 )
@@ -125,7 +126,7 @@ def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read
     content_hash, flat = read
     if content_hash is None:
         return index.remove(keys)
-    pairs = zip(map(int, flat[::2]), map(decode, flat[1::2]), strict=True)
+    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True)
     index.put(keys, decode(content_hash), dict(sorted(pairs)))
     return True
 

@@ -117,19 +117,19 @@ class SentenceIndex:
 
     def put(self, keys: DocumentKeys, content_hash: str, sentences: dict[int, str]) -> None:
         """Adds a document or replaces it. Visible to `find` after `commit`."""
+        length = 0
+        counts: Counter[str] = Counter()
+        entries = []
+        for number, text in sentences.items():
+            terms = self._analyzer.analyze(text)
+            length += len(terms)
+            counts.update(set(terms))
+            name = keys.sentence(number)
+            entries.append(tantivy.Document(document=keys.article, sentence=name, text=text))
         with self._lock:
             self._delete(keys)
-            length = 0
-            counts: Counter[str] = Counter()
-            for number, text in sentences.items():
-                terms = self._analyzer.analyze(text)
-                length += len(terms)
-                counts.update(set(terms))
-                self._writer.add_document(
-                    tantivy.Document(
-                        document=keys.article, sentence=keys.sentence(number), text=text
-                    )
-                )
+            for entry in entries:
+                self._writer.add_document(entry)
             indexed = IndexedDocument(content_hash, len(sentences), length)
             facts = {"document": astuple(keys), "indexed": astuple(indexed), "counts": counts}
             self._writer.add_document(

@@ -121,6 +121,11 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def decode_text(data: bytes) -> str:
+    """The text that a value holds; what is no UTF-8 in it stands as U+FFFD."""
+    return data.decode("utf-8", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentKeys:
     """The keys of one document. `document` is escaped."""
