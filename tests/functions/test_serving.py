@@ -75,6 +75,18 @@ def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
     assert len(told) == so_far
 
 
+def test_text_that_cannot_be_sent_is_an_error_of_its_key_alone(client, serving):
+    @on_miss("half:")
+    async def half(misses):
+        return ["\ud800" if miss.key == "half:1" else "\udcff whole" for miss in misses]
+
+    serving(half)
+    with pytest.raises(valkey.ResponseError, match="half returned text that is no Unicode"):
+        client.get("half:1")
+    with valkey.Valkey(port=client.connection_pool.connection_kwargs["port"]) as raw:
+        assert raw.get("half:2") == b"\xff whole"
+
+
 def test_keys_that_are_refused_do_not_make_batches_larger(server, serving, background, counters):
     sizes, first = [], threading.Event()
 

@@ -19,6 +19,7 @@ from keymiss.functions.metrics import (
     HANDLER_SECONDS,
     QUEUE_SECONDS,
 )
+from keymiss.server.keys import encode
 
 logger = logging.getLogger(__name__)
 
@@ -155,9 +156,16 @@ def _checked(function: Function, results: Sequence[Result] | None, count: int) -
         wrong = TypeError(f"{function.name} must return a list of {count} results")
         logger.error("%s", wrong)
         return [wrong] * count
-    return [
-        result
-        if result is None or isinstance(result, (str, bytes, Exception))
-        else TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")
-        for result in results
-    ]
+    return [_sendable(function, result) for result in results]
+
+
+def _sendable(function: Function, result: object) -> Result:
+    """The result as it can be sent; an error in its place when it cannot."""
+    if isinstance(result, str):
+        try:
+            return encode(result)
+        except UnicodeEncodeError as error:
+            return ValueError(f"{function.name} returned text that is no Unicode: {error}")
+    if result is None or isinstance(result, bytes | Exception):
+        return result
+    return TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")

@@ -141,5 +141,4 @@ def _settle(item: Item, result: Result) -> tuple[Any, ...]:
         return ("KEYMISS.FAIL", item.id, message[:MAX_MESSAGE].encode("utf-8", "replace"))
     if result is None:
         return ("KEYMISS.ANSWER", item.id)
-    value = result.encode("utf-8", "surrogateescape") if isinstance(result, str) else result
-    return ("KEYMISS.ANSWER", item.id, value)
+    return ("KEYMISS.ANSWER", item.id, result)
