@@ -1,5 +1,7 @@
 """The index of one shard: what is put in is found, what is removed is not."""
 
+import threading
+
 import pytest
 
 from keymiss.search.index import SentenceIndex
@@ -81,3 +83,16 @@ def test_a_text_that_is_refused_leaves_nothing_behind():
     index.put(keys, "hash", {0: "A camel."})
     index.commit()
     assert len(index.find("camel", 10).candidates) == 1
+
+
+def test_searches_go_on_while_a_commit_is_written(index):
+    for number in range(1500):
+        texts = {n: f"Camel {number} of a herd with {n} others, {n * number}." for n in range(20)}
+        index.put(document_keys(f"herd-{number}", 16), "hash", texts)
+    committing = threading.Thread(target=index.commit)
+    committing.start()
+    searches = 0
+    while committing.is_alive():
+        index.find("camel", 10)
+        searches += 1
+    assert searches > 5

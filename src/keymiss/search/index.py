@@ -75,7 +75,10 @@ class SentenceIndex:
         self._index = _open(self._schema, folder)
         self._index.register_tokenizer(ANALYZER, self._analyzer)
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
+        self._writing = threading.Lock()
+        """Of who changes the index, taken before the other one: searches go on during a commit."""
         self._lock = threading.Lock()
+        """Of what searches read."""
         self._documents: dict[DocumentKeys, IndexedDocument] = {}
         self._counts: Counter[str] = Counter()
         """In how many sentences each term occurs: the index's own counts deleted ones, too."""
@@ -126,7 +129,7 @@ class SentenceIndex:
             counts.update(set(terms))
             name = keys.sentence(number)
             entries.append(tantivy.Document(document=keys.article, sentence=name, text=text))
-        with self._lock:
+        with self._writing, self._lock:
             self._delete(keys)
             for entry in entries:
                 self._writer.add_document(entry)
@@ -142,7 +145,7 @@ class SentenceIndex:
 
     def remove(self, keys: DocumentKeys) -> bool:
         """Takes a document out, and says whether it was there. Visible to `find` after `commit`."""
-        with self._lock:
+        with self._writing, self._lock:
             return self._delete(keys)
 
     def _delete(self, keys: DocumentKeys) -> bool:
@@ -166,10 +169,11 @@ class SentenceIndex:
 
     def commit(self) -> None:
         """Makes all changes visible."""
-        with self._lock:
+        with self._writing:
             self._writer.commit()
-            self._index.reload()
             self._uncommitted.clear()
+            with self._lock:
+                self._index.reload()
 
     def find(self, question: str, limit: int) -> Candidates:
         """The shard's best sentences by its own BM25, with what a global ranking needs."""
