@@ -1,5 +1,6 @@
 """What processes measure: questions on the web server, models in the server, lines of a log."""
 
+import asyncio
 import json
 import logging
 import re
@@ -12,9 +13,11 @@ import pytest
 import valkey
 from fastapi.testclient import TestClient
 
+from keymiss.answers import model_statistics
 from keymiss.answers.model_statistics import ModelStatistics
 from keymiss.reader import Reader
 from keymiss.reader.statistics import Statistics
+from keymiss.server.keys import statistics_key
 from keymiss.web.app import create_app
 
 SECRET = "a secret of the tests"
@@ -135,3 +138,26 @@ def test_statistics_are_read_at_one_moment():
         pass
     assert statistics.read()["pairs"] == 3
     assert set(statistics.read()) >= {"calls", "tokens", "padding", "load_seconds"}
+
+
+def test_a_count_that_is_refused_makes_no_other_count_twice(server, client, monkeypatch):
+    monkeypatch.setattr(model_statistics, "FLUSH_SECONDS", 0.05)
+    statistics = ModelStatistics(Reader.from_pretrained("minilm-qa", "fp32"))
+    statistics.add({"a": 3, "b": 2}, 0.001)
+    key = statistics_key(statistics.name)
+    client.hset(key, "a samples", "no number")
+
+    async def keep_for_a_while():
+        stop = asyncio.Event()
+        keeping = asyncio.create_task(statistics.keep(server.url, stop))
+        await asyncio.sleep(0.5)
+        stop.set()
+        await keeping
+
+    asyncio.run(keep_for_a_while())
+    assert client.hget(key, "a calls") == "1"
+    client.hdel(key, "a samples")
+    asyncio.run(keep_for_a_while())
+    counted = client.hgetall(key)
+    assert counted["a calls"] == counted["b calls"] == "1"
+    assert (counted["a samples"], counted["b samples"]) == ("3", "2")

@@ -20,7 +20,6 @@ from keymiss.functions.function import Result
 from keymiss.reader import Reader
 from keymiss.server.keys import MODELINFO, decode, parse_modelinfo_key, statistics_key
 from keymiss.server.routing import Servers
-from keymiss.server.wire import raised
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +62,10 @@ class ModelStatistics:
                     logger.warning("statistics of %s: %s", self.name, error)
 
     async def _flush(self, servers: Servers) -> None:
-        counts = [(field, count) for field, count in self._uncounted.items() if count]
-        key = statistics_key(self.name)
-        replies = await servers.execute_all([("HINCRBY", key, *counted) for counted in counts])
-        for (field, count), reply in zip(counts, replies, strict=True):
-            raised(reply)
-            self._uncounted[field] -= count
+        for field, count in list(self._uncounted.items()):
+            if count:
+                await servers.execute("HINCRBY", statistics_key(self.name), field, count)
+                self._uncounted[field] -= count
 
 
 def statistics_function() -> Function:
