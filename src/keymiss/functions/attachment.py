@@ -121,7 +121,8 @@ class Attachment:
     async def _take_and_answer(self, connection: FunctionConnection) -> None:
         results: list[tuple[Item, Result]] = []
         while not self._stop.is_set():
-            await self._look_again_when_due()
+            if self._unfollowed and time.monotonic() > self._look_again:
+                await self._tell(list(self._unfollowed)[: self.function.batch])
             items = await connection.exchange(results, self._batches.limit)
             results = []
             lost = [item for item in items if item.event == "overflow"]
@@ -148,10 +149,6 @@ class Attachment:
                     self._unfollowed[event.key] = None
                     self._look_again = time.monotonic() + NO_ROOM_SECONDS
         return results
-
-    async def _look_again_when_due(self) -> None:
-        if self._unfollowed and time.monotonic() > self._look_again:
-            await self._tell(list(self._unfollowed)[: self.function.batch])
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
         """Closing the connection instead could lose an item that is on its way."""

@@ -93,20 +93,21 @@ class Batches:
         started = time.monotonic()
         results = await compute(self._function, events)
         seconds = time.monotonic() - started
-        useful = sum(not isinstance(result, Exception) for result in results)
-        self._adapt(len(events), useful, seconds)
+        self._adapt(results, seconds)
         self._batch_events.observe(len(events))
         self._handler_seconds.observe(seconds)
         return results
 
-    def _adapt(self, count: int, useful: int, seconds: float) -> None:
+    def _adapt(self, results: Sequence[Result], seconds: float) -> None:
         longest = self._function.timeout / 1000 / 5
         is_slow = seconds > longest
-        # Keys that are refused take no time, and say nothing of what others take.
-        measured = count if is_slow and not useful else useful
         # A small batch that was quick says little of what a large one takes.
-        if longest and measured and (is_slow or count >= self.limit):
-            fitting = int(measured * longest / max(seconds, 1e-6))
+        if not longest or not (is_slow or len(results) >= self.limit):
+            return
+        # Keys that are refused take no time, and say nothing of what others take.
+        computed = sum(not isinstance(result, Exception) for result in results)
+        if computed or is_slow:
+            fitting = int((computed or len(results)) * longest / max(seconds, 1e-6))
             self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
 
     def _next_parts(self) -> list[_Waiting]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,16 +87,6 @@ class Wire(asyncio.Protocol):
         self._transport.write(packed)
         return await sent.arrived
 
-    async def execute(self, *command: Any) -> Any:
-        """The reply to one command.
-
-        Raises:
-            ResponseError: the reply is an error.
-            ConnectionError: as `send`.
-        """
-        (reply,) = await self.send([command])
-        return raised(reply)
-
     def close(self) -> None:
         """Closes the connection; the server stops what it does for it."""
         self._transport.close()
@@ -169,8 +158,11 @@ class Wires:
         """
         async with self._places:
             wire = self._idle_wire() or await connect_wire(self._url)
-            with _closed_on_failure(wire):
+            try:
                 replies = await wire.send(commands)
+            except BaseException:
+                wire.close()  # the server should not work for somebody who waits no longer
+                raise
             self._idle.append(wire)
             return replies
 
@@ -185,16 +177,6 @@ class Wires:
         """Closes those that are not in use."""
         while wire := self._idle_wire():
             wire.close()
-
-
-@contextmanager
-def _closed_on_failure(wire: Wire) -> Iterator[None]:
-    """The server should not work for somebody who waits no longer."""
-    try:
-        yield
-    except BaseException:
-        wire.close()
-        raise
 
 
 def raised(reply: Any) -> Any:

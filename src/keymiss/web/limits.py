@@ -61,8 +61,8 @@ class OneCookie:
             others = [header for header in scope["headers"] if header[0] != b"cookie"]
             sent = [value for name, value in scope["headers"] if name == b"cookie"]
             pairs = (pair.strip() for value in sent for pair in value.split(b";"))
-            own = next((pair for pair in pairs if pair.startswith(self._start)), b'"')
-            kept = [] if b'"' in own else [(b"cookie", own)]
+            own = [pair for pair in pairs if pair.startswith(self._start)][:1]
+            kept = [(b"cookie", pair) for pair in own if b'"' not in pair]
             scope = {**scope, "headers": [*others, *kept]}
         await self._app(scope, receive, send)
 
