@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 FORMAT = 2
 
@@ -41,7 +41,8 @@ class Found:
 
     def to_json(self) -> str:
         """The value as it is cached."""
-        return json.dumps({"v": FORMAT, **asdict(self)}, ensure_ascii=False)
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({"v": FORMAT, **record}, ensure_ascii=False)
 
 
 def found_from_json(value: bytes) -> Found:

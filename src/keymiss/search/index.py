@@ -17,7 +17,7 @@ from keymiss.server.keys import DocumentKeys
 
 logger = logging.getLogger(__name__)
 
-ANALYZER = "english"
+TERMS = "terms"
 FACTS = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
@@ -73,7 +73,7 @@ class SentenceIndex:
         self._schema = _schema()
         self._analyzer = _english()
         self._index = _open(self._schema, folder)
-        self._index.register_tokenizer(ANALYZER, self._analyzer)
+        self._index.register_tokenizer(TERMS, _spaces())
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
         self._writing = threading.Lock()
         """Of who changes the index, taken before the other one: searches go on during a commit."""
@@ -128,7 +128,9 @@ class SentenceIndex:
             length += len(terms)
             counts.update(set(terms))
             name = keys.sentence(number)
-            entries.append(tantivy.Document(document=keys.article, sentence=name, text=text))
+            entries.append(
+                tantivy.Document(document=keys.article, sentence=name, terms=" ".join(terms))
+            )
         with self._writing, self._lock:
             self._delete(keys)
             for entry in entries:
@@ -194,22 +196,24 @@ class SentenceIndex:
     def _search(
         self, searcher: tantivy.Searcher, counts: Mapping[str, int], limit: int
     ) -> Iterable[Candidate]:
-        queries = [_is(self._schema, "text", term) for term, count in counts.items() if count]
-        if not queries:
+        known = [term for term, count in counts.items() if count]
+        if not known:
             return
-        query = tantivy.Query.boolean_query([(tantivy.Occur.Should, part) for part in queries])
+        queries = [(tantivy.Occur.Should, _is(self._schema, TERMS, term)) for term in known]
+        query = tantivy.Query.boolean_query(queries)
         for _, address in searcher.search(query, limit, count=False).hits:
             stored = searcher.doc(address)
-            found = self._analyzer.analyze(str(stored.get_first("text")))
-            name = str(stored.get_first("sentence"))
-            yield Candidate(name, len(found), [found.count(term) for term in counts])
+            terms = str(stored.get_first(TERMS)).split()
+            common = set(terms).intersection(known)
+            frequencies = [terms.count(term) if term in common else 0 for term in counts]
+            yield Candidate(str(stored.get_first("sentence")), len(terms), frequencies)
 
 
 def _schema() -> tantivy.Schema:
     schema = tantivy.SchemaBuilder()
     schema.add_text_field("document", tokenizer_name="raw", index_option="basic")
     schema.add_text_field("sentence", stored=True, tokenizer_name="raw", index_option="basic")
-    schema.add_text_field("text", stored=True, tokenizer_name=ANALYZER, index_option="freq")
+    schema.add_text_field(TERMS, stored=True, tokenizer_name=TERMS, index_option="freq")
     schema.add_text_field("kind", tokenizer_name="raw", index_option="basic")
     schema.add_bytes_field("facts", stored=True)
     return schema.build()
@@ -243,3 +247,9 @@ def _english() -> tantivy.TextAnalyzer:
         .filter(tantivy.Filter.stemmer("english"))
         .build()
     )
+
+
+def _spaces() -> tantivy.TextAnalyzer:
+    """Terms as they are stored, which are text's terms by the analyzer with spaces in between:
+    so that nothing is analyzed twice, neither for the index nor when it is found."""
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()

@@ -44,18 +44,17 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
         term: math.log(1 + (sentences - count + 0.5) / (count + 0.5))
         for term, count in counts.items()
     }
-    average = total_length / sentences
+    fixed = SATURATION * (1 - LENGTH_WEIGHT)
+    of_length = SATURATION * LENGTH_WEIGHT * sentences / total_length
     ranked = []
     for shard in shards:
         of_terms = [(SATURATION + 1) * weights[term] for term in shard.sentence_counts]
         for candidate in shard.candidates:
-            norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * candidate.length / average
-            dampening = SATURATION * norm
-            score = sum(
-                weight * frequency / (frequency + dampening)
-                for weight, frequency in zip(of_terms, candidate.frequencies, strict=True)
-                if frequency
-            )
+            dampening = fixed + of_length * candidate.length
+            score = 0.0
+            for weight, frequency in zip(of_terms, candidate.frequencies, strict=True):
+                if frequency:
+                    score += weight * frequency / (frequency + dampening)
             ranked.append((-score, candidate.sentence))
     return [Ranked(sentence, -score) for score, sentence in sorted(ranked)]
 
