@@ -16,18 +16,17 @@ import os
 import random
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+from processes import Process, ask, processor_ms, started_process
 
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.formats import read_files
@@ -55,23 +54,10 @@ class System:
 
     cluster: LocalCluster
     http_port: int
-    web: subprocess.Popen[bytes]
+    web: Process
 
     def ask(self, question: str) -> dict[str, Any]:
-        """What is answered, on a connection of its own, as curl asks.
-
-        Raises:
-            OSError, HTTPException: nothing is.
-        """
-        body = json.dumps({"search": question})
-        with closing(HTTPConnection(LOOPBACK, self.http_port, timeout=20)) as http:
-            http.request("POST", "/qasearch", body, {"Content-Type": "application/json"})
-            reply = http.getresponse()
-            content = reply.read()
-        if reply.status != HTTPStatus.OK:
-            raise HTTPException(f"status {reply.status}: {content[:200]!r}")
-        answered: dict[str, Any] = json.loads(content)
-        return answered
+        return ask(self.http_port, question)
 
 
 def write_articles(path: Path) -> None:
@@ -101,24 +87,11 @@ def running(shards: int, replicas: int, articles: Sequence[Path], *worker: str) 
         with connect(cluster.url) as client:
             ingest(client, articles)
         port = free_port()
-        started = [
-            stack.enter_context(_process(cluster.url, *command))
-            for command in (("worker", *worker), ("web", "--port", str(port)))
-        ]
-        system = System(cluster, port, started[1])
+        stack.enter_context(started_process(cluster.url, "worker", *worker, folder=FOLDER))
+        web = stack.enter_context(started_process(cluster.url, "web", "--port", str(port)))
+        system = System(cluster, port, web)
         wait_for(lambda: _is_ready(system))
         yield system
-
-
-@contextmanager
-def _process(url: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    arguments = [sys.executable, "-m", "keymiss", *command, "--url", url]
-    process = subprocess.Popen(arguments, cwd=FOLDER, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def _is_ready(system: System) -> bool:
@@ -144,7 +117,7 @@ def latencies(systems: dict[int, System], rounds: int) -> list[dict[str, float]]
     the processor time that the web server takes for both."""
     first: dict[int, list[float]] = {shards: [] for shards in systems}
     again: dict[int, list[float]] = {shards: [] for shards in systems}
-    spent = {shards: _cpu_ms(system.web) for shards, system in systems.items()}
+    spent = {shards: processor_ms(system.web) for shards, system in systems.items()}
     for round_ in range(rounds):
         question = f"{QUESTIONS[round_ % len(QUESTIONS)]} ({round_})"
         for shards, system in systems.items():
@@ -157,15 +130,10 @@ def latencies(systems: dict[int, System], rounds: int) -> list[dict[str, float]]
             "shards": shards,
             "web_p50_ms": round(statistics.median(first[shards]), 2),
             "cached_p50_ms": round(statistics.median(again[shards]), 2),
-            "web_cpu_ms": round((_cpu_ms(system.web) - spent[shards]) / rounds / 2, 2),
+            "web_cpu_ms": round((processor_ms(system.web) - spent[shards]) / rounds / 2, 2),
         }
         for shards, system in systems.items()
     ]
-
-
-def _cpu_ms(process: subprocess.Popen[bytes]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:

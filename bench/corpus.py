@@ -14,23 +14,29 @@ import itertools
 import json
 import math
 import random
+import re
+import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import valkey
 from calibration import ask_demo, calibration_error, no_answer
+from processes import Process, ask, processor_ms, started_process
 
 from keymiss.answers.doctor import FUNCTIONS
 from keymiss.answers.found import LIKELY
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.calibration import load_calibration
+from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bucket_tag, find_key
 from module import embedded_server, processor
 
@@ -38,13 +44,22 @@ RESULTS = Path("bench-results/corpus.json")
 VOCABULARY = 50_000
 SENTENCES_PER_DOCUMENT = 50
 SEARCHES = 500
+ASKED, WARMING = 60, 20
+"""Over HTTP, and how many of these are asked before the clock runs."""
 LETTERS = "etaoinshrdlcumwfgypbvk"
 
 
 def words(count: int) -> list[str]:
-    """Distinct words of three to nine letters."""
+    """Distinct words: first those of the demo articles, the most frequent one first, which are as
+    prose for a tokenizer and have its stop words; then others of three to nine letters."""
+    found = Counter(
+        word
+        for _, documents in read_files([ARTICLES])
+        for document in documents
+        for word in re.findall("[a-z]+", " ".join(document.paragraphs).lower())
+    )
+    made = dict.fromkeys(word for word, _ in found.most_common())
     chance = random.Random(1)
-    made: dict[str, None] = {}
     while len(made) < count:
         made["".join(chance.choices(LETTERS, k=chance.randint(3, 9)))] = None
     return list(made)
@@ -57,7 +72,7 @@ def generate(folder: Path, sentences: int) -> list[str]:
     chance = random.Random(2)
 
     def sentence() -> str:
-        length = chance.randint(10, 30)
+        length = chance.randint(5, 25)
         return " ".join(chance.choices(vocabulary, cum_weights=weights, k=length)).capitalize()
 
     with (folder / "generated.jsonl").open("w", encoding="utf-8") as file:
@@ -94,25 +109,23 @@ def wait_until_derived(client: valkey.Valkey, documents: int) -> None:
 
 
 def measure(folder: Path, questions: list[str]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as name, embedded_server(Path(name)) as server:
-        worker = subprocess.Popen([sys.executable, "-m", "keymiss", "worker", "--url", server.url])
-        client = valkey.Valkey(port=server.port)
+    with ExitStack() as stack:
+        server = stack.enter_context(
+            embedded_server(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        )
+        worker = stack.enter_context(started_process(server.url, "worker"))
+        client = stack.enter_context(valkey.Valkey(port=server.port))
         while unserved(parse_list(client.execute_command("KEYMISS.LIST")), FUNCTIONS):
             time.sleep(0.05)
         empty = client.info("memory")["used_memory_dataset"]
         before = resident_bytes(worker.pid)
-        started = time.perf_counter()
+        began = time.perf_counter()
         report = ingest(client, [folder])
-        stored = time.perf_counter() - started
+        stored = time.perf_counter() - began
         wait_until_derived(client, report.stored)
-        complete = time.perf_counter() - started
+        complete = time.perf_counter() - began
         grown = client.info("memory")["used_memory_dataset"] - empty
-        times = []
-        for question in questions:
-            asked = time.perf_counter()
-            find(client, question)
-            times.append(1000 * (time.perf_counter() - asked))
-        times.sort()
+        times = sorted(milliseconds(find, client, question) for question in questions)
         results = {
             "documents": report.stored,
             "sentences": report.sentences,
@@ -126,10 +139,39 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
             "find_p50_ms": round(statistics.median(times), 2),
             "find_p99_ms": round(times[int(0.99 * len(times))], 2),
         }
-        client.close()
-        worker.terminate()
-        worker.wait()
-    return results
+        return results | measure_web(server.url, worker, questions[:ASKED])
+
+
+def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, float]:
+    """What questions over HTTP take, for the first time and again, and of the worker's processor
+    when they are first asked."""
+    port = free_port()
+    with started_process(url, "web", "--port", str(port)):
+        while not listens(port):
+            time.sleep(0.05)
+        for question in questions[:WARMING]:
+            ask(port, question)
+        asked = questions[WARMING:]
+        before = processor_ms(worker)
+        first = [milliseconds(ask, port, question) for question in asked]
+        spent = processor_ms(worker) - before
+        again = [milliseconds(ask, port, question) for question in asked]
+    return {
+        "first_p50_ms": round(statistics.median(first), 2),
+        "cached_p50_ms": round(statistics.median(again), 2),
+        "worker_core_ms": round(spent / len(asked), 2),
+    }
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def milliseconds(call: Callable[..., object], *arguments: object) -> float:
+    began = time.perf_counter()
+    call(*arguments)
+    return 1000 * (time.perf_counter() - began)
 
 
 def demo_answers() -> dict[str, float]:

@@ -13,10 +13,14 @@ import tempfile
 from pathlib import Path
 
 from corpus import generate, measure
-from keymiss.bench.size import Constants, estimate, find_milliseconds
+from keymiss.answers.asking import READ
+from keymiss.bench.size import UTILISATION, Constants, estimate, find_milliseconds
 from module import processor
 
 RESULTS = Path("bench-results/scale.json")
+QUESTIONS_PER_SECOND = 2.0
+"""Enough that a worker on two cores is what the estimate is of."""
+
 EMPTY_INDEX_BYTES = 65e6
 """What a worker grows by at its first document."""
 
@@ -27,10 +31,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             questions = generate(Path(name), sentences)
             found = measure(Path(name), questions)
-        told = estimate(sentences, 1.0, 10, text_bytes=found["text_bytes"] / sentences)
+        text_bytes = found["text_bytes"] / sentences
+        told = estimate(sentences, QUESTIONS_PER_SECOND, READ, text_bytes=text_bytes)
+        core_ms = 1000 * told.worker_cores * UTILISATION / QUESTIONS_PER_SECOND
         pairs = {
             "server_bytes": (told.server_bytes, found["dataset_bytes"]),
             "find_p50_ms": (find_milliseconds(sentences), found["find_p50_ms"]),
+            "worker_core_ms": (core_ms, found["worker_core_ms"]),
+            "first_p50_ms": (told.first_ms, found["first_p50_ms"]),
+            "cached_p50_ms": (told.cached_ms, found["cached_p50_ms"]),
             "worker_growth_bytes": (
                 EMPTY_INDEX_BYTES + sentences * Constants().worker_bytes_per_sentence,
                 found["worker_megabytes"] * 1e6,
