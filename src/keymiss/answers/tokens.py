@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from valkey.exceptions import ResponseError
 
-from keymiss.functions import Event, Function, Shard, on_write
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.reader import Ids, Tokens
 from keymiss.server.keys import (
     SENTENCES,
@@ -34,8 +34,7 @@ def tokens_function(tokens: Tokens) -> Function:
 
     @on_write(SENTENCES, name="tokens", batch=64, derived=TOKENS, version=tokens.fingerprint)
     async def follow(events: Sequence[Event]) -> None:
-        for shard in {event.shard for event in events}:
-            keys = [event.key for event in events if event.shard == shard]
+        for shard, keys in keys_by_shard(events).items():
             await update_tokens(tokens, shard, keys)
 
     return follow

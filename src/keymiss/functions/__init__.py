@@ -10,9 +10,19 @@
 """
 
 from keymiss.functions.connection import Superseded
-from keymiss.functions.function import Event, Function, on_miss, on_write
+from keymiss.functions.function import Event, Function, keys_by_shard, on_miss, on_write
 from keymiss.functions.loading import load_app
 from keymiss.functions.shard import Shard
 from keymiss.functions.worker import serve
 
-__all__ = ["Event", "Function", "Shard", "Superseded", "load_app", "on_miss", "on_write", "serve"]
+__all__ = [
+    "Event",
+    "Function",
+    "Shard",
+    "Superseded",
+    "keys_by_shard",
+    "load_app",
+    "on_miss",
+    "on_write",
+    "serve",
+]

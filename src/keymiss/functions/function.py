@@ -28,6 +28,14 @@ class Event:
     shard: Shard
 
 
+def keys_by_shard(events: Sequence[Event]) -> dict[Shard, list[str]]:
+    """The keys of events, those of each shard in their order."""
+    keys: dict[Shard, list[str]] = {}
+    for event in events:
+        keys.setdefault(event.shard, []).append(event.key)
+    return keys
+
+
 Handler = Callable[[Sequence[Event]], Sequence[Result] | None]
 AsyncHandler = Callable[[Sequence[Event]], Awaitable[Sequence[Result] | None]]
 

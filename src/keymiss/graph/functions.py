@@ -10,7 +10,7 @@ from typing import Any
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput, NotFound
-from keymiss.functions import Event, Function, Shard, on_miss, on_write
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.graph.matching import Matcher
 from keymiss.graph.metrics import GRAPH_CONCEPTS, GRAPH_DOCUMENTS, GRAPH_SENTENCES
@@ -64,8 +64,7 @@ def graph_functions(vocabulary: Vocabulary) -> list[Function]:
 
     @on_write(CONCEPTS, name="graph", each=True, known=known, batch=16)
     async def follow(events: Sequence[Event]) -> None:
-        for shard in {event.shard for event in events}:
-            keys = [event.key for event in events if event.shard == shard]
+        for shard, keys in keys_by_shard(events).items():
             await update_postings(graph, shard, keys)
 
     @on_miss(LINKS, name="links", cache="off", batch=64)

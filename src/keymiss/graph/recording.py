@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from valkey.exceptions import ResponseError
 
-from keymiss.functions import Event, Function, Shard, on_write
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.matching import Match, Matcher
 from keymiss.graph.vocabulary import Vocabulary
 from keymiss.server.keys import (
@@ -89,8 +89,7 @@ def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
 
     @on_write(SENTENCES, name="concepts", batch=64, derived=CONCEPTS, version=version)
     async def follow(events: Sequence[Event]) -> None:
-        for shard in {event.shard for event in events}:
-            keys = [event.key for event in events if event.shard == shard]
+        for shard, keys in keys_by_shard(events).items():
             await update_concepts(vocabulary, matcher, shard, keys)
 
     return follow

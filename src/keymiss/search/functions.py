@@ -11,7 +11,7 @@ from pathlib import Path
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput
-from keymiss.functions import Event, Function, Shard, on_miss, on_write
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.search.cache import claim_folder
 from keymiss.search.index import Candidate, Candidates, SentenceIndex
@@ -56,8 +56,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     # An article's hash is written last, in the transaction that writes its sentences.
     @on_write(ARTICLES, name="index", each=True, known=known)
     async def index(events: Sequence[Event]) -> None:
-        for shard in {event.shard for event in events}:
-            keys = [event.key for event in events if event.shard == shard]
+        for shard, keys in keys_by_shard(events).items():
             await update_index(index_of(shard), shard, keys)
 
     def find_all(events: Sequence[Event]) -> list[Result]:
