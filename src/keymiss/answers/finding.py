@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class Reply:
     """What a shard has found, and in which slots; `owned` are those that it held when asked. Until
     it is settled another shard may count documents of its, too."""
 
@@ -58,7 +58,7 @@ async def find(servers: Servers, question: str) -> Findings:
         Unavailable: nobody searches, or there is no corpus.
         ValkeyError, OSError: the single server cannot be reached.
     """
-    replies: list[_Reply] = []
+    replies: list[Reply] = []
     covered: Slots = 0
     failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
     deadline = time.monotonic() + SECONDS
@@ -72,7 +72,7 @@ async def find(servers: Servers, question: str) -> Findings:
         patience = deadline - asked_at if topology.clustered else None
         searches = (_search(servers, each, covered, question, patience) for each in asked)
         for found in await asyncio.gather(*searches, return_exceptions=True):
-            if isinstance(found, _Reply):
+            if isinstance(found, Reply):
                 replies.append(found)
                 covered |= found.slots
             elif isinstance(found, Exception):
@@ -83,13 +83,15 @@ async def find(servers: Servers, question: str) -> Findings:
         raise failed
     if not any(reply.candidates.sentences for reply in replies):
         await _check_corpus(servers)
-    settled = all(reply.settled for reply in replies) and not _overlap(replies)
-    return Findings(rank(_each_slot_once(replies)), covered == ALL_SLOTS, settled)
+    parts = each_slot_once(replies)
+    settled = all(reply.settled and part == reply.slots for reply, part in parts)
+    ranked = rank([_within(reply.candidates, part) for reply, part in parts])
+    return Findings(ranked, covered == ALL_SLOTS, settled)
 
 
 async def _search(
     servers: Servers, primary: Primary, covered: Slots, question: str, patience: float | None
-) -> _Reply:
+) -> Reply:
     # Any tag of the shard would do: it only routes the key.
     tag = slot_tag(first_slot(primary.slots & ~covered))
     try:
@@ -99,7 +101,7 @@ async def _search(
         raise TooSlow(f"{primary.name} did not answer in time") from None
     if value is None:
         raise Unavailable("nothing searches this server; start `keymiss worker`")
-    return _Reply(*candidates_from_json(value), primary.slots)
+    return Reply(*candidates_from_json(value), primary.slots)
 
 
 async def _check_corpus(servers: Servers) -> None:
@@ -107,33 +109,25 @@ async def _check_corpus(servers: Servers) -> None:
         raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
 
 
-def _overlap(replies: Sequence[_Reply]) -> bool:
-    """Whether documents count twice: two shards know of them, or one shard was asked twice."""
-    seen: Slots = 0
-    for reply in replies:
-        if seen & reply.slots:
-            return True
-        seen |= reply.slots
-    return False
+def each_slot_once(replies: Sequence[Reply]) -> list[tuple[Reply, Slots]]:
+    """The slots that each reply speaks for, without the replies that speak for none.
 
-
-def _each_slot_once(replies: Sequence[_Reply]) -> list[Candidates]:
-    """Two shards may speak for a slot that has just moved: then the one that holds it counts."""
-    if len(replies) == 1:
-        return [replies[0].candidates]
+    Two shards may have looked in a slot that has just moved: then the one that holds it counts. A
+    shard that was asked several times counts as it was the last time.
+    """
+    parts = [0] * len(replies)
     taken: Slots = 0
-    for reply in replies:
-        taken |= reply.slots & reply.owned
-    kept = []
-    for reply in replies:
-        own = reply.slots & reply.owned | reply.slots & ~taken
-        taken |= own
-        kept.append(
-            replace(
-                reply.candidates,
-                candidates=tuple(
-                    each for each in reply.candidates.candidates if has_slot_of(own, each.sentence)
-                ),
-            )
-        )
-    return kept
+    for held_only in (True, False):
+        for number, reply in reversed(list(enumerate(replies))):
+            part = reply.slots & ~taken & (reply.owned if held_only else ALL_SLOTS)
+            parts[number] |= part
+            taken |= part
+    return [(reply, part) for reply, part in zip(replies, parts, strict=True) if part]
+
+
+def _within(candidates: Candidates, slots: Slots) -> Candidates:
+    """Without those of other slots."""
+    if slots == ALL_SLOTS:
+        return candidates
+    kept = tuple(each for each in candidates.candidates if has_slot_of(slots, each.sentence))
+    return replace(candidates, candidates=kept)
