@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import pytest
 from load import ask, wait_for
@@ -12,7 +13,7 @@ from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.server.embedded import free_port
 from keymiss.server.keys import find_key, slot_tag
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
-from keymiss.server.topology import first_slot, has_slot_of, slot_ranges
+from keymiss.server.topology import first_slot, has_slot_of, parse_cluster_info, slot_ranges
 
 
 def atomically(cluster, source, target, slots):
@@ -72,6 +73,30 @@ def test_slots_that_move_to_another_primary_take_their_documents_along(system, l
     assert load.late() == []
     assert load.incomplete_seconds() < 2
     wait_for(lambda: documents_found(system) == 20)
+
+
+def epoch(node):
+    with node.client() as client:
+        info = parse_cluster_info(client.execute_command("CLUSTER", "INFO"))
+    return int(info["cluster_my_epoch"])
+
+
+def test_what_other_nodes_think_of_slots_changes_no_answer(system, load):
+    # Of the highest epoch: its own word counts in the end, and the slots stay with it.
+    *others, holder = sorted(system.primaries, key=epoch)
+    slots = slots_of_documents(system, holder)
+    mistaken, other = others[:2]
+    id_of_other = system.cluster.members()[other].id
+    with mistaken.client() as client:
+        for _ in range(250):
+            for first, last in slot_ranges(slots):
+                for slot in range(first, last + 1):
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", id_of_other)
+            time.sleep(0.02)
+    assert slots_of_documents(system, holder) == slots
+    assert load.wrong() == []
+    assert load.incomplete_seconds() < 2
+    system.cluster.wait_until_whole()
 
 
 def test_documents_are_stored_and_forgotten_right_after_their_slot_has_moved(system, text_file):

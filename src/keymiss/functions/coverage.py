@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from valkey.exceptions import ValkeyError
 
@@ -18,9 +17,11 @@ GRACE_SECONDS = 10.0
 """How long a slot that has gone to another server is spoken for: until that one's workers have seen
 its keys, nobody else can. When it is this worker that has, the slot is let go at once."""
 
-LOOK_SECONDS = 0.1
+WATCH_SECONDS = 0.5
+"""How often a node is asked which slots it holds."""
 
-RETRY_SECONDS = 0.5
+LOSING_SECONDS = 0.1
+"""The same while slots that have gone are spoken for."""
 
 
 async def follow_slots(
@@ -28,7 +29,7 @@ async def follow_slots(
     walk: Callable[[Slots], Awaitable[None]],
     covered_by_others: Callable[[Shard], Slots],
 ) -> None:
-    """Keeps `shard.slots` in step with `shard.owned`, until it is cancelled.
+    """Keeps `shard.slots` in step with the slots that its server holds, until it is cancelled.
 
     Args:
         walk: tells the functions of all keys in some slots, those that are gone included.
@@ -36,33 +37,31 @@ async def follow_slots(
     """
     now = asyncio.get_running_loop().time
     losing: list[tuple[float, Slots]] = []
+    unwalked: Slots = 0
     while True:
-        shard.changed.clear()
-        arrived, shard.arrived = shard.arrived, 0
-        lost = shard.slots & ~shard.owned
-        for _, slots in losing:
-            lost &= ~slots
-        if lost:
-            losing.append((now() + GRACE_SECONDS, lost))
-        released = shard.slots & ~shard.owned & covered_by_others(shard)
-        while losing and losing[0][0] <= now():
-            released |= losing.pop(0)[1] & ~shard.owned & shard.slots
-        losing = [(end, slots & shard.slots & ~released) for end, slots in losing]
-        losing = [(end, slots) for end, slots in losing if slots]
-        shard.slots &= ~released
-        gained = shard.owned & (~shard.slots | arrived)
         try:
-            if gained | released:
-                await walk(gained | released)
-            shard.slots |= gained & shard.owned
+            await shard.look_at_slots()
+            lost = shard.slots & ~shard.owned
+            for _, slots in losing:
+                lost &= ~slots
+            if lost:
+                losing.append((now() + GRACE_SECONDS, lost))
+            released = shard.slots & ~shard.owned & covered_by_others(shard)
+            while losing and losing[0][0] <= now():
+                released |= losing.pop(0)[1] & ~shard.owned & shard.slots
+            losing = [(end, slots & shard.slots & ~released) for end, slots in losing]
+            losing = [(end, slots) for end, slots in losing if slots]
+            shard.slots &= ~released
+            unwalked |= released | shard.arrived | shard.owned & ~shard.slots
+            shard.arrived = 0
+            if unwalked:
+                gained = unwalked & shard.owned
+                await walk(unwalked)
+                # The walk has not seen all keys of a slot that has left meanwhile.
+                await shard.look_at_slots()
+                shard.slots |= gained & shard.owned & ~shard.arrived
+                unwalked = 0
             shard.is_settled = shard.slots == shard.owned
         except (TimeoutError, ValkeyError, OSError) as error:
-            logger.warning("%s: %s; its slots are looked at again", shard.id, error)
-            shard.arrived |= arrived
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
-        pause = LOOK_SECONDS if losing else None
-        with suppress(TimeoutError):
-            # Not wait_for, which loses a cancellation that comes with its timeout (bpo-42130).
-            async with asyncio.timeout(pause):
-                await shard.changed.wait()
+            logger.debug("%s: %s; its slots are looked at again", shard.id, error)
+        await asyncio.sleep(LOSING_SECONDS if losing else WATCH_SECONDS)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from valkey.exceptions import ResponseError, ValkeyError
+from valkey.exceptions import ValkeyError
 
 from keymiss.functions.attachment import LONGEST_RETRY_SECONDS, Attachment
 from keymiss.functions.batches import Batches
 from keymiss.functions.coverage import follow_slots
 from keymiss.functions.function import Function
 from keymiss.functions.shard import Shard
-from keymiss.server.keys import decode
 from keymiss.server.topology import Slots
 
 
@@ -23,13 +22,14 @@ async def serve_shard(
     stop: asyncio.Event,
     ready: asyncio.Event,
     covered_by_others: Callable[[Shard], Slots],
+    clustered: bool,
 ) -> None:
     """Serves the functions on a shard until `stop` is set, then finishes what is in hand.
 
     Those that follow writes are attached and walk their keys first. `ready` is set when all are
     attached.
 
-    Raises what `Attachment.serve` raises.
+    Raises what `Attachment.serve` and `Shard.identify` raise.
     """
     attachments = [
         Attachment(function, batches[function.name], shard, stop) for function in functions
@@ -44,10 +44,14 @@ async def serve_shard(
     tasks: list[asyncio.Task[None]] = []
     following: asyncio.Task[None] | None = None
     try:
-        await _identify(shard, stop)
+        if clustered:
+            await _repeat(shard.identify, stop)
+        await _repeat(shard.look_at_slots, stop)
         owned = shard.owned
         await _start(writes, tasks)
-        shard.slots = owned
+        # The walks have not seen all keys of a slot that has left meanwhile.
+        await _repeat(shard.look_at_slots, stop)
+        shard.slots = owned & shard.owned
         following = asyncio.create_task(follow_slots(shard, walk, covered_by_others))
         await _start(misses, tasks)
         ready.set()
@@ -75,13 +79,11 @@ async def _start(attachments: Sequence[Attachment], tasks: list[asyncio.Task[Non
             task.result()
 
 
-async def _identify(shard: Shard, stop: asyncio.Event) -> None:
-    """Gives the shard the id that its nodes share: a promoted replica is the same shard."""
+async def _repeat(call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Calls until the server can be reached."""
     while not stop.is_set():
         try:
-            shard.id = decode(await shard.execute("CLUSTER", "MYSHARDID"))
+            await call()
             return
-        except ResponseError:
-            return  # no cluster, or Redis before 7.2: it is known by its address
         except (TimeoutError, ValkeyError, OSError):
             await asyncio.sleep(LONGEST_RETRY_SECONDS / 4)

@@ -10,8 +10,16 @@ from typing import Any
 from valkey.asyncio import Valkey
 from valkey.exceptions import ResponseError
 
+from keymiss.errors import SetupError
 from keymiss.server.keys import decode
-from keymiss.server.topology import ALL_SLOTS, MOVED, Slots, has_slot_of, server_name
+from keymiss.server.topology import (
+    ALL_SLOTS,
+    MOVED,
+    Slots,
+    has_slot_of,
+    server_name,
+    slots_of_node,
+)
 from keymiss.server.transactions import Command, Executed, executed, queued
 from keymiss.server.wire import Wire, connect_wire, raised
 
@@ -27,7 +35,7 @@ class Shard:
     Args:
         url: the server's.
         id: what stays the same when a replica takes the primary's place; the URL when empty.
-        owned: the slots that the server holds; all of them outside a cluster.
+        owned: the slots that the server holds, as far as is known; all of them outside a cluster.
     """
 
     def __init__(self, url: str, id: str = "", owned: Slots = ALL_SLOTS) -> None:
@@ -37,24 +45,45 @@ class Shard:
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
         self.id = id or url
+        self._node = ""
         self.owned = owned
         self.slots: Slots = 0
         """The slots that functions on written keys have been told all keys of. A slot that has
         gone to another server stays for a while, until that one's workers know its keys."""
-        self.changed = asyncio.Event()
-        """Set when the server holds other slots."""
         self.arrived: Slots = 0
         """Those that have come, or come back, and have not been looked at since."""
         self.is_settled = True
         """Whether functions on written keys know of the keys in these slots and of no others."""
 
-    def own(self, slots: Slots) -> None:
-        """Notes which slots the server holds."""
+    async def identify(self) -> None:
+        """Learns who the server is in its cluster; a promoted replica is the same shard.
+
+        Raises:
+            SetupError: the user may not ask.
+            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+        """
+        node, id = await self.read([("CLUSTER", "MYID"), ("CLUSTER", "MYSHARDID")])
+        if isinstance(node, ResponseError):
+            raise SetupError(f"{self.name}: {node}; docs/operations.md has the users' rights")
+        self._node = decode(node)
+        if not isinstance(id, ResponseError):  # that of Redis before 7.2
+            self.id = decode(id)
+
+    async def look_at_slots(self) -> None:
+        """Asks a node of a cluster which slots it holds. Of its own nobody else knows so well:
+        others hear of a moved slot later, and a slot taken for held, and then searched where its
+        keys are not, would be spoken for by nobody.
+
+        Raises:
+            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+        """
+        if not self._node:
+            return
+        slots = slots_of_node(await self.execute("CLUSTER", "SLOTS"), self._node)
         if slots != self.owned:
             self.arrived |= slots & ~self.owned
             self.owned = slots
             self.is_settled = False
-            self.changed.set()
 
     def owns(self, key: str) -> bool:
         """Whether the server holds the key's slot."""

@@ -21,7 +21,7 @@ from keymiss.server.topology import Primary, Slots, Topology, is_local, node_url
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
-"""How often the cluster is asked who holds which slots, and how often a lost server is tried."""
+"""How often the cluster is asked who its primaries are, and how often a lost server is tried."""
 
 FIRST_WATCH_SECONDS = 0.1
 """The same until all functions are attached."""
@@ -134,9 +134,7 @@ class _Worker:
             self._left.append(self._served.pop(name))
             self._left[-1].stop.set()
         for name, primary in wanted.items():
-            if name in self._served:
-                self._served[name].shard.own(primary.slots)
-            else:
+            if name not in self._served:
                 logger.info("%s is served", name)
                 self._served[name] = self._start(primary, topology.clustered)
 
@@ -150,7 +148,7 @@ class _Worker:
         shard = Shard(url, server_name(url), primary.slots)
         stop, ready = asyncio.Event(), asyncio.Event()
         serving = serve_shard(
-            self._functions, self._batches, shard, stop, ready, self._covered_by_others
+            self._functions, self._batches, shard, stop, ready, self._covered_by_others, clustered
         )
         return _Served(shard, stop, ready, asyncio.create_task(serving, name=primary.name))
 

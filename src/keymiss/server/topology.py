@@ -135,6 +135,15 @@ def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
     )
 
 
+def slots_of_node(reply: Sequence[Sequence[Any]], node: str) -> Slots:
+    """The slots that the node with this id holds, by the reply of CLUSTER SLOTS."""
+    slots = 0
+    for first, last, primary, *_ in reply:
+        if decode(primary[2]) == node:
+            slots |= slot_range(first, last)
+    return slots
+
+
 def parse_cluster_info(reply: bytes | str) -> dict[str, str]:
     """The reply of CLUSTER INFO: values by name."""
     text = decode(reply) if isinstance(reply, bytes) else reply
