@@ -1,5 +1,7 @@
 """Functions stay registered: over restarts, rewrites of the append-only file, and promotion."""
 
+import time
+
 import pytest
 import valkey
 
@@ -130,6 +132,53 @@ def test_after_promotion_a_miss_is_an_error_until_a_worker_comes(
     worker.answer(worker.take_one(), "one")
     assert reply.result(3) == "one"
     assert client.get("echo:stored") == "kept"
+
+
+def test_who_asks_right_after_promotion_waits_a_moment_for_a_worker(
+    launch, connect, worker_of, functions, replicate, eventually, background
+):
+    primary, replica = launch(), launch()
+    worker_of(primary).serve("echo", "echo:")
+    replicate(replica, primary)
+    eventually(lambda: functions(replica))
+    time.sleep(1.2)  # longer than a miss waits for a first worker
+    connect(replica).execute_command("REPLICAOF", "NO", "ONE")
+    reply = background(connect(replica).get, "echo:1")
+    worker = worker_of(replica)
+    worker.serve("echo", "echo:")
+    worker.answer(worker.take_one(), "one")
+    assert reply.result(3) == "one"
+
+
+def test_a_file_that_a_replica_rewrites_keeps_functions(
+    launch, connect, worker_of, functions, replicate, eventually
+):
+    primary, replica = launch(), launch()
+    serve_two(worker_of(primary))
+    replicate(replica, primary)
+    eventually(lambda: set(functions(replica)) == {"echo", "index"})
+    client = connect(replica)
+    persistence = client.info
+    eventually(lambda: persistence("persistence")["aof_rewrite_in_progress"] == 0)
+    client.bgrewriteaof()
+    eventually(lambda: persistence("persistence")["aof_rewrite_in_progress"] == 0)
+    eventually(lambda: persistence("persistence")["aof_rewrite_scheduled"] == 0)
+    primary.stop()
+    replica.stop()
+    replica.start()
+    assert set(functions(replica)) == {"echo", "index"}
+
+
+def test_a_replica_of_a_replica_learns_of_functions_when_that_is_promoted(
+    launch, connect, worker_of, functions, replicate, eventually
+):
+    primary, middle, last = launch(), launch(), launch()
+    worker_of(primary).serve()
+    replicate(middle, primary)
+    eventually(lambda: functions(middle))
+    replicate(last, middle)
+    connect(middle).execute_command("REPLICAOF", "NO", "ONE")
+    eventually(lambda: set(functions(last)) == {"echo"})
 
 
 def test_a_replica_that_comes_during_a_pause_learns_of_functions_after_it(

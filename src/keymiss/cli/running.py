@@ -101,6 +101,9 @@ def worker(
     uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
 
 
+LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
+
+
 @app.command()
 def web(
     url: Url = DEFAULT_URL,
@@ -109,6 +112,10 @@ def web(
     origins: Annotated[
         list[str],
         typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
+    ] = [],  # noqa: B006
+    hosts: Annotated[
+        list[str],
+        typer.Option("--allow-host", help="A name of this server, as a proxy passes it on."),
     ] = [],  # noqa: B006
     by_concepts: Annotated[
         bool,
@@ -126,7 +133,9 @@ def web(
     from keymiss.web.app import create_app
     from keymiss.web.visitors import secret_from_environment
 
-    web_app = create_app(url, secret_from_environment(), origins, by_concepts)
+    # On loopback only pages of other sites ask for other names, or a proxy.
+    names = [*LOOPBACK_NAMES, *hosts] if hosts or host in LOOPBACK_NAMES else []
+    web_app = create_app(url, secret_from_environment(), origins, by_concepts, names)
     # Not httptools, the faster parser, which collects headers without end.
     uvicorn.run(web_app, host=host, port=port, log_level="warning", http="h11")
 

@@ -63,7 +63,10 @@ class FunctionConnection:
         """
         self._wire = await connect_wire(self._url, REPLY_SECONDS)
         serve = ("KEYMISS.SERVE", *self._function.serve_arguments())
-        self._client_id, reply = await self._send([("CLIENT", "ID"), serve])
+        # Large keys must not make it the client that `maxmemory-clients` hangs up on first. A user
+        # without the right, or a server that cannot, serves all the same.
+        staying = ("CLIENT", "NO-EVICT", "ON")
+        _, self._client_id, reply = await self._send([staying, ("CLIENT", "ID"), serve])
         try:
             clean: int = raised(reply)
         except ResponseError as error:

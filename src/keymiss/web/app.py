@@ -20,7 +20,7 @@ from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
 from keymiss.server.routing import Servers
 from keymiss.web.graph import Link, router, shown
-from keymiss.web.limits import BodyLimit, OneCookie, Turns
+from keymiss.web.limits import BodyLimit, HostNames, OneCookie, Turns
 from keymiss.web.log import HEADER, QuestionLog
 from keymiss.web.problems import PROBLEM_RESPONSES, install_problems
 from keymiss.web.visitors import COOKIE, Visitors
@@ -72,7 +72,11 @@ class Health(BaseModel):
 
 
 def create_app(
-    url: str, secret: str, origins: Sequence[str] = (), by_concepts: bool = False
+    url: str,
+    secret: str,
+    origins: Sequence[str] = (),
+    by_concepts: bool = False,
+    hosts: Sequence[str] = (),
 ) -> FastAPI:
     """The web application for the Valkey server, or the cluster, at this URL.
 
@@ -81,6 +85,7 @@ def create_app(
         origins: web sites whose pages may read what we answer; "*" stands for all, which are then
             sent no cookie.
         by_concepts: whether sentences that name a question's concepts are candidates, too.
+        hosts: names by which we may be asked; any when there are none.
     """
 
     @asynccontextmanager
@@ -96,6 +101,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to where the request's own headers say
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(OneCookie, name=COOKIE)
@@ -107,6 +113,8 @@ def create_app(
             allow_headers=["Content-Type"],
             allow_credentials="*" not in origins,
         )
+    if hosts:
+        app.add_middleware(HostNames, names=hosts)
     install_problems(app)
     app.include_router(router)
     app.state.turns = Turns(QUESTIONS, QUEUE_SECONDS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keymiss.errors import TooLarge, Unavailable
+from keymiss.errors import BadInput, TooLarge, Unavailable
 from keymiss.web.problems import problem_response
 
 MAX_BODY_BYTES = 16 * 1024
@@ -42,6 +44,36 @@ class BodyLimit:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, replay, send)
+
+
+class HostNames:
+    """Answers only who asks for one of these names, by the request's `Host`.
+
+    A page of any site may have its own name lead to an address of the visitor's machine, and then
+    read there what that name's owner should not see (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self._app = app
+        self._names = frozenset(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuses other names."""
+        if scope["type"] == "http":
+            sent = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            if _name_of(sent) not in self._names:
+                error = BadInput(f"there is no {sent!r} here; `keymiss web --allow-host` names it")
+                await problem_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _name_of(host: str) -> str | None:
+    """A host's name without its port, in lower case."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 class OneCookie:

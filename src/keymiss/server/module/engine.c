@@ -376,6 +376,11 @@ static Item *longest_held(const Function *function) {
     return list_empty(taken) ? NULL : NODE_OWNER(taken->next, Item, node);
 }
 
+void engine_grant_moment(Engine *engine, long long now) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
+        if (engine->functions[slot]) engine->functions[slot]->alone_since = now;
+}
+
 /* Clients wait, and no worker has come. */
 static int is_abandoned(const Function *function) {
     return function->options.kind == ON_MISS && !function->workers &&

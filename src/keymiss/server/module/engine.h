@@ -104,7 +104,7 @@ typedef struct Function {
     long long bytes; /* of its items, with their keys and values, and of those who wait */
     List attachments;
     int workers;           /* attachments that serve the current version */
-    long long alone_since; /* when the last worker left, or registration without one */
+    long long alone_since; /* when the last worker left, or could have come without one */
     Counters counters;
     Budget stored; /* its computed values */
 } Function;
@@ -207,6 +207,8 @@ Attachment *engine_attachment(const Function *function, const Worker *worker);
 int engine_is_current(const Attachment *attachment);
 /* Frees the worker; what it held is queued again, or moved to `lost`. */
 void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *lost);
+/* Misses may wait for a first worker as if the last one had left at this moment. */
+void engine_grant_moment(Engine *engine, long long now);
 /* A parked TAKE that a new item of this queue should wake, or NULL. */
 Worker *engine_sleeper(const Queue *queue);
 

@@ -4,8 +4,8 @@
  * is kept in three ways, none of which touches the keyspace or the snapshot's format:
  *   - SERVE and FORGET are replicated, to the append-only file and to the replicas.
  *   - A snapshot (a rewritten append-only file, a replica's full synchronisation) does not hold
- *     them, but what is written right behind it does: whenever the server forks, all functions
- *     are announced again a moment later.
+ *     them, but what is written right behind it does: whenever the server forks or is promoted,
+ *     all functions are announced again a moment later, or when clients are paused no longer.
  *   - The setting keymiss.functions names them, for servers that keep only RDB files.
  * All three speak the language of SERVE. What comes from the primary or from the file is right: it
  * displaces whatever contradicts it here.
@@ -14,8 +14,8 @@
  * slot, as SERVE and FORGET do. While slots leave, functions are therefore announced later, and
  * FORGET is refused.
  *
- * A replica of a replica is announced to by the first primary only: it learns of functions when
- * they are served, or from its own setting.
+ * What a replica announces goes to its own file only. A replica of a replica therefore learns of
+ * functions when they are served, from its own setting, or when the one above it is promoted.
  *
  * A registration of another shape (prefix, kind, database) takes the place of one that nobody
  * serves; while a worker does, it is refused. */
@@ -66,7 +66,6 @@ static void replicate(RedisModuleCtx *ctx, const Function *function) {
 static void announce(RedisModuleCtx *ctx, void *data) {
     (void)data;
     announcing = 0;
-    if (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) return;
     if (RM_AvoidReplicaTraffic()) {
         announcing = 1;
         RM_CreateTimer(own_context, ANNOUNCE_AGAIN_MS, announce, NULL);

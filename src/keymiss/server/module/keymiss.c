@@ -166,8 +166,11 @@ static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
     (void)ctx, (void)event, (void)data;
     is_replica = subevent == SUBEVENT_NOW_REPLICA;
     if (!is_replica) {
-        /* Workers that have stayed have not heard what came from the primary. */
+        /* Workers that have stayed have not heard what came from the primary; others need the
+         * moment that they have after a worker's loss. */
         events_were_lost(-1);
+        engine_grant_moment(&engine, now_ms());
+        announce_functions();
         return;
     }
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
