@@ -21,7 +21,7 @@ RESULTS = Path("bench-results/scale.json")
 QUESTIONS_PER_SECOND = 2.0
 """Enough that a worker on two cores is what the estimate is of."""
 
-EMPTY_INDEX_BYTES = 65e6
+EMPTY_INDEX_BYTES = 50e6
 """What a worker grows by at its first document."""
 
 

@@ -24,17 +24,17 @@ class Constants:
     """Measured on two cores of an AMD EPYC (Zen 3) with the bundled reader; docs/scale.md names the
     commands. Milliseconds are of one core but for those of `find`."""
 
-    server_bytes_per_text_byte: float = 2.7
+    server_bytes_per_text_byte: float = 2.5
     """Sentences, tokens and the keys' own weight."""
     worker_bytes: float = 465e6
     """Of a worker with the model, and an index that is nearly empty."""
-    worker_bytes_per_sentence: float = 264.0
-    find_ms: float = 1.4
-    find_ms_per_million_sentences: float = 8.7
-    read_ms: float = 38.0
+    worker_bytes_per_sentence: float = 185.0
+    find_ms: float = 1.3
+    find_ms_per_million_sentences: float = 2.4
+    read_ms: float = 45.0
     """For a candidate: a question with its sentence and the neighbours of that."""
-    web_ms: float = 6.5
-    web_ms_per_shard: float = 1.0
+    web_ms: float = 4.8
+    web_ms_per_shard: float = 1.3
 
 
 @dataclass(frozen=True, slots=True)
