@@ -166,7 +166,7 @@ def where_it_hangs(thread):
     """The stack of a thread, with what its innermost calls wait for."""
     frame = sys._current_frames()[thread.ident]
     lines = [f"{thread.name} in {frame.f_code.co_name}: {str(frame.f_locals)[:500]}"]
-    return "\n".join([*lines, *traceback.format_stack(frame)[-8:]])
+    return "\n".join([*lines, *traceback.format_stack(frame)[-20:]])
 
 
 @pytest.fixture
