@@ -15,7 +15,6 @@ import json
 import math
 import random
 import re
-import socket
 import statistics
 import tempfile
 import time
@@ -36,7 +35,7 @@ from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.calibration import load_calibration
-from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.embedded import free_port, listens
 from keymiss.server.keys import bucket_tag, find_key
 from module import embedded_server, processor
 
@@ -161,11 +160,6 @@ def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, fl
         "cached_p50_ms": round(statistics.median(again), 2),
         "worker_core_ms": round(spent / len(asked), 2),
     }
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def milliseconds(call: Callable[..., object], *arguments: object) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
 from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_ports
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_ports, listens
 from keymiss.server.local_cluster import LocalCluster
 from keymiss.server.routing import Servers
 
@@ -162,7 +161,7 @@ def _started(
         web = Process("web", "--url", url, "--port", str(http_port))
         stack.callback(web.stop)
         processes.append(web)
-        _wait_until(lambda: _listens(http_port), "the web server", processes)
+        _wait_until(lambda: listens(http_port), "the web server", processes)
     _wait_until(lambda: _is_served(url), "the worker", processes)
     return processes
 
@@ -175,11 +174,6 @@ def _wait_until(ready: Callable[[], bool], what: str, processes: Sequence[Proces
         for process in processes:
             process.watch()
         time.sleep(WATCH_SECONDS / 4)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _is_served(url: str) -> bool:

@@ -42,6 +42,8 @@ from keymiss.server import connecting
 from keymiss.server.embedded import LOOPBACK
 from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever
 
+LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
+
 
 @app.command()
 def serve(
@@ -99,9 +101,6 @@ def worker(
     show_reader(ours.reader)
     beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
     uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
-
-
-LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
 
 
 @app.command()

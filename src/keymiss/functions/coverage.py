@@ -21,7 +21,7 @@ WATCH_SECONDS = 0.5
 """How often a node is asked which slots it holds."""
 
 LOSING_SECONDS = 0.1
-"""The same while slots that have gone are spoken for."""
+"""Between two looks for who else covers slots that have gone and are spoken for."""
 
 
 async def follow_slots(
@@ -38,9 +38,13 @@ async def follow_slots(
     now = asyncio.get_running_loop().time
     losing: list[tuple[float, Slots]] = []
     unwalked: Slots = 0
+    next_look = 0.0
     while True:
         try:
-            await shard.look_at_slots()
+            # Not as often as for others: a reply takes time with the ranges of the whole cluster.
+            if now() >= next_look:
+                await shard.look_at_slots()
+                next_look = now() + WATCH_SECONDS
             lost = shard.slots & ~shard.owned
             for _, slots in losing:
                 lost &= ~slots

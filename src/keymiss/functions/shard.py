@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from valkey.asyncio import Valkey
-from valkey.exceptions import ResponseError
+from valkey.exceptions import NoPermissionError, ResponseError
 
 from keymiss.errors import SetupError
 from keymiss.server.keys import decode
@@ -35,10 +35,9 @@ class Shard:
     Args:
         url: the server's.
         id: what stays the same when a replica takes the primary's place; the URL when empty.
-        owned: the slots that the server holds, as far as is known; all of them outside a cluster.
     """
 
-    def __init__(self, url: str, id: str = "", owned: Slots = ALL_SLOTS) -> None:
+    def __init__(self, url: str, id: str = "") -> None:
         self.url = url
         self.name = server_name(url)
         """The server's address and database, as people know it."""
@@ -46,7 +45,8 @@ class Shard:
         self._connecting = asyncio.Lock()
         self.id = id or url
         self._node = ""
-        self.owned = owned
+        self.owned = ALL_SLOTS
+        """The slots that the server holds, by its own word; all of them outside a cluster."""
         self.slots: Slots = 0
         """The slots that functions on written keys have been told all keys of. A slot that has
         gone to another server stays for a while, until that one's workers know its keys."""
@@ -63,11 +63,11 @@ class Shard:
             ValkeyError, OSError, TimeoutError: the server cannot be reached.
         """
         node, id = await self.read([("CLUSTER", "MYID"), ("CLUSTER", "MYSHARDID")])
-        if isinstance(node, ResponseError):
+        if isinstance(node, NoPermissionError):
             raise SetupError(f"{self.name}: {node}; docs/operations.md has the users' rights")
-        self._node = decode(node)
+        self._node = decode(raised(node))
         if not isinstance(id, ResponseError):  # that of Redis before 7.2
-            self.id = decode(id)
+            self.id = decode(raised(id))
 
     async def look_at_slots(self) -> None:
         """Asks a node of a cluster which slots it holds. Of its own nobody else knows so well:

@@ -145,7 +145,7 @@ class _Worker:
 
     def _start(self, primary: Primary, clustered: bool) -> _Served:
         url = node_url(self._url, primary.host, primary.port) if clustered else self._url
-        shard = Shard(url, server_name(url), primary.slots)
+        shard = Shard(url, server_name(url))
         stop, ready = asyncio.Event(), asyncio.Event()
         serving = serve_shard(
             self._functions, self._batches, shard, stop, ready, self._covered_by_others, clustered

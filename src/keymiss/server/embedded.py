@@ -47,6 +47,12 @@ def free_ports(count: int) -> list[int]:
     return list(ports)
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on a TCP port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
 def check_port(port: int) -> None:
     """Raises SetupError when somebody listens on the port, or it cannot be bound."""
     with socket.socket() as probe:
