@@ -29,5 +29,5 @@ def _first_word(passage: str | Passage) -> Answer:
 
 
 reader = EchoReader.from_pretrained("minilm-qa", "fp32")
-index, find = search_functions()
+index, find, find_here = search_functions()
 qa, bertqa = answer_functions(reader, ModelStatistics(reader))

@@ -2,15 +2,20 @@
 
 import asyncio
 import itertools
+import json
 
 import pytest
+import valkey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keymiss import functions
-from keymiss.answers.finding import Reply, each_slot_once, find
-from keymiss.search.functions import candidates_to_json
+from keymiss.answers.finding import each_slot_once, find
+from keymiss.answers.status import parse_list
+from keymiss.corpus.ingest import ingest
+from keymiss.search.functions import Searched, search_functions, searched_to_json
 from keymiss.search.index import Candidate, Candidates
+from keymiss.server.connecting import connect
 from keymiss.server.embedded import free_ports
 from keymiss.server.keys import FIND, slot_tag
 from keymiss.server.local_cluster import LocalCluster
@@ -27,7 +32,7 @@ def replies(draw):
     whole = 2**8 - 1
     held = draw(SLOTS)
     asked = draw(st.lists(st.tuples(st.sampled_from([held, whole & ~held]), SLOTS), max_size=6))
-    return [Reply(NOTHING, slots, True, owned) for owned, slots in asked]
+    return [Searched(NOTHING, slots, owned, True) for owned, slots in asked]
 
 
 @given(replies())
@@ -55,15 +60,40 @@ def test_who_holds_a_slot_speaks_for_it_as_the_last_time_that_it_was_asked(asked
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """One node that holds all slots."""
+def cluster_of(tmp_path):
+    """A cluster of so many primaries."""
     cluster = LocalCluster(tmp_path)
-    cluster.create(1, 0, free_ports(1))
-    yield cluster
+
+    def create(primaries):
+        cluster.create(primaries, 0, free_ports(primaries))
+        return cluster
+
+    yield create
     cluster.stop()
 
 
-def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster):
+def findings(cluster, *served, shards=()):
+    """What is found while these functions are served, each list by a worker of its own."""
+
+    async def run():
+        stop = asyncio.Event()
+        serving = []
+        for number, some in enumerate(served):
+            ready = asyncio.Event()
+            chosen = shards[number] if shards else "local"
+            worker = functions.serve(some, cluster.url, stop, ready.set, chosen)
+            serving.append(asyncio.create_task(worker))
+            await ready.wait()
+        async with Servers(cluster.url) as servers:
+            found = await find(servers, "virus")
+        stop.set()
+        await asyncio.gather(*serving)
+        return found
+
+    return asyncio.run(run())
+
+
+def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster_of):
     sentence = f"7:{{{slot_tag(0)}}}:1"
     found = Candidates(1, 2, 20, {"virus": 1}, (Candidate(sentence, 10, [1]),))
     asked = itertools.count(1)
@@ -72,20 +102,48 @@ def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster):
     def search(events):
         is_done = next(asked) == 10
         looked_in = ALL_SLOTS if is_done else ALL_SLOTS >> 1
-        return [candidates_to_json(found, looked_in, is_done)]
+        return [searched_to_json(Searched(found, looked_in, ALL_SLOTS, is_done))]
 
-    async def all_findings():
-        stop, ready = asyncio.Event(), asyncio.Event()
-        serving = asyncio.create_task(functions.serve([search], cluster.url, stop, ready.set))
-        await ready.wait()
-        async with Servers(cluster.url) as servers:
-            findings = await find(servers, "virus")
-        stop.set()
-        await serving
-        return findings
-
-    findings = asyncio.run(all_findings())
+    found = findings(cluster_of(1), [search])
     assert next(asked) == 11
-    assert [one.sentence for one in findings.ranked] == [sentence]
-    assert findings.complete
-    assert findings.settled
+    assert [one.sentence for one in found.ranked] == [sentence]
+    assert found.complete
+    assert found.settled
+
+
+@pytest.fixture
+def documents(tmp_path):
+    """Twelve documents, on every shard some."""
+    path = tmp_path / "documents.jsonl"
+    lines = [{"id": f"d{number}", "text": f"Virus {number} spreads."} for number in range(12)]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return path
+
+
+def counted(cluster, function):
+    """How many keys of a function have been asked for, on all nodes."""
+    misses = 0
+    for node in cluster.nodes:
+        with valkey.Valkey(port=node.port) as client:
+            misses += parse_list(client.execute_command("KEYMISS.LIST"))[function]["misses"]
+    return misses
+
+
+def test_one_shard_is_asked_for_all_of_its_host(cluster_of, documents):
+    cluster = cluster_of(3)
+    ingest(connect(cluster.url), [documents])
+    found = findings(cluster, search_functions())
+    assert found.complete
+    assert len(found.ranked) == 12
+    assert (counted(cluster, "findhere"), counted(cluster, "find")) == (1, 0)
+
+
+def test_workers_that_share_a_host_are_asked_for_what_each_serves(cluster_of, documents):
+    cluster = cluster_of(3)
+    ingest(connect(cluster.url), [documents])
+    names = [node.name for node in cluster.nodes]
+    workers = [search_functions() for _ in names]
+    found = findings(cluster, *workers, shards=names)
+    assert found.complete
+    assert len(found.ranked) == 12
+    assert (counted(cluster, "findhere"), counted(cluster, "find")) == (1, 2)

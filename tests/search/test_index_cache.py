@@ -147,4 +147,4 @@ def test_whatever_happened_the_index_equals_a_fresh_one(steps):
 
 
 def test_without_a_cache_indexes_stay_in_memory():
-    assert [function.name for function in search_functions()] == ["index", "find"]
+    assert [function.name for function in search_functions()] == ["index", "find", "findhere"]

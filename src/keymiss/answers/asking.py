@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
-from keymiss.answers.computing import compute
+from keymiss.answers.computing import compute_all
 from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
 from keymiss.answers.metrics import count_question, stage
@@ -108,12 +108,9 @@ async def _read(
     servers: Servers, question: str, sentences: Sequence[str], complete: bool
 ) -> Answers:
     keys = [qa_key(sentence, question) for sentence in sentences]
-    # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
-    # should see all of them in one batch.
-    reading = (_in_time(servers, key) for key in keys)
     with stage("read"):
-        values = await asyncio.gather(*reading, return_exceptions=True)
-    errors = [value for value in values if isinstance(value, BaseException)]
+        values = await compute_all(servers, keys, READ_SECONDS)
+    errors = [value for value in values if isinstance(value, Exception)]
     if errors and len(errors) == len(values):
         raise errors[0]
     found = [
@@ -128,11 +125,6 @@ async def _read(
     return Answers(tuple(answers), complete and shown and not missing)
 
 
-async def _in_time(servers: Servers, key: str) -> bytes | None:
-    async with asyncio.timeout(READ_SECONDS):
-        return await compute(servers, key)
-
-
 async def first_margin(servers: Servers, text: str) -> Found | None:
     """The span that the reader prefers for a question, believed or not; None without candidates.
 
@@ -141,8 +133,12 @@ async def first_margin(servers: Servers, text: str) -> Found | None:
     question = normalise_question(text)
     found_by_words = await find(servers, question)
     keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
-    values = await asyncio.gather(*(compute(servers, key) for key in keys))
-    found = [found_from_json(value) for value in values if value is not None]
+    found = []
+    for value in await compute_all(servers, keys, DEADLINE_SECONDS):
+        if isinstance(value, Exception):
+            raise value
+        if value is not None:
+            found.append(found_from_json(value))
     return max(found, key=lambda one: one.margin, default=None)
 
 

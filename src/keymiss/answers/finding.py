@@ -1,41 +1,39 @@
 """The candidates for a question, from every shard, and whether any part of the corpus is missing.
 
-Each shard's workers say in which slots they have looked. What nobody has looked in is asked for
-again: a slot may have moved while the question was on its way.
+One shard of each host is asked first: its worker looks in all of them that it serves. Workers say
+in which slots they have looked. What nobody has looked in is asked for itself, and again: a slot
+may have moved while the question was on its way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import operator
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from valkey.exceptions import ValkeyError
+
 from keymiss.answers.computing import compute
 from keymiss.errors import TooSlow, Unavailable
-from keymiss.search.functions import candidates_from_json
+from keymiss.search.functions import Searched, all_searched_from_json, searched_from_json
 from keymiss.search.index import Candidates
 from keymiss.search.ranking import Ranked, rank
-from keymiss.server.keys import CORPUS, find_key, slot_tag
+from keymiss.server.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.server.routing import Servers
 from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of
+
+HOST_SECONDS = 1.0
+"""How long one shard is waited for on behalf of its host."""
 
 SECONDS = 3.0
 """How long the shards of a cluster that do not answer are waited for when others have."""
 
 PAUSE_SECONDS = 0.05
 """Between two looks for what nobody has looked in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a shard has found, and in which slots; `owned` are those that it held when asked. Until
-    it is settled another shard may count documents of its, too."""
-
-    candidates: Candidates
-    slots: Slots
-    settled: bool
-    owned: Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,8 @@ async def find(servers: Servers, question: str) -> Findings:
         Unavailable: nobody searches, or there is no corpus.
         ValkeyError, OSError: the single server cannot be reached.
     """
-    replies: list[Reply] = []
-    covered: Slots = 0
+    replies = await _of_hosts(servers, question)
+    covered = functools.reduce(operator.or_, (reply.slots for reply in replies), 0)
     failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
     deadline = time.monotonic() + SECONDS
     asked_at = 0.0
@@ -72,7 +70,7 @@ async def find(servers: Servers, question: str) -> Findings:
         patience = deadline - asked_at if topology.clustered else None
         searches = (_search(servers, each, covered, question, patience) for each in asked)
         for found in await asyncio.gather(*searches, return_exceptions=True):
-            if isinstance(found, Reply):
+            if isinstance(found, Searched):
                 replies.append(found)
                 covered |= found.slots
             elif isinstance(found, Exception):
@@ -85,13 +83,38 @@ async def find(servers: Servers, question: str) -> Findings:
         await _check_corpus(servers)
     parts = each_slot_once(replies)
     settled = all(reply.settled and part == reply.slots for reply, part in parts)
-    ranked = rank([_within(reply.candidates, part) for reply, part in parts])
+    ranked = rank([_within(reply, part) for reply, part in parts])
     return Findings(ranked, covered == ALL_SLOTS, settled)
+
+
+async def _of_hosts(servers: Servers, question: str) -> list[Searched]:
+    """What one shard of each host can have found; nothing where each host has one only."""
+    primaries = (await servers.topology()).primaries
+    hosts: dict[str, list[Primary]] = {}
+    for primary in primaries:
+        hosts.setdefault(primary.host, []).append(primary)
+    if len(hosts) == len(primaries):
+        return []
+    asked = map(random.choice, hosts.values())
+    found = await asyncio.gather(*(_search_host(servers, each, question) for each in asked))
+    return [reply for replies in found for reply in replies]
+
+
+async def _search_host(servers: Servers, primary: Primary, question: str) -> list[Searched]:
+    """What the worker beside a shard finds there and on its neighbours; nothing when it cannot be
+    asked at once: each of them will be, then."""
+    key = find_here_key(slot_tag(first_slot(primary.slots)), question)
+    try:
+        async with asyncio.timeout(HOST_SECONDS):
+            value = await servers.execute_at(primary, "GET", key)
+            return all_searched_from_json(value) if value is not None else []
+    except (TimeoutError, ValkeyError, OSError, ValueError):
+        return []
 
 
 async def _search(
     servers: Servers, primary: Primary, covered: Slots, question: str, patience: float | None
-) -> Reply:
+) -> Searched:
     # Any tag of the shard would do: it only routes the key.
     tag = slot_tag(first_slot(primary.slots & ~covered))
     try:
@@ -101,7 +124,7 @@ async def _search(
         raise TooSlow(f"{primary.name} did not answer in time") from None
     if value is None:
         raise Unavailable("nothing searches this server; start `keymiss worker`")
-    return Reply(*candidates_from_json(value), primary.slots)
+    return searched_from_json(value)
 
 
 async def _check_corpus(servers: Servers) -> None:
@@ -109,7 +132,7 @@ async def _check_corpus(servers: Servers) -> None:
         raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
 
 
-def each_slot_once(replies: Sequence[Reply]) -> list[tuple[Reply, Slots]]:
+def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:
     """The slots that each reply speaks for, without the replies that speak for none.
 
     Two shards may have looked in a slot that has just moved: then the one that holds it counts. A
@@ -125,9 +148,10 @@ def each_slot_once(replies: Sequence[Reply]) -> list[tuple[Reply, Slots]]:
     return [(reply, part) for reply, part in zip(replies, parts, strict=True) if part]
 
 
-def _within(candidates: Candidates, slots: Slots) -> Candidates:
-    """Without those of other slots."""
-    if slots == ALL_SLOTS:
-        return candidates
-    kept = tuple(each for each in candidates.candidates if has_slot_of(slots, each.sentence))
-    return replace(candidates, candidates=kept)
+def _within(reply: Searched, slots: Slots) -> Candidates:
+    """The candidates without those of other slots."""
+    found = reply.candidates
+    if reply.settled and slots == reply.slots:
+        return found
+    kept = tuple(each for each in found.candidates if has_slot_of(slots, each.sentence))
+    return replace(found, candidates=kept)

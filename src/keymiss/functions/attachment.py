@@ -64,6 +64,8 @@ class Attachment:
             connection = FunctionConnection(self._shard.url, self.function)
             try:
                 await self._attach(connection)
+                if self.function.kind == "WRITE":
+                    self._shard.followers.add(self.function.name)
                 self.ready.set()
                 retry = FIRST_RETRY_SECONDS
                 waking = asyncio.create_task(self._end_take_at_stop(connection))
@@ -86,6 +88,7 @@ class Attachment:
                 await self._pause(pause)
                 retry = min(2 * retry, LONGEST_RETRY_SECONDS)
             finally:
+                self._shard.followers.discard(self.function.name)
                 connection.close()
         self.ready.set()
 

@@ -16,6 +16,7 @@ from keymiss.server.topology import (
     ALL_SLOTS,
     MOVED,
     Slots,
+    address_of,
     has_slot_of,
     server_name,
     slots_of_node,
@@ -41,6 +42,7 @@ class Shard:
         self.url = url
         self.name = server_name(url)
         """The server's address and database, as people know it."""
+        self.host = address_of(url)[0]
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
         self.id = id or url
@@ -52,6 +54,8 @@ class Shard:
         gone to another server stays for a while, until that one's workers know its keys."""
         self.arrived: Slots = 0
         """Those that have come, or come back, and have not been looked at since."""
+        self.followers: set[str] = set()
+        """The functions on written keys that hear of what is written, at present."""
         self.is_settled = True
         """Whether functions on written keys know of the keys in these slots and of no others."""
 

@@ -1,12 +1,13 @@
-"""The functions `find` and `index`: searching a shard, and keeping its index current."""
+"""The functions `find`, `findhere` and `index`: searching shards, and keeping their indexes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from valkey.exceptions import ResponseError
 
@@ -20,6 +21,7 @@ from keymiss.search.question import check_question
 from keymiss.server.keys import (
     ARTICLES,
     FIND,
+    FIND_HERE,
     DocumentKeys,
     decode,
     decode_text,
@@ -29,12 +31,26 @@ from keymiss.server.keys import (
 from keymiss.server.topology import Slots, is_elsewhere, slot_ranges, union
 from keymiss.server.transactions import Executed
 
-FORMAT = 3
-FEW, FEW_SENTENCES = 4, 100_000
+FORMAT = 4
+FEW, FEW_SENTENCES = 8, 100_000
 """Searches, and the sentences that they look through, which the event loop itself does."""
+
+INDEX = "index"
+"""The function that keeps the indexes."""
 
 CANDIDATES = 20
 """Two for each sentence that is read: what is best over all shards is among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a shard has found, and in which slots; `owned` are those that it holds. Until it is
+    settled another shard may count documents of its, too."""
+
+    candidates: Candidates
+    slots: Slots
+    owned: Slots
+    settled: bool
 
 
 def search_functions(cache: Path | None = None) -> list[Function]:
@@ -44,8 +60,10 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         cache: the folder where indexes are kept between runs; they stay in memory when None.
     """
     indexes: dict[str, SentenceIndex] = {}
+    shards: dict[str, Shard] = {}
 
     def index_of(shard: Shard) -> SentenceIndex:
+        shards[shard.id] = shard
         if shard.id not in indexes:
             indexes[shard.id] = SentenceIndex(claim_folder(cache, shard.id) if cache else None)
         return indexes[shard.id]
@@ -54,33 +72,54 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         return [keys.article for keys in index_of(shard).known()]
 
     # An article's hash is written last, in the transaction that writes its sentences.
-    @on_write(ARTICLES, name="index", each=True, known=known)
+    @on_write(ARTICLES, name=INDEX, each=True, known=known)
     async def index(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_index(index_of(shard), shard, keys)
 
-    def find_all(events: Sequence[Event]) -> list[Result]:
-        return [_find(index_of(event.shard), event.shard, event.key) for event in events]
+    def here(shard: Shard) -> list[Shard]:
+        """It, and those on its host that are followed: a lost one may have changed since."""
+        others = [each for each in shards.values() if each.host == shard.host]
+        followed = [each for each in others if INDEX in each.followers]
+        return [shard, *(each for each in followed if each.id != shard.id)]
+
+    async def search(asked: Sequence[tuple[str, Sequence[Shard]]]) -> list[list[str] | BadInput]:
+        """For each key what is found on its shards."""
+        sizes = [index_of(shard).size()[1] for _, some in asked for shard in some]
+
+        def search_all() -> list[list[str] | BadInput]:
+            return [_find(key, [(shard, index_of(shard)) for shard in some]) for key, some in asked]
+
+        # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
+        if len(sizes) <= FEW and sum(sizes) <= FEW_SENTENCES:
+            return search_all()
+        return await asyncio.to_thread(search_all)
 
     @on_miss(FIND, name="find", cache="off", batch=64)
     async def find(events: Sequence[Event]) -> list[Result]:
-        searched = sum(index_of(event.shard).size()[1] for event in events)
-        # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
-        if len(events) <= FEW and searched <= FEW_SENTENCES:
-            return find_all(events)
-        return await asyncio.to_thread(find_all, events)
+        found = await search([(event.key, [event.shard]) for event in events])
+        return [one if isinstance(one, BadInput) else one[0] for one in found]
 
-    return [index, find]
+    @on_miss(FIND_HERE, name="findhere", cache="off", batch=64)
+    async def find_here(events: Sequence[Event]) -> list[Result]:
+        found = await search([(event.key, here(event.shard)) for event in events])
+        return [one if isinstance(one, BadInput) else f"[{','.join(one)}]" for one in found]
+
+    return [index, find, find_here]
 
 
-def _find(index: SentenceIndex, shard: Shard, key: str) -> Result:
+def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[str] | BadInput:
     try:
         question = parse_shard_key(key)
         check_question(question)
-        found = index.find(question, CANDIDATES)
-        return candidates_to_json(found, shard.slots, shard.is_settled)
     except BadInput as error:
         return error
+    return [searched_to_json(_on_shard(question, *place)) for place in places]
+
+
+def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> Searched:
+    candidates = index.find(question, CANDIDATES)
+    return Searched(candidates, shard.slots, shard.owned, shard.is_settled)
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
@@ -130,27 +169,40 @@ def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read
     return True
 
 
-def candidates_to_json(candidates: Candidates, slots: Slots, settled: bool) -> str:
-    """The value of a `find` key: candidates, the slots that they were looked for in, and whether
-    the statistics are of these slots and no others."""
+def searched_to_json(searched: Searched) -> str:
+    """The value of a `find` key."""
     # Not asdict, which copies all that it holds: most of the time a search takes.
+    candidates = searched.candidates
     record = {field.name: getattr(candidates, field.name) for field in fields(Candidates)}
     record["candidates"] = [
         (each.sentence, each.length, each.frequencies) for each in candidates.candidates
     ]
-    where = {"slots": slot_ranges(slots), "settled": settled}
-    return json.dumps({"v": FORMAT, **where, **record})
+    where = {"slots": slot_ranges(searched.slots), "owned": slot_ranges(searched.owned)}
+    return json.dumps({"v": FORMAT, **where, "settled": searched.settled, **record})
 
 
-def candidates_from_json(value: bytes) -> tuple[Candidates, Slots, bool]:
-    """Reads what `candidates_to_json` made.
+def searched_from_json(value: bytes) -> Searched:
+    """Reads what `searched_to_json` made.
 
     Raises:
         ValueError: it is of another format.
     """
-    record = json.loads(value)
+    return _searched(json.loads(value))
+
+
+def all_searched_from_json(value: bytes) -> list[Searched]:
+    """Reads the value of a `findhere` key.
+
+    Raises:
+        ValueError: it is of another format.
+    """
+    return [_searched(record) for record in json.loads(value)]
+
+
+def _searched(record: Any) -> Searched:
     if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
-        raise ValueError(f"no find value of format {FORMAT}: {value[:80]!r}")
-    slots, settled = union(record.pop("slots")), bool(record.pop("settled"))
-    found = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
-    return Candidates(**record, candidates=found), slots, settled
+        raise ValueError(f"no find value of format {FORMAT}: {str(record)[:80]}")
+    slots, owned = union(record.pop("slots")), union(record.pop("owned"))
+    settled = bool(record.pop("settled"))
+    candidates = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
+    return Searched(Candidates(**record, candidates=candidates), slots, owned, settled)

@@ -29,6 +29,7 @@ EDGES = "edges_scored:"
 VOCABULARY = "vocabulary"
 STATISTICS = "statistics:"
 FIND = "find{"
+FIND_HERE = "findhere{"
 QA = "qa{"
 BERTQA = "bertqa{"
 LINKS = "links{"
@@ -38,7 +39,7 @@ MODELINFO = "modelinfo{"
 
 _OWN = (
     *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, f"{VOCABULARY}:"),
-    *(STATISTICS, FIND, QA, BERTQA, LINKS, EDGE, MODELINFO),
+    *(STATISTICS, FIND, FIND_HERE, QA, BERTQA, LINKS, EDGE, MODELINFO),
 )
 
 MAX_DOCUMENT_BYTES = 512
@@ -52,7 +53,7 @@ _ANSWER = re.compile(
     r"_(?P<document>[^{}:]+):\{(?P=tag)\}:(?P<sentence>[0-9]{1,9})_(?P<question>.*)",
     re.DOTALL,
 )
-_OF_SHARD = re.compile(r"(?:find|links|edge)\{(?P<tag>[^{}:]+)\}_(?P<asked>.*)", re.DOTALL)
+_OF_SHARD = re.compile(r"(?:find|findhere|links|edge)\{(?P<tag>[^{}:]+)\}_(?P<asked>.*)", re.DOTALL)
 _OF_DOCUMENT = re.compile(r"[a-z_]+:(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}")
 _TOKENS = re.compile(
     r"tokenized:(?P<fingerprint>[^{}:]+):(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}"
@@ -284,6 +285,11 @@ def _escaped(text: str) -> str:
 def find_key(tag: str, question: str) -> str:
     """`find{TAG}_QUESTION`: the candidates of the shard that owns the tag's slot."""
     return f"{FIND}{tag}}}_{question}"
+
+
+def find_here_key(tag: str, question: str) -> str:
+    """`findhere{TAG}_QUESTION`: the candidates of all shards on the host of the tag's shard."""
+    return f"{FIND_HERE}{tag}}}_{question}"
 
 
 def links_key(tag: str, question: str) -> str:

@@ -1,7 +1,7 @@
 """Commands to whichever primary holds the key, on asyncio: of one server, or of a cluster.
 
 The client library has a router of its own. This one keeps the connections of all other nodes when
-one is lost, gives each waiting GET a connection, and lets its caller decide how long to try:
+one is lost, lends each packet a connection, and lets its caller decide how long to try:
 docs/decisions/0013-routing.md.
 """
 
@@ -162,37 +162,51 @@ class Servers:
         self._known_at = 0.0
         return raised((await self._send(host, port, [command]))[0])
 
-    async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, whose first arguments are their keys, each as `execute` gives
-        it: one round trip to each node.
+    async def by_owner(self, keys: Sequence[str | bytes]) -> dict[Primary | None, list[int]]:
+        """The positions of the keys that each node holds; those under None nobody does.
 
-        Raises what `execute` raises.
+        Raises what `topology` raises.
         """
         topology = await self.topology()
-        by_owner: dict[Primary | None, list[int]] = {}
-        for index, command in enumerate(commands):
-            owner = topology.owner(command[1])
-            by_owner.setdefault(owner, []).append(index)
+        positions: dict[Primary | None, list[int]] = {}
+        for position, key in enumerate(keys):
+            positions.setdefault(topology.owner(key), []).append(position)
+        return positions
+
+    async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, whose first arguments are their keys, errors among them: one
+        round trip to each node, and more for keys that are elsewhere, as `execute` makes them.
+
+        Raises:
+            ConnectionError: the single server cannot be reached.
+        """
         replies: list[Any] = [None] * len(commands)
 
-        async def execute_some(owner: Primary | None, indices: list[int]) -> None:
-            some = [commands[index] for index in indices]
-            for index, reply in zip(indices, await self._together(owner, some), strict=True):
-                replies[index] = reply
+        async def execute_some(owner: Primary | None, positions: list[int]) -> None:
+            some = [commands[position] for position in positions]
+            for position, reply in zip(positions, await self._together(owner, some), strict=True):
+                replies[position] = reply
 
-        await asyncio.gather(*(execute_some(*item) for item in by_owner.items()))
+        groups = await self.by_owner([command[1] for command in commands])
+        await asyncio.gather(*(execute_some(*group) for group in groups.items()))
         return replies
 
     async def _together(self, owner: Primary | None, commands: list[Command]) -> list[Any]:
-        if owner is None:
-            return [await self.execute(*command) for command in commands]
-        try:
-            replies = await self._send(owner.host, owner.port, commands)
-        except (TimeoutError, ValkeyError, OSError):
-            replies = [None] * len(commands)
-            failed = list(range(len(commands)))
-        else:
-            failed = [n for n, reply in enumerate(replies) if isinstance(reply, ResponseError)]
-        for number in failed:
-            replies[number] = await self.execute(*commands[number])
+        replies: list[Any] = [None] * len(commands)
+        again = list(range(len(commands)))
+        if owner is not None:
+            try:
+                replies = await self._send(owner.host, owner.port, commands)
+                again = [number for number, reply in enumerate(replies) if is_elsewhere(reply)]
+            except (TimeoutError, ValkeyError, OSError):
+                pass  # one by one they are tried for as long as the caller has patience
+        repeated = await asyncio.gather(*(self._executed(commands[number]) for number in again))
+        for number, reply in zip(again, repeated, strict=True):
+            replies[number] = reply
         return replies
+
+    async def _executed(self, command: Command) -> Any:
+        try:
+            return await self.execute(*command)
+        except ResponseError as error:
+            return error
