@@ -33,8 +33,8 @@ from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import split_sentences
 from keymiss.server.connecting import connect
-from keymiss.server.embedded import LOOPBACK, free_port, free_ports
-from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import slot_ranges
 from module import processor
@@ -83,7 +83,7 @@ def running(shards: int, replicas: int, articles: Sequence[Path], *worker: str) 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         cluster = LocalCluster(folder)
         stack.callback(cluster.stop)
-        cluster.create(shards, replicas, free_ports(shards * (1 + replicas)))
+        cluster.create(shards, replicas, free_cluster_ports(shards * (1 + replicas)))
         with connect(cluster.url) as client:
             ingest(client, articles)
         port = free_port()

@@ -25,8 +25,8 @@ from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
 from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_ports, listens
-from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, listens
+from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.routing import Servers
 
 READY_SECONDS = 60.0
@@ -138,7 +138,7 @@ def demo_cluster(primaries: int, replicas: int, http_port: int, model: str) -> I
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keymiss-")))
         cluster = LocalCluster(data / "cluster")
         stack.callback(cluster.stop)
-        cluster.create(primaries, replicas, free_ports(primaries * (1 + replicas)))
+        cluster.create(primaries, replicas, free_cluster_ports(primaries * (1 + replicas)))
         with connect(cluster.url) as client:
             _ingest_demo(client)
         _started(stack, cluster.url, data / "cache", model, http_port)

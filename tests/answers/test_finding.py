@@ -16,9 +16,8 @@ from keymiss.corpus.ingest import ingest
 from keymiss.search.functions import Searched, search_functions, searched_to_json
 from keymiss.search.index import Candidate, Candidates
 from keymiss.server.connecting import connect
-from keymiss.server.embedded import free_ports
 from keymiss.server.keys import FIND, slot_tag
-from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.routing import Servers
 from keymiss.server.topology import ALL_SLOTS
 
@@ -65,7 +64,7 @@ def cluster_of(tmp_path):
     cluster = LocalCluster(tmp_path)
 
     def create(primaries):
-        cluster.create(primaries, 0, free_ports(primaries))
+        cluster.create(primaries, 0, free_cluster_ports(primaries))
         return cluster
 
     yield create

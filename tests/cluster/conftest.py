@@ -26,9 +26,9 @@ from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, free_port, free_ports
+from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.keys import bertqa_key
-from keymiss.server.local_cluster import LocalCluster, Node
+from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 
@@ -72,7 +72,7 @@ class System:
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("cluster")
     cluster = LocalCluster(folder / "data")
-    cluster.create(PRIMARIES, 1, free_ports(2 * PRIMARIES))
+    cluster.create(PRIMARIES, 1, free_cluster_ports(2 * PRIMARIES))
     client = connect(cluster.url)
     processes = []
     try:

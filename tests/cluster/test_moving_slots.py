@@ -10,8 +10,8 @@ from valkey.crc import key_slot
 
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
-from keymiss.server.embedded import free_port
 from keymiss.server.keys import find_key, slot_tag
+from keymiss.server.local_cluster import free_cluster_ports
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
 from keymiss.server.topology import first_slot, has_slot_of, parse_cluster_info, slot_ranges
 
@@ -124,7 +124,7 @@ def first_sentence(system, question):
 def test_a_new_primary_takes_its_share_and_gives_it_back(system, load):
     cluster = system.cluster
     assert {key: system.client.get(key) for key in system.values} == system.values
-    node = cluster.add(free_port())
+    node = cluster.add(*free_cluster_ports(1))
     move_slots(cluster, plan_even(cluster.members()))
     counts = {each.slots.bit_count() for each in cluster.members().values() if not each.primary}
     assert counts == {16384 // 5, 16384 // 5 + 1}

@@ -20,7 +20,7 @@ from keymiss.graph.vocabulary import Concept, Vocabulary
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import EmbeddedServer, free_port
 from keymiss.server.keys import bertqa_key, statistics_key
-from keymiss.server.local_cluster import LocalCluster
+from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.routing import Servers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def url(request, tmp_path):
             yield server.url
     else:
         cluster = LocalCluster(tmp_path)
-        cluster.create(2, 0, [free_port(), free_port()])
+        cluster.create(2, 0, free_cluster_ports(2))
         url = cluster.url
         ports = [node.port for node in cluster.nodes]
         set_users(ports)

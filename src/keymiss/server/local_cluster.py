@@ -16,7 +16,7 @@ import valkey
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import BadInput, SetupError
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer
+from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_port
 from keymiss.server.keys import SLOTS
 from keymiss.server.topology import Slots, parse_cluster_info, union
 
@@ -76,13 +76,25 @@ class LocalCluster:
             ports: one for each server; its bus is 10,000 higher, or lower where there is no such.
 
         Raises:
-            SetupError: a port is in use, or the cluster does not come about.
+            SetupError: a port is in use, or the cluster does not come about; nothing runs then.
         """
         if self.nodes:
             raise SetupError(f"there is a cluster in {self._folder} already")
         nodes = [Node(port, _bus(port)) for port in ports[: primaries * (1 + replicas)]]
+        for port in _all_ports(nodes):
+            check_port(port)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write(nodes)
+        try:
+            self._form(nodes, primaries)
+        except BaseException:
+            for server in self._servers.values():
+                server.stop()
+            self._servers.clear()
+            self._file.unlink()
+            raise
+
+    def _form(self, nodes: Sequence[Node], primaries: int) -> None:
         self.start()
         bounds = [number * SLOTS // primaries for number in range(primaries + 1)]
         for epoch, node in enumerate(nodes, 1):
@@ -218,6 +230,25 @@ def is_up(node: Node) -> bool:
             return bool(client.ping())
     except ValkeyError:
         return False
+
+
+def free_cluster_ports(count: int) -> list[int]:
+    """Ports of which neither a client's nor a bus's is used, by anybody or by another of them."""
+    nodes: list[Node] = []
+    while len(nodes) < count:
+        port = free_port()
+        node = Node(port, _bus(port))
+        taken = _all_ports(nodes)
+        if node.port in taken or node.bus in taken:
+            continue
+        with suppress(SetupError):
+            check_port(node.bus)
+            nodes.append(node)
+    return [node.port for node in nodes]
+
+
+def _all_ports(nodes: Sequence[Node]) -> list[int]:
+    return [port for node in nodes for port in (node.port, node.bus)]
 
 
 def _bus(port: int) -> int:
