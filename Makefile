@@ -15,8 +15,11 @@ demo-cluster: $(READY)
 serve: $(READY)
 	exec $(VENV)/bin/keymiss serve --demo
 
+# Two at a time: tests wait for servers and clocks most of the time. A file's tests stay together, in the
+# order of the folders.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY) debian-packages
-	$(PYTHON) -m pytest
+	$(PYTEST)
 
 # A client that the tests speak with, and a Prometheus that watches. In a container of its own they are
 # installed; elsewhere their tests are skipped.
@@ -30,7 +33,7 @@ debian-packages:
 SANITIZED := build/sanitized/keymiss.so
 .PHONY: test-asan
 test-asan: $(READY) $(SANITIZED)
-	SANITIZED_MODULE=$(abspath $(SANITIZED)) $(PYTHON) -m pytest tests/module
+	SANITIZED_MODULE=$(abspath $(SANITIZED)) $(PYTEST) tests/module
 
 $(SANITIZED): $(C_FILES)
 	mkdir -p $(@D)

@@ -14,7 +14,12 @@ from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 
 
 def test_a_sound_cluster_is_well(system):
-    wait_for(lambda: examine(system.client) == [])
+    def is_well():
+        found = examine(system.client)
+        print(found)  # shown when it fails
+        return not found
+
+    wait_for(is_well)
 
 
 @pytest.fixture
