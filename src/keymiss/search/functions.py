@@ -118,8 +118,11 @@ def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[str] 
 
 
 def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> Searched:
+    slots, settled = shard.slots, shard.is_settled
     candidates = index.find(question, CANDIDATES)
-    return Searched(candidates, shard.slots, shard.owned, shard.is_settled)
+    # In a thread: what has come or gone during the search was perhaps not searched.
+    slots, settled = slots & shard.slots, settled and shard.is_settled
+    return Searched(candidates, slots, shard.owned, settled)
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
