@@ -189,3 +189,21 @@ def test_a_connection_that_says_what_nobody_has_asked_for_is_closed():
         return pong, is_open
 
     assert asyncio.run(act()) == (b"PONG", False)
+
+
+def test_who_is_stopped_while_connecting_stops(url):
+    async def stopped_at(step):
+        connecting = asyncio.create_task(connect_wire(url))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        if connecting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            return True
+        connecting.result().close()
+        return False
+
+    async def stopped():
+        return [await stopped_at(step) for step in range(200)]
+
+    assert sum(asyncio.run(stopped())) > 5

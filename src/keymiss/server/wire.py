@@ -127,6 +127,9 @@ async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
     pool = ConnectionPool.from_url(url)
     # RESP2, whatever the URL says: a push in between would be taken for a reply.
     pool.connection_kwargs["protocol"] = 2
+    # For its own timeouts the library uses `asyncio.wait_for`, which before Python 3.12 drops a
+    # cancellation that comes as what it waits for is done: the task would go on for ever.
+    pool.connection_kwargs |= {"socket_timeout": None, "socket_connect_timeout": None}
     connection = pool.make_connection()
     try:
         async with asyncio.timeout(seconds):
