@@ -41,7 +41,6 @@ def rate(metric: str, by: str = "", where: str = "") -> str:
 ALL = '{stage="all"}'
 INFERENCE = '{stage="inference"}'
 HITS, MISSES = rate("keymiss_module_hits_total"), rate("keymiss_module_misses_total")
-PREFETCHED = rate("keymiss_module_prefetched_total")
 INDEXED = "sum(max by (shard) (keymiss_index_documents))"
 
 DASHBOARDS = {
@@ -69,20 +68,11 @@ DASHBOARDS = {
                     f"{rate('keymiss_question_stage_seconds_count', 'stage')}"
                 },
             ),
-            Panel(
-                "Hit rate",
-                "percentunit",
-                {"hits": f"({HITS} - {PREFETCHED}) / ({HITS} + {MISSES})"},
-            ),
+            Panel("Hit rate", "percentunit", {"hits": f"{HITS} / ({HITS} + {MISSES})"}),
             Panel(
                 "Function keys a second",
                 "reqps",
-                {
-                    "hits": HITS,
-                    "misses": MISSES,
-                    "joined": rate("keymiss_module_joined_total"),
-                    "prefetched": PREFETCHED,
-                },
+                {"hits": HITS, "misses": MISSES, "joined": rate("keymiss_module_joined_total")},
             ),
             Panel(
                 "Waiting",

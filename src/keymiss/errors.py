@@ -38,6 +38,10 @@ class Unavailable(KeymissError):
     status = 503
 
 
+class NoGraph(Unavailable):
+    """No vocabulary has been loaded, so there are no concepts and no links."""
+
+
 class Moving(Unavailable):
     """What was asked for is on its way to another node: another try will do."""
 

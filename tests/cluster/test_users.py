@@ -109,7 +109,7 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
 
 async def until_the_graph_is_there(servers):
     async with asyncio.timeout(20):
-        while not (await neighbourhood_if_any(servers, "tuberculosis")).edges:  # noqa: ASYNC110
+        while not (await neighbourhood_if_any(servers, "tuberculosis"))[0].edges:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 

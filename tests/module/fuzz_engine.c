@@ -91,8 +91,7 @@ static void check_item(const Queue *queue, const Item *item, State state) {
     CHECK(known == (state == TAKEN));
     CHECK(item->deaths < MAX_DEATHS);
     if (queue->function->options.kind == ON_MISS && state == READY)
-        CHECK(list_empty(&item->waiters) == item->ahead);
-    if (item->ahead) CHECK(list_empty(&item->waiters) && queue->function->options.kind == ON_MISS);
+        CHECK(!list_empty(&item->waiters));
     Item *found = engine_find(&engine, item->queue, item->key, item->key_length);
     CHECK(item->dropped ? found != item : found == item);
     if (!list_empty(&item->waiters))
@@ -106,13 +105,6 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes, 
         pending++;
         size += item_bytes(item);
         waiting_here += count_waiters(item);
-        CHECK(!item->ahead);
-    }
-    FOR_EACH(&queue->ahead, item, Item, node) {
-        check_item(queue, item, READY);
-        CHECK(item->ahead);
-        pending++;
-        size += item_bytes(item);
     }
     FOR_EACH(&queue->taken, item, Item, node) {
         check_item(queue, item, TAKEN);
@@ -236,18 +228,6 @@ static void ask(Input *input) {
     engine_wait(&engine, item, waiting[place]);
 }
 
-static void prefetch(Input *input) {
-    Function *function = any_function(input);
-    if (!function || function->options.kind != ON_MISS) return;
-    char key[MAX_PREFIX_BYTES + 1];
-    size_t length = any_key(input, function, key);
-    if (engine_find(&engine, &function->queue, key, length)) return;
-    Item *item = engine_prefetch(&engine, &function->queue, key, length);
-    if (!item) return;
-    CHECK(engine_has_work(&function->queue));
-    CHECK(function->queue.pending <= function->options.limit / 2);
-}
-
 static void check_sleeper(Input *input) {
     Function *function = any_function(input);
     Worker *worker = function ? engine_sleeper(&function->queue) : NULL;
@@ -273,9 +253,6 @@ static void take(Input *input) {
     size_t count = engine_take(worker, now, items);
     CHECK(count <= (size_t)worker->count);
     worker->parked = count ? NULL : worker;
-    size_t ahead = 0;
-    for (size_t i = 0; i < count; i++) ahead += items[i]->ahead != 0;
-    CHECK(ahead <= ((size_t)worker->count + 1) / 2);
     for (size_t i = 0; i < count; i++) {
         if (items[i]->deaths) CHECK(count == 1);
         if (items[i]->queue->function->options.each) {
@@ -371,7 +348,7 @@ static void run(Input *input) {
     memset(&budget, 0, sizeof budget);
     blocks = held_count = value_count = 0;
     while (input->left) {
-        switch (next(input, 19)) {
+        switch (next(input, 17)) {
         case 0: case 1: serve(input); break;
         case 2: case 3: case 4: case 5: ask(input); break;
         case 6: case 7: take(input); break;
@@ -381,7 +358,6 @@ static void run(Input *input) {
         case 12: drop(input); break;
         case 13: lose(input); break;
         case 16: store_value(input); break;
-        case 17: case 18: prefetch(input); break;
         case 14: forget_or_drain(input); break;
         default: now += next(input, 8) ? (long long)next(input, 10) : ALONE_MS;
         }

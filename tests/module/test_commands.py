@@ -136,7 +136,7 @@ def test_info_shows_the_counters(counters):
     assert set(counters()) == {
         *("functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes"),
         *("hits", "misses", "joined", "taken", "answered", "failed", "timeouts", "busy"),
-        *("requeued", "dropped", "unstored", "prefetched"),
+        *("requeued", "dropped", "unstored"),
     }
 
 

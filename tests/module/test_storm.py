@@ -76,8 +76,6 @@ class Storm:
             time.sleep(chance.random() / 100)
             client.connection.disconnect()
             return
-        if chance.random() < 0.2:
-            assert client.execute_command("KEYMISS.PREFETCH", chance.choice(KEYS)) in (0, 1)
         try:
             value = client.get(key)
         except valkey.ResponseError as error:

@@ -1,12 +1,17 @@
 """/search, /edge and /exclude: the old API's answers, cleaned."""
 
+import asyncio
 import time
 
 import httpx
 import pytest
+import valkey
 from fastapi.testclient import TestClient
 
+from keymiss.answers.linking import neighbourhood_if_any
 from keymiss.errors import SetupError
+from keymiss.graph.links import Neighbourhood
+from keymiss.server.routing import Servers
 from keymiss.web.app import create_app
 from keymiss.web.visitors import secret_from_environment
 
@@ -172,6 +177,27 @@ def test_sentences_that_name_the_concepts_may_be_candidates(stack, http):
         found = by_concepts.post("/qasearch", json=question).json()
     assert found["results"]
     assert found["links"] == http.post("/qasearch", json=question).json()["links"]
+
+
+def test_an_answer_without_its_concepts_in_time_is_incomplete(stack, http):
+    question = {"search": "How does the pertussis bacterium spread among grown-ups?"}
+    with TestClient(create_app(stack.url, SECRET, by_concepts=True)) as by_concepts:
+        by_concepts.post("/qasearch", json={"search": "Is it connected?"})
+        with valkey.Valkey(port=stack.port) as client:
+            client.client_pause(1500)
+        found = by_concepts.post("/qasearch", json=question).json()
+        assert (found["complete"], found["links"]) == (False, [])
+        again = by_concepts.post("/qasearch", json=question).json()
+    assert again["complete"]
+    assert again["links"]
+
+
+def test_where_there_is_no_graph_no_concept_is_missing(empty_stack, tmp_path):
+    async def asked():
+        async with Servers(empty_stack.url) as servers:
+            return await neighbourhood_if_any(servers, "How does measles spread?")
+
+    assert asyncio.run(asked()) == (Neighbourhood(), True)
 
 
 def cors(http, origin):

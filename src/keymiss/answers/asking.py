@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
-from keymiss.answers.computing import compute_all
+from keymiss.answers.computing import compute
 from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
 from keymiss.answers.metrics import count_question, stage
@@ -65,12 +65,13 @@ class Answers:
 
 
 async def ask(
-    servers: Servers, text: str, concepts: Awaitable[Neighbourhood] | None = None
+    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None = None
 ) -> Answers:
     """Answers a question from the corpus, as far as its parts can be reached in time.
 
     Args:
-        concepts: the question's; sentences that name them are candidates, too, when given.
+        concepts: the question's, and whether all of them are there; sentences that name them are
+            candidates, too, when given.
 
     Raises:
         BadInput: the text is no question.
@@ -87,17 +88,21 @@ async def ask(
     return answers
 
 
-async def _ask(servers: Servers, text: str, concepts: Awaitable[Neighbourhood] | None) -> Answers:
+async def _ask(
+    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None
+) -> Answers:
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             with stage("find"):
                 found = await find(servers, question)
-            sentences = [one.sentence for one in found.ranked]
+            sentences, complete = [one.sentence for one in found.ranked], found.complete
             if concepts:
-                sentences = fuse(sentences, (await concepts).ranked_sentences(sentences))
+                named, all_named = await concepts
+                sentences = fuse(sentences, named.ranked_sentences(sentences))
+                complete = complete and all_named
             read = READ if found.settled else READ_UNSETTLED
-            return await _read(servers, question, sentences[:read], found.complete)
+            return await _read(servers, question, sentences[:read], complete)
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
@@ -108,9 +113,12 @@ async def _read(
     servers: Servers, question: str, sentences: Sequence[str], complete: bool
 ) -> Answers:
     keys = [qa_key(sentence, question) for sentence in sentences]
+    # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
+    # should see all of them in one batch.
+    reading = (_in_time(servers, key) for key in keys)
     with stage("read"):
-        values = await compute_all(servers, keys, READ_SECONDS)
-    errors = [value for value in values if isinstance(value, Exception)]
+        values = await asyncio.gather(*reading, return_exceptions=True)
+    errors = [value for value in values if isinstance(value, BaseException)]
     if errors and len(errors) == len(values):
         raise errors[0]
     found = [
@@ -125,6 +133,11 @@ async def _read(
     return Answers(tuple(answers), complete and shown and not missing)
 
 
+async def _in_time(servers: Servers, key: str) -> bytes | None:
+    async with asyncio.timeout(READ_SECONDS):
+        return await compute(servers, key)
+
+
 async def first_margin(servers: Servers, text: str) -> Found | None:
     """The span that the reader prefers for a question, believed or not; None without candidates.
 
@@ -133,12 +146,8 @@ async def first_margin(servers: Servers, text: str) -> Found | None:
     question = normalise_question(text)
     found_by_words = await find(servers, question)
     keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
-    found = []
-    for value in await compute_all(servers, keys, DEADLINE_SECONDS):
-        if isinstance(value, Exception):
-            raise value
-        if value is not None:
-            found.append(found_from_json(value))
+    values = await asyncio.gather(*(compute(servers, key) for key in keys))
+    found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)
 
 

@@ -51,7 +51,7 @@ MODULE_GAUGES = {"functions", "workers", "pending", "pending_bytes", "waiting", 
 FUNCTION_GAUGES = {"workers", "pending"}
 FUNCTION_COUNTERS = {
     *("misses", "joined", "taken", "answered", "failed", "timeouts", "busy", "requeued"),
-    *("dropped", "unstored", "prefetched"),
+    *("dropped", "unstored"),
 }
 
 

@@ -10,7 +10,7 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.answers.computing import compute
 from keymiss.answers.showing import Shown, read_shown
-from keymiss.errors import BadInput, KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.errors import BadInput, KeymissError, NoGraph, NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood, read_record, read_years
 from keymiss.graph.postings import Years
 from keymiss.search.question import normalise_question
@@ -49,7 +49,8 @@ async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, boo
 
     Raises:
         BadInput: the text is no question.
-        Unavailable: there is no concept graph, or no shard can be reached.
+        NoGraph: there is no concept graph.
+        Unavailable: no shard can be reached.
     """
     question = normalise_question(text)
     replies, complete = await _of_each_shard(servers, lambda tag: links_key(tag, question))
@@ -64,13 +65,16 @@ def _added_up(replies: Sequence[bytes]) -> Neighbourhood:
     return found
 
 
-async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
-    """The same beside an answer: what is not there, or not within a second, stays away."""
+async def neighbourhood_if_any(servers: Servers, text: str) -> tuple[Neighbourhood, bool]:
+    """The same beside an answer: what is not there within a second stays away. Without a concept
+    graph nothing is missing."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return (await neighbourhood(servers, text))[0]
+            return await neighbourhood(servers, text)
+    except NoGraph:
+        return Neighbourhood(), True
     except (KeymissError, ValkeyError, OSError):
-        return Neighbourhood()
+        return Neighbourhood(), False
 
 
 async def edge_sentences(servers: Servers, source: str, target: str, most: int) -> EdgeSentences:
@@ -116,7 +120,7 @@ async def _of_each_shard(
         async with asyncio.timeout(SECONDS):
             value = await compute(servers, key_of(slot_tag(first_slot(primary.slots))))
         if value is None:
-            raise Unavailable(
+            raise NoGraph(
                 "there is no concept graph; load a vocabulary with `keymiss vocabulary load FILE`"
             )
         return value
@@ -124,10 +128,12 @@ async def _of_each_shard(
     found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)
     replies = [one for one in found if isinstance(one, bytes)]
     failed = [one for one in found if isinstance(one, BaseException)]
-    # What is wrong with the question is wrong everywhere.
+    # What is wrong with the question is wrong everywhere; that there is no graph is so when all
+    # shards say it.
     refused = next((one for one in failed if isinstance(one, BadInput | NotFound)), None)
+    lost = next((one for one in failed if not isinstance(one, NoGraph)), None)
     if refused or (failed and not replies):
-        raise _explained(refused or failed[0])
+        raise _explained(refused or lost or failed[0])
     return replies, not failed
 
 

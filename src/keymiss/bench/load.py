@@ -126,9 +126,7 @@ def _step(
         p95_ms=p95,
         p99_ms=p99,
         batch=round(rise["samples"] / max(1, rise["calls"]), 1),
-        hit_rate=round(
-            (rise["hits"] - rise["prefetched"]) / max(1, rise["hits"] + rise["misses"]), 3
-        ),
+        hit_rate=round(rise["hits"] / max(1, rise["hits"] + rise["misses"]), 3),
         errors=sum(each is None for each in times),
     )
 
@@ -157,11 +155,10 @@ async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float
 
 
 def _counters(client: Client) -> dict[str, int]:
-    in_module = ("hits", "misses", "prefetched")
-    counts = dict.fromkeys((*in_module, "calls", "samples"), 0)
+    counts = dict.fromkeys(("hits", "misses", "calls", "samples"), 0)
     for primary in primaries_of(client):
         info = primary.info("keymiss")
-        for name in in_module:
+        for name in ("hits", "misses"):
             counts[name] += info[f"keymiss_{name}"]
     for field, count in client.hgetall(statistics_key(BUNDLED_MODEL)).items():
         name = field.decode().rpartition(" ")[2]

@@ -1,7 +1,7 @@
 """Commands to whichever primary holds the key, on asyncio: of one server, or of a cluster.
 
 The client library has a router of its own. This one keeps the connections of all other nodes when
-one is lost, lends each packet a connection, and lets its caller decide how long to try:
+one is lost, gives each waiting GET a connection, and lets its caller decide how long to try:
 docs/decisions/0013-routing.md.
 """
 
@@ -162,17 +162,6 @@ class Servers:
         self._known_at = 0.0
         return raised((await self._send(host, port, [command]))[0])
 
-    async def by_owner(self, keys: Sequence[str | bytes]) -> dict[Primary | None, list[int]]:
-        """The positions of the keys that each node holds; those under None nobody does.
-
-        Raises what `topology` raises.
-        """
-        topology = await self.topology()
-        positions: dict[Primary | None, list[int]] = {}
-        for position, key in enumerate(keys):
-            positions.setdefault(topology.owner(key), []).append(position)
-        return positions
-
     async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, whose first arguments are their keys, errors among them: one
         round trip to each node, and more for keys that are elsewhere, as `execute` makes them.
@@ -187,7 +176,10 @@ class Servers:
             for position, reply in zip(positions, await self._together(owner, some), strict=True):
                 replies[position] = reply
 
-        groups = await self.by_owner([command[1] for command in commands])
+        topology = await self.topology()
+        groups: dict[Primary | None, list[int]] = {}
+        for position, command in enumerate(commands):
+            groups.setdefault(topology.owner(command[1]), []).append(position)
         await asyncio.gather(*(execute_some(*group) for group in groups.items()))
         return replies
 

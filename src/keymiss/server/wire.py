@@ -155,7 +155,7 @@ class Wires:
         self._idle: list[Wire] = []
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, which may wait: each holds up those behind it.
+        """The replies to commands, of which one may wait.
 
         Raises what `connect_wire` and `Wire.send` raise.
         """

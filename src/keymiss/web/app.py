@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from valkey.exceptions import ValkeyError
 
 from keymiss.answers.app import NAMES
-from keymiss.answers.asking import Answers, ask
+from keymiss.answers.asking import READ, Answers, ask
 from keymiss.answers.linking import neighbourhood_if_any
 from keymiss.answers.status import missing_functions
 from keymiss.errors import Unavailable
@@ -34,8 +34,8 @@ QUEUE_SECONDS = 5
 LINKS = 20
 """Of a question, at most."""
 
-CONNECTIONS = 4 * QUESTIONS
-"""To each node: a question searches, links and reads there, each in a packet."""
+CONNECTIONS = QUESTIONS * READ + 10
+"""Each question reads its sentences over as many connections."""
 
 
 class Search(BaseModel):
@@ -132,7 +132,7 @@ def create_app(
                     concepts = linking if by_concepts else None
                     answers = await ask(state.servers, body.search, concepts)
                     unwanted = state.visitors.of(request).excluded
-                    links = (await linking).links(excluded=unwanted)[:LINKS]
+                    links = (await linking)[0].links(excluded=unwanted)[:LINKS]
                 finally:
                     linking.cancel()
             log.complete, log.results = answers.complete, len(answers.answers)

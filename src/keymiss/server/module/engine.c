@@ -97,7 +97,6 @@ const char *engine_user(Engine *engine, const char *name, size_t length) {
 static void queue_init(Queue *queue, Function *function) {
     queue->function = function;
     list_init(&queue->ready);
-    list_init(&queue->ahead);
     list_init(&queue->taken);
     queue->pending = 0;
 }
@@ -211,7 +210,6 @@ static void take_back_all(Engine *engine, Function *function) {
     FOR_EACH(&function->queue.ready, item, Item, node) {
         item->oldest = (unsigned short)(item->attempt + 1);
     }
-    /* Those ahead have never been taken. */
     while (!list_empty(&function->queue.taken)) {
         Item *item = NODE_OWNER(function->queue.taken.previous, Item, node);
         item->oldest = (unsigned short)(item->attempt + 1);
@@ -255,18 +253,13 @@ static void lose(Item *item, List *lost) {
     list_append(lost, &item->node);
 }
 
-static void lose_all(List *items, List *lost) {
-    while (!list_empty(items)) lose(NODE_OWNER(items->next, Item, node), lost);
-}
-
 void engine_drain(Engine *engine, Function *function, List *lost) {
-    Queue *queue = &function->queue;
-    List *lists[] = {&queue->ready, &queue->ahead, &queue->taken, &engine->answered};
+    List *lists[] = {&function->queue.ready, &function->queue.taken, &engine->answered};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         for (Node *node = lists[i]->next, *next; node != lists[i]; node = next) {
             Item *item = NODE_OWNER(node, Item, node);
             next = node->next;
-            if (item->queue == queue) lose(item, lost);
+            if (item->queue == &function->queue) lose(item, lost);
         }
     }
 }
@@ -388,10 +381,10 @@ void engine_grant_moment(Engine *engine, long long now) {
         if (engine->functions[slot]) engine->functions[slot]->alone_since = now;
 }
 
-/* Keys are to be computed, and no worker has come. */
+/* Clients wait, and no worker has come. */
 static int is_abandoned(const Function *function) {
     return function->options.kind == ON_MISS && !function->workers &&
-           engine_has_work(&function->queue);
+           !list_empty(&function->queue.ready);
 }
 
 long long engine_due(const Engine *engine) {
@@ -425,10 +418,9 @@ size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned)
             before = before->previous;
             ready += (size_t)give_back(engine, item, lost);
         }
-        if (is_abandoned(function) && function->alone_since + ALONE_MS <= now) {
-            lose_all(&function->queue.ready, abandoned);
-            lose_all(&function->queue.ahead, abandoned);
-        }
+        if (is_abandoned(function) && function->alone_since + ALONE_MS <= now)
+            while (!list_empty(&function->queue.ready))
+                lose(NODE_OWNER(function->queue.ready.next, Item, node), abandoned);
     }
     return ready;
 }
@@ -486,9 +478,12 @@ static void weigh(Engine *engine, Item *item, long long bytes) {
     item->queue->function->bytes += bytes;
 }
 
-static long long item_bytes(size_t key_length) { return (long long)(sizeof(Item) + key_length); }
-
-static Item *new_item(Engine *engine, Queue *queue, const char *key, size_t length) {
+Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
+    long long size = (long long)(sizeof(Item) + length);
+    /* The mark that events were lost has no key and always finds room: there is one a queue. */
+    int full = queue->pending >= queue->function->options.limit ||
+               !has_room(engine, queue->function, size);
+    if (length && full) return NULL;
     Item *item = engine->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
     list_init(&item->waiters);
@@ -503,37 +498,14 @@ static Item *new_item(Engine *engine, Queue *queue, const char *key, size_t leng
         tdelete(item, &engine->by_key, compare_items);
         goto out_of_memory;
     }
+    list_append(&queue->ready, &item->node);
     queue->pending++;
     engine->items++;
-    weigh(engine, item, item_bytes(length));
+    weigh(engine, item, size);
     return item;
 out_of_memory:
     engine->release(item);
     return NULL;
-}
-
-Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
-    /* The mark that events were lost has no key and always finds room: there is one a queue. */
-    int full = queue->pending >= queue->function->options.limit ||
-               !has_room(engine, queue->function, item_bytes(length));
-    Item *item = length && full ? NULL : new_item(engine, queue, key, length);
-    if (item) list_append(&queue->ready, &item->node);
-    return item;
-}
-
-Item *engine_prefetch(Engine *engine, Queue *queue, const char *key, size_t length) {
-    if (queue->pending >= queue->function->options.limit / 2 ||
-        !has_room(engine, queue->function, item_bytes(length) + engine->max_bytes / 4))
-        return NULL;
-    Item *item = new_item(engine, queue, key, length);
-    if (!item) return NULL;
-    item->ahead = 1;
-    list_append(&queue->ahead, &item->node);
-    return item;
-}
-
-int engine_has_work(const Queue *queue) {
-    return !list_empty(&queue->ready) || !list_empty(&queue->ahead);
 }
 
 static Item *first_dropped(const Engine *engine, Queue *queue, const char *key, size_t length) {
@@ -558,7 +530,7 @@ void engine_discard(Engine *engine, Item *item) {
     list_remove(&item->node);
     item->queue->pending--;
     engine->items--;
-    weigh(engine, item, -item_bytes(item->key_length) - (long long)item->value_bytes);
+    weigh(engine, item, -(long long)(sizeof *item + item->key_length + item->value_bytes));
     engine->release(item);
 }
 
@@ -611,17 +583,17 @@ Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t lengt
     return engine_written(engine, queue, "", 0);
 }
 
-static size_t take_from(List *list, Worker *worker, long long now, Item **out, size_t room) {
+static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out, size_t room) {
     size_t taken = 0;
-    while (taken < room && !list_empty(list)) {
-        Item *item = NODE_OWNER(list->next, Item, node);
-        Queue *queue = item->queue;
+    int each = queue != &queue->function->queue;
+    while (taken < room && !list_empty(&queue->ready)) {
+        Item *item = NODE_OWNER(queue->ready.next, Item, node);
         if (item->deaths && (taken || room < (size_t)worker->count)) break;
         list_remove(&item->node);
         list_append(&queue->taken, &item->node);
         out[taken++] = item;
         queue->function->counters.taken++;
-        if (queue != &queue->function->queue) continue;
+        if (each) continue;
         item->state = TAKEN;
         item->worker = worker;
         item->user = worker->user;
@@ -642,7 +614,7 @@ static int is_wanted(const Worker *worker, const Attachment *attachment, Kind ki
 }
 
 size_t engine_take(Worker *worker, long long now, Item **out) {
-    size_t taken = 0, room = (size_t)worker->count, half = (room + 1) / 2;
+    size_t taken = 0, room = (size_t)worker->count;
     Attachment *served = NULL;
     int alone = 0;
     for (Kind kind = ON_MISS; kind <= ON_WRITE; kind++) {
@@ -650,13 +622,9 @@ size_t engine_take(Worker *worker, long long now, Item **out) {
             if (alone || !is_wanted(worker, attachment, kind)) continue;
             Function *function = attachment->function;
             Queue *queue = function->options.each ? &attachment->events : &function->queue;
-            taken += take_from(&queue->ready, worker, now, out + taken, room - taken);
-            alone = taken && out[taken - 1]->deaths;
-            size_t most = alone ? 0 : room - taken < half ? room - taken : half;
-            size_t ahead = take_from(&queue->ahead, worker, now, out + taken, most);
-            taken += ahead;
-            half -= ahead;
+            taken += take_from(queue, worker, now, out + taken, room - taken);
             if (taken && !served) served = attachment;
+            alone = taken && out[taken - 1]->deaths;
         }
     }
     if (served) { /* it is the last one next time: many items of one starve no other */
@@ -685,11 +653,6 @@ Item *engine_acknowledge(Engine *engine, Item *item) {
 
 void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
     waiter->item = item;
-    if (item->ahead && item->state == READY) {
-        list_remove(&item->node);
-        list_append(&item->queue->ready, &item->node);
-    }
-    item->ahead = 0;
     list_append(&item->waiters, &waiter->node);
     engine->waiters++;
     weigh(engine, item, waiter_bytes(item->key_length));

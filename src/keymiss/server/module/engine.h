@@ -4,8 +4,8 @@
  *   Engine      owns the functions and the workers.
  *   Function    a registered prefix. Owns one Queue, lives until engine_forget.
  *   Attachment  a worker serving a function. Owns a Queue of its own when the function is EACH.
- *   Queue       owns its items: `ready` in the order in which they are handed out, `ahead` behind
- *               them, `taken` in the order in which they were, the longest held first.
+ *   Queue       owns its items: `ready` in the order in which they are handed out, `taken` in the
+ *               order in which they were, the longest held first.
  *   Item        one key to compute, or one key that was written. There is at most one item for a
  *               key in a queue: that is the single flight, and it folds ten writes into one event.
  *   Waiter      a client parked on an item. Embedded in a structure of the caller's, who frees it.
@@ -15,12 +15,7 @@
  *   TAKEN -> READY again, when its worker is lost, when its lease ends, or when the key of a write
  *   event was written once more. An item that has cost MAX_DEATHS workers becomes LOST: the engine
  *   hands it to the caller, who owes its waiters an error and then discards it. An item that
- *   nobody waits for and nobody has taken is discarded at once, unless it was prefetched.
- *
- * What is prefetched
- *   Nobody waits for it yet, so it holds up nobody who waits: it is handed out behind the others,
- *   fills at most half of a TAKE, and finds no room where half of it is gone. Whoever asks for it
- *   makes it an item like any other.
+ *   nobody waits for and nobody has taken is discarded at once.
  *
  * What was dropped
  *   When the source of a key changes while a worker computes it, those who wait are answered and
@@ -79,7 +74,6 @@ typedef enum { READY, TAKEN, ANSWERED, LOST } State;
 typedef struct Queue {
     struct Function *function;
     List ready;
-    List ahead; /* READY too: prefetched, and nobody has waited */
     List taken;
     long long pending; /* items, ANSWERED ones too */
 } Queue;
@@ -89,9 +83,7 @@ typedef struct Queue {
  * tell strangers which keys exist. */
 #define COUNTERS_FOR_ALL(X)                                                                        \
     X(misses)                                                                                      \
-    X(joined)                                                                                      \
-    X(prefetched)                                                                                  \
-    X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped) X(unstored)
+    X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped) X(unstored)
 #define COUNTERS(X) X(hits) COUNTERS_FOR_ALL(X)
 
 #define COUNTER(name) long long name;
@@ -118,7 +110,7 @@ typedef struct Function {
 } Function;
 
 typedef struct Item {
-    Node node; /* in its queue's ready, ahead or taken, or in Engine.answered */
+    Node node; /* in its queue's ready or taken, or in Engine.answered */
     List waiters;
     Node same_key; /* the dropped items of one key, one of which is in Engine.dropped */
     Queue *queue;
@@ -131,7 +123,6 @@ typedef struct Item {
     int deaths;  /* workers lost with this item in hand */
     int written; /* a write event's key was written while TAKEN: queue it once more */
     int dropped; /* what it was computed from has changed: reply, but do not store */
-    int ahead;   /* prefetched, and nobody has waited */
     int sent;    /* ANSWERED, and its replies have left: the caller's note */
     unsigned short attempt, oldest;
     char id[ID_BYTES + 1];
@@ -228,10 +219,6 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length);
 int engine_may_wait(const Engine *engine, const Function *function, size_t key_length);
 /* A READY item at the end of the queue; NULL when the queue or the memory is full. */
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
-/* The same for a key that nobody waits for yet. */
-Item *engine_prefetch(Engine *engine, Queue *queue, const char *key, size_t length);
-/* Whether there is an item that a worker could take. */
-int engine_has_work(const Queue *queue);
 void engine_discard(Engine *engine, Item *item);
 /* The source of a miss has changed: what was computed before is answered, but not stored. */
 void engine_drop(Engine *engine, Item *item);

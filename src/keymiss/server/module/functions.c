@@ -192,7 +192,7 @@ int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (wrong) return reply_wrong(ctx, wrong);
     if (from_client) {
         attach_worker(ctx, function);
-        if (engine_has_work(&function->queue)) wake_worker(&function->queue);
+        if (!list_empty(&function->queue.ready)) wake_worker(&function->queue);
     }
     watch_the_clock();
     if (!*before.name || before.clean != function->clean ||

@@ -232,14 +232,15 @@ static int redirect(RedisModuleCtx *ctx, const Function *function, RedisModuleSt
 
 enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
 
-static int can_store(const Function *function) {
-    if (RM_AvoidReplicaTraffic()) return 0;
+static int may_store(const Item *item) {
+    if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
     int flags = RM_GetContextFlags(own_context);
     if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return 0;
     if (!(flags & REDISMODULE_CTX_FLAGS_OOM)) return 1;
     /* An evicting server makes room with its next command; what never expires may not be evictable.
      */
-    return flags & REDISMODULE_CTX_FLAGS_EVICT && function->options.cache != CACHE_FOREVER;
+    return flags & REDISMODULE_CTX_FLAGS_EVICT &&
+           item->queue->function->options.cache != CACHE_FOREVER;
 }
 
 /* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
@@ -257,7 +258,7 @@ static int within_budget(Function *function, long long bytes) {
 static void store(const Item *item, RedisModuleString *value) {
     Function *function = item->queue->function;
     long long bytes = STORED_OVERHEAD + (long long)(item->key_length + text_of(value).length);
-    if (item->dropped || !can_store(function) || !within_budget(function, bytes)) return;
+    if (!may_store(item) || !within_budget(function, bytes)) return;
     RM_SelectDb(own_context, function->db);
     long long cache = function->options.cache;
     RedisModuleCallReply *reply =
@@ -403,24 +404,11 @@ void settle_miss(Item *item, RedisModuleString *value) {
         engine_hold(&engine, item, value, text_of(value).length);
         return;
     }
-    if (stores) {
-        item->queue->function->counters.prefetched += item->ahead;
-        store(item, value);
-    }
+    if (stores) store(item, value);
     engine_discard(&engine, item);
 }
 
-/* ---- the commands ---- */
-
-static int is_unserved(const Function *function) {
-    return !function->workers && now_ms() - function->alone_since >= ALONE_MS;
-}
-
-/* A key is to be computed. */
-static void hand_out(const Function *function) {
-    wake_worker(&function->queue);
-    if (!function->workers) watch_the_clock();
-}
+/* ---- the command ---- */
 
 /* The item that the client may wait for, or NULL when it has been refused. */
 static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *item, Text key) {
@@ -432,7 +420,7 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
         refuse(ctx, function, reason);
         return NULL;
     }
-    if (is_unserved(function)) {
+    if (!function->workers && now_ms() - function->alone_since >= ALONE_MS) {
         refuse(ctx, function, "unavailable no worker serves this key; start `keymiss worker`");
         return NULL;
     }
@@ -446,14 +434,10 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
     return NULL;
 }
 
-static Function *miss_function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
-    Function *function = function_of(ctx, key);
-    return function && function->options.kind == ON_MISS ? function : NULL;
-}
-
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 2) return RM_WrongArity(ctx);
-    Function *function = miss_function_of(ctx, argv[1]);
+    Function *function = function_of(ctx, argv[1]);
+    if (function && function->options.kind != ON_MISS) function = NULL;
     if (reply_unless_nil(ctx, call_get(ctx, argv[1]))) {
         if (function) function->counters.hits++;
         return REDISMODULE_OK;
@@ -472,30 +456,9 @@ int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     }
     function->counters.misses++;
     Item *item = item_to_wait_for(ctx, function, known, key);
-    if (item && park(ctx, item, &argv[1]) && !known) hand_out(function);
+    if (item && park(ctx, item, &argv[1]) && !known) {
+        wake_worker(&function->queue);
+        if (!function->workers) watch_the_clock();
+    }
     return REDISMODULE_OK;
-}
-
-static int is_there(RedisModuleCtx *ctx, RedisModuleString *name) {
-    RedisModuleKey *key = RM_OpenKey(ctx, name, REDISMODULE_READ);
-    if (key) RM_CloseKey(key);
-    return key != NULL;
-}
-
-/* Whether the key is being computed; what would not be stored is not begun. */
-static int prefetch(RedisModuleCtx *ctx, RedisModuleString *name) {
-    Function *function = miss_function_of(ctx, name);
-    if (!function || function->options.cache == CACHE_OFF || !can_store(function)) return 0;
-    Text key = text_of(name);
-    if (key.length > (size_t)max_key_bytes || is_unserved(function)) return 0;
-    if (engine_find(&engine, &function->queue, key.bytes, key.length)) return 1;
-    if (!engine_prefetch(&engine, &function->queue, key.bytes, key.length)) return 0;
-    hand_out(function);
-    return 1;
-}
-
-/* KEYMISS.PREFETCH key: replies 1 when the key is there or being computed, 0 otherwise. */
-int prefetch_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (argc != 2) return RM_WrongArity(ctx);
-    return RM_ReplyWithLongLong(ctx, is_there(ctx, argv[1]) || prefetch(ctx, argv[1]));
 }

@@ -278,7 +278,6 @@ static int create_commands(RedisModuleCtx *ctx) {
         const char *categories;
     } commands[] = {
         {"KEYMISS.GET", get_command, "readonly", 1, 1, 1, "read string"},
-        {"KEYMISS.PREFETCH", prefetch_command, "readonly deny-script", 1, 1, 1, "read string"},
         {"KEYMISS.SERVE", serve_command, "write deny-script", 0, 0, 0, "admin dangerous"},
         {"KEYMISS.TAKE", take_command, "deny-script", 0, 0, 0, "admin dangerous"},
         {"KEYMISS.ANSWER", answer_command, "deny-script", 0, 0, 0, "admin dangerous"},
@@ -299,7 +298,7 @@ static int create_commands(RedisModuleCtx *ctx) {
 }
 
 /* Without this, a user who may only read the keys (%R~) could not compute them. */
-static int declare_reading(RedisModuleCtx *ctx, const char *command, const char *summary) {
+static int declare_reading(RedisModuleCtx *ctx) {
     if (!RM_GetCommand || !RM_SetCommandInfo) return REDISMODULE_OK;
     const RedisModuleCommandInfoVersion version = {1, 16, sizeof(RedisModuleCommandKeySpec), 80};
     RedisModuleCommandKeySpec keys[] = {
@@ -311,8 +310,12 @@ static int declare_reading(RedisModuleCtx *ctx, const char *command, const char 
         {0},
     };
     const RedisModuleCommandInfo info = {
-        .version = &version, .summary = summary, .arity = 2, .key_specs = keys};
-    return RM_SetCommandInfo(RM_GetCommand(ctx, command), &info);
+        .version = &version,
+        .summary = "Computes the value of a missing function key.",
+        .arity = 2,
+        .key_specs = keys,
+    };
+    return RM_SetCommandInfo(RM_GetCommand(ctx, "KEYMISS.GET"), &info);
 }
 
 static int subscribe(RedisModuleCtx *ctx) {
@@ -360,10 +363,8 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     is_replica = (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
     get_prepare(ctx);
     /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
-    if (create_commands(ctx) ||
-        declare_reading(ctx, "KEYMISS.GET", "Computes the value of a missing function key.") ||
-        declare_reading(ctx, "KEYMISS.PREFETCH", "Begins to compute a missing function key.") ||
-        RM_RegisterInfoFunc(ctx, on_info) || register_settings(ctx) || subscribe(ctx) ||
+    if (create_commands(ctx) || declare_reading(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
+        register_settings(ctx) || subscribe(ctx) ||
         !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
     return REDISMODULE_OK;

@@ -26,7 +26,6 @@ void get_filter(RedisModuleCommandFilterCtx *filter);
 /* Once, when the module is loaded. */
 void get_prepare(RedisModuleCtx *ctx);
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int prefetch_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 /* Replies the error, "KEYMISS ...", to the waiters of an item and frees the item. */
 void fail_item(Item *item, const char *error);
 /* The same for all these items, with the reason and the function's name for an error. */

@@ -57,7 +57,7 @@ void wake_worker(const Queue *queue) {
 void wake_workers(uint64_t slots) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *function = slots >> slot & 1 ? engine.functions[slot] : NULL;
-        if (function && engine_has_work(&function->queue)) wake_worker(&function->queue);
+        if (function && !list_empty(&function->queue.ready)) wake_worker(&function->queue);
     }
 }
 
