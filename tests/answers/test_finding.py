@@ -13,8 +13,9 @@ from keymiss import functions
 from keymiss.answers.finding import each_slot_once, find
 from keymiss.answers.status import parse_list
 from keymiss.corpus.ingest import ingest
-from keymiss.search.functions import Searched, search_functions, searched_to_json
+from keymiss.search.functions import search_functions
 from keymiss.search.index import Candidate, Candidates
+from keymiss.search.searched import Searched, searched_to_json
 from keymiss.server.connecting import connect
 from keymiss.server.keys import FIND, slot_tag
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from valkey.exceptions import ResponseError
 
@@ -15,9 +12,16 @@ from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.search.cache import claim_folder
-from keymiss.search.index import Candidate, Candidates, SentenceIndex
+from keymiss.search.index import SentenceIndex
 from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
 from keymiss.search.question import check_question
+from keymiss.search.searched import (
+    CANDIDATES,
+    Searched,
+    all_searched_to_json,
+    searched_to_json,
+    together,
+)
 from keymiss.server.keys import (
     ARTICLES,
     FIND,
@@ -28,29 +32,14 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_shard_key,
 )
-from keymiss.server.topology import Slots, is_elsewhere, slot_ranges, union
+from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Executed
 
-FORMAT = 4
 FEW, FEW_SENTENCES = 8, 100_000
 """Searches, and the sentences that they look through, which the event loop itself does."""
 
 INDEX = "index"
 """The function that keeps the indexes."""
-
-CANDIDATES = 20
-"""Two for each sentence that is read: what is best over all shards is among them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """What a shard has found, and in which slots; `owned` are those that it holds. Until it is
-    settled another shard may count documents of its, too."""
-
-    candidates: Candidates
-    slots: Slots
-    owned: Slots
-    settled: bool
 
 
 def search_functions(cache: Path | None = None) -> list[Function]:
@@ -83,11 +72,13 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         followed = [each for each in others if INDEX in each.followers]
         return [shard, *(each for each in followed if each.id != shard.id)]
 
-    async def search(asked: Sequence[tuple[str, Sequence[Shard]]]) -> list[list[str] | BadInput]:
+    async def search(
+        asked: Sequence[tuple[str, Sequence[Shard]]],
+    ) -> list[list[Searched] | BadInput]:
         """For each key what is found on its shards."""
         sizes = [index_of(shard).size()[1] for _, some in asked for shard in some]
 
-        def search_all() -> list[list[str] | BadInput]:
+        def search_all() -> list[list[Searched] | BadInput]:
             return [_find(key, [(shard, index_of(shard)) for shard in some]) for key, some in asked]
 
         # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
@@ -98,23 +89,26 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     @on_miss(FIND, name="find", cache="off", batch=64)
     async def find(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, [event.shard]) for event in events])
-        return [one if isinstance(one, BadInput) else one[0] for one in found]
+        return [one if isinstance(one, BadInput) else searched_to_json(one[0]) for one in found]
 
     @on_miss(FIND_HERE, name="findhere", cache="off", batch=64)
     async def find_here(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, here(event.shard)) for event in events])
-        return [one if isinstance(one, BadInput) else f"[{','.join(one)}]" for one in found]
+        return [
+            one if isinstance(one, BadInput) else all_searched_to_json(together(one))
+            for one in found
+        ]
 
     return [index, find, find_here]
 
 
-def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[str] | BadInput:
+def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[Searched] | BadInput:
     try:
         question = parse_shard_key(key)
         check_question(question)
     except BadInput as error:
         return error
-    return [searched_to_json(_on_shard(question, *place)) for place in places]
+    return [_on_shard(question, *place) for place in places]
 
 
 def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> Searched:
@@ -170,42 +164,3 @@ def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read
     pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True)
     index.put(keys, decode(content_hash), dict(sorted(pairs)))
     return True
-
-
-def searched_to_json(searched: Searched) -> str:
-    """The value of a `find` key."""
-    # Not asdict, which copies all that it holds: most of the time a search takes.
-    candidates = searched.candidates
-    record = {field.name: getattr(candidates, field.name) for field in fields(Candidates)}
-    record["candidates"] = [
-        (each.sentence, each.length, each.frequencies) for each in candidates.candidates
-    ]
-    where = {"slots": slot_ranges(searched.slots), "owned": slot_ranges(searched.owned)}
-    return json.dumps({"v": FORMAT, **where, "settled": searched.settled, **record})
-
-
-def searched_from_json(value: bytes) -> Searched:
-    """Reads what `searched_to_json` made.
-
-    Raises:
-        ValueError: it is of another format.
-    """
-    return _searched(json.loads(value))
-
-
-def all_searched_from_json(value: bytes) -> list[Searched]:
-    """Reads the value of a `findhere` key.
-
-    Raises:
-        ValueError: it is of another format.
-    """
-    return [_searched(record) for record in json.loads(value)]
-
-
-def _searched(record: Any) -> Searched:
-    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
-        raise ValueError(f"no find value of format {FORMAT}: {str(record)[:80]}")
-    slots, owned = union(record.pop("slots")), union(record.pop("owned"))
-    settled = bool(record.pop("settled"))
-    candidates = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
-    return Searched(Candidates(**record, candidates=candidates), slots, owned, settled)
