@@ -1,7 +1,8 @@
 """What a question costs on one shard and on more, and what a failover and moving slots take.
 
-Clusters of 1, 2, 4 and 8 primaries run side by side, each with a worker and a web server of its
-own, all on this machine; the reader answers without reading. Questions go to them in turn.
+Clusters of 1, 2, 4 and 8 primaries run side by side, and one of 8 with an address for each, all
+with a worker and a web server of their own, on this machine; the reader answers without reading.
+Questions go to them in turn.
 Writes bench-results/cluster.json and prints a table.
 
     python bench/cluster.py [--rounds 40]
@@ -34,7 +35,7 @@ from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import split_sentences
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
+from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import slot_ranges
 from module import processor
@@ -53,6 +54,8 @@ class System:
     """A cluster with its worker and its web server."""
 
     cluster: LocalCluster
+    shards: int
+    hosts: int
     http_port: int
     web: Process
 
@@ -75,13 +78,29 @@ def write_articles(path: Path) -> None:
             file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
 
 
+class OnHosts(LocalCluster):
+    """Each node has an address of its own, as if it were on another host."""
+
+    def arguments(self, node: Node) -> list[str]:
+        """Those of any node, and its address."""
+        own = f"127.0.1.{1 + self.nodes.index(node)}"
+        addresses = ["--bind", LOOPBACK, own, "--cluster-announce-ip", own]
+        return [*super().arguments(node), *addresses]
+
+
 @contextmanager
-def running(shards: int, replicas: int, articles: Sequence[Path], *worker: str) -> Iterator[System]:
+def running(
+    shards: int, replicas: int, articles: Sequence[Path], *worker: str, apart: bool = False
+) -> Iterator[System]:
     """A cluster that holds these articles, with a worker, started with these arguments, and a web
-    server."""
+    server.
+
+    Args:
+        apart: each shard is on a host of its own, as far as the others can tell.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        cluster = LocalCluster(folder)
+        cluster = OnHosts(folder) if apart else LocalCluster(folder)
         stack.callback(cluster.stop)
         cluster.create(shards, replicas, free_cluster_ports(shards * (1 + replicas)))
         with connect(cluster.url) as client:
@@ -89,7 +108,7 @@ def running(shards: int, replicas: int, articles: Sequence[Path], *worker: str) 
         port = free_port()
         stack.enter_context(started_process(cluster.url, "worker", *worker, folder=FOLDER))
         web = stack.enter_context(started_process(cluster.url, "web", "--port", str(port)))
-        system = System(cluster, port, web)
+        system = System(cluster, shards, shards if apart else 1, port, web)
         wait_for(lambda: _is_ready(system))
         yield system
 
@@ -112,36 +131,39 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 # ---- latency ----
 
 
-def latencies(systems: dict[int, System], rounds: int) -> list[dict[str, float]]:
+def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
     """Median milliseconds of a question that nobody has asked before, and of its repetition; and
     the processor time that the web server takes for both."""
-    first: dict[int, list[float]] = {shards: [] for shards in systems}
-    again: dict[int, list[float]] = {shards: [] for shards in systems}
-    spent = {shards: processor_ms(system.web) for shards, system in systems.items()}
+    first: list[list[float]] = [[] for _ in systems]
+    again: list[list[float]] = [[] for _ in systems]
+    spent = [processor_ms(system.web) for system in systems]
     for round_ in range(rounds):
         question = f"{QUESTIONS[round_ % len(QUESTIONS)]} ({round_})"
-        for shards, system in systems.items():
+        for number, system in enumerate(systems):
             for times in (first, again):
                 started = time.perf_counter()
                 system.ask(question)
-                times[shards].append(1000 * (time.perf_counter() - started))
+                times[number].append(1000 * (time.perf_counter() - started))
     return [
         {
-            "shards": shards,
-            "web_p50_ms": round(statistics.median(first[shards]), 2),
-            "cached_p50_ms": round(statistics.median(again[shards]), 2),
-            "web_cpu_ms": round((processor_ms(system.web) - spent[shards]) / rounds / 2, 2),
+            "shards": system.shards,
+            "hosts": system.hosts,
+            "web_p50_ms": round(statistics.median(first[number]), 2),
+            "cached_p50_ms": round(statistics.median(again[number]), 2),
+            "web_cpu_ms": round((processor_ms(system.web) - spent[number]) / rounds / 2, 2),
         }
-        for shards, system in systems.items()
+        for number, system in enumerate(systems)
     ]
 
 
 def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     """16 and 64 shards on hosts of their own: each does its own work, so that what grows is what
-    the web server does for each, by the least-squares line through its measured processor time."""
-    shards = [row["shards"] for row in rows]
-    slope, base = statistics.linear_regression(shards, [row["web_cpu_ms"] for row in rows])
-    alone = rows[0]["web_p50_ms"]
+    the web server does for each, by the line through its processor time for one shard and for
+    eight with addresses of their own."""
+    apart = [row for row in rows if row["hosts"] == row["shards"]]
+    shards = [row["shards"] for row in apart]
+    slope, base = statistics.linear_regression(shards, [row["web_cpu_ms"] for row in apart])
+    alone = apart[0]["web_p50_ms"]
     return [
         {
             "shards": count,
@@ -253,10 +275,10 @@ def main() -> None:
         articles = Path(folder) / "articles.jsonl"
         write_articles(articles)
         with ExitStack() as stack:
-            systems = {
-                shards: stack.enter_context(running(shards, 0, [articles], *ECHO))
-                for shards in SHARDS
-            }
+            systems = [
+                stack.enter_context(running(shards, 0, [articles], *ECHO, apart=apart))
+                for shards, apart in (*((shards, False) for shards in SHARDS), (SHARDS[-1], True))
+            ]
             latencies(systems, 5)
             rows = latencies(systems, arguments.rounds)
         with running(4, 1, [articles], *ECHO) as system:

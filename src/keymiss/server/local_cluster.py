@@ -123,6 +123,13 @@ class LocalCluster:
 
     def start_node(self, node: Node) -> None:
         """Starts one server."""
+        folder = self._folder / str(node.port)
+        server = EmbeddedServer(folder, node.port, tuple(self.arguments(node)))
+        server.start()
+        self._servers[node] = server
+
+    def arguments(self, node: Node) -> list[str]:
+        """What a node's server is started with."""
         options = {
             "cluster-enabled": "yes",
             "cluster-port": str(node.bus),
@@ -130,10 +137,7 @@ class LocalCluster:
             # Questions about what the other shards hold are answered while one is away.
             "cluster-require-full-coverage": "no",
         }
-        arguments = tuple(part for name, value in options.items() for part in (f"--{name}", value))
-        server = EmbeddedServer(self._folder / str(node.port), node.port, arguments)
-        server.start()
-        self._servers[node] = server
+        return [part for name, value in options.items() for part in (f"--{name}", value)]
 
     def stop(self) -> None:
         """Ends all its servers; the data stays."""
