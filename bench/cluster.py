@@ -218,9 +218,8 @@ def recovery(system: System) -> float:
         killed = time.monotonic()
         os.kill(system.cluster.server(victim).pid, signal.SIGKILL)
         system.cluster.server(victim).stop()
-        wait_for(lambda: any(not complete for _, _, complete in prober.replies))
-        wait_for(lambda: prober.replies[-1][2])
-        recovered = time.monotonic()
+        wait_for(lambda: prober.replies[-1][0] > killed and prober.replies[-1][2])
+        recovered = prober.replies[-1][1]
     system.cluster.start()
     system.cluster.wait_until_whole()
     return round(recovered - killed, 2)

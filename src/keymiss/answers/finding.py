@@ -56,10 +56,10 @@ async def find(servers: Servers, question: str) -> Findings:
         Unavailable: nobody searches, or there is no corpus.
         ValkeyError, OSError: the single server cannot be reached.
     """
+    deadline = time.monotonic() + SECONDS
     replies = await _of_hosts(servers, question)
     covered = functools.reduce(operator.or_, (reply.slots for reply in replies), 0)
     failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
-    deadline = time.monotonic() + SECONDS
     asked_at = 0.0
     while covered != ALL_SLOTS and (not asked_at or time.monotonic() < deadline):
         if asked_at:
