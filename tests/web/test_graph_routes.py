@@ -192,7 +192,7 @@ def test_an_answer_without_its_concepts_in_time_is_incomplete(stack, http):
     assert again["links"]
 
 
-def test_where_there_is_no_graph_no_concept_is_missing(empty_stack, tmp_path):
+def test_where_there_is_no_graph_no_concept_is_missing(empty_stack):
     async def asked():
         async with Servers(empty_stack.url) as servers:
             return await neighbourhood_if_any(servers, "How does measles spread?")

@@ -8,8 +8,6 @@ may have moved while the question was on its way.
 from __future__ import annotations
 
 import asyncio
-import functools
-import operator
 import random
 import time
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ from keymiss.search.ranking import Ranked, rank
 from keymiss.search.searched import Searched, all_searched_from_json, searched_from_json
 from keymiss.server.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.server.routing import Servers
-from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of
+from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of, joined
 
 HOST_SECONDS = 1.0
 """How long one shard is waited for on behalf of its host."""
@@ -58,7 +56,7 @@ async def find(servers: Servers, question: str) -> Findings:
     """
     deadline = time.monotonic() + SECONDS
     replies = await _of_hosts(servers, question)
-    covered = functools.reduce(operator.or_, (reply.slots for reply in replies), 0)
+    covered = joined(reply.slots for reply in replies)
     failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
     asked_at = 0.0
     while covered != ALL_SLOTS and (not asked_at or time.monotonic() < deadline):

@@ -16,7 +16,15 @@ from keymiss.functions.function import Function
 from keymiss.functions.serving import serve_shard
 from keymiss.functions.shard import Shard
 from keymiss.server.routing import Servers
-from keymiss.server.topology import Primary, Slots, Topology, is_local, node_url, server_name
+from keymiss.server.topology import (
+    Primary,
+    Slots,
+    Topology,
+    is_local,
+    joined,
+    node_url,
+    server_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +161,8 @@ class _Worker:
         return _Served(shard, stop, ready, asyncio.create_task(serving, name=primary.name))
 
     def _covered_by_others(self, shard: Shard) -> Slots:
-        covered = 0
-        for served in self._served.values():
-            if served.shard is not shard:
-                covered |= served.shard.slots & served.shard.owned
-        return covered
+        others = (each.shard for each in self._served.values() if each.shard is not shard)
+        return joined(each.slots & each.owned for each in others)
 
     async def _look_at_ended(self) -> None:
         """Raises what has ended the service of a shard; a node that is set up wrongly stops no

@@ -33,16 +33,13 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
     The statistics of the shards are added up, so that a sentence's score does not depend on how
     many shards there are. Equal scores are ordered by name.
     """
-    sentences = sum(shard.sentences for shard in shards)
-    total_length = sum(shard.total_length for shard in shards)
+    whole = added_up(shards)
+    sentences, total_length = whole.sentences, whole.total_length
     if not sentences or not total_length:
         return []
-    counts: Counter[str] = Counter()
-    for shard in shards:
-        counts.update(shard.sentence_counts)
     weights = {
         term: math.log(1 + (sentences - count + 0.5) / (count + 0.5))
-        for term, count in counts.items()
+        for term, count in whole.sentence_counts.items()
     }
     fixed = SATURATION * (1 - LENGTH_WEIGHT)
     of_length = SATURATION * LENGTH_WEIGHT * sentences / total_length
@@ -57,6 +54,20 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
                     score += weight * frequency / (frequency + dampening)
             ranked.append((-score, candidate.sentence))
     return [Ranked(sentence, -score) for score, sentence in sorted(ranked)]
+
+
+def added_up(shards: Sequence[Candidates]) -> Candidates:
+    """The statistics of all shards together, without candidates."""
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        counts.update(shard.sentence_counts)
+    return Candidates(
+        documents=sum(shard.documents for shard in shards),
+        sentences=sum(shard.sentences for shard in shards),
+        total_length=sum(shard.total_length for shard in shards),
+        sentence_counts=dict(counts),
+        candidates=(),
+    )
 
 
 def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from keymiss.search.index import Candidate, Candidates
-from keymiss.search.ranking import rank
-from keymiss.server.topology import Slots, slot_ranges, union
+from keymiss.search.ranking import added_up, rank
+from keymiss.server.topology import Slots, joined, slot_ranges, union
 
 FORMAT = 4
 
@@ -34,24 +31,14 @@ class Searched:
 def together(parts: Sequence[Searched]) -> Sequence[Searched]:
     """What one shard that held all would have found; the parts while a slot is on its way between
     them, since then it matters who has found what."""
-    slots = functools.reduce(operator.or_, (part.slots for part in parts))
-    if not all(part.settled for part in parts) or slots.bit_count() != sum(
-        part.slots.bit_count() for part in parts
-    ):
+    slots = joined(part.slots for part in parts)
+    once = slots.bit_count() == sum(part.slots.bit_count() for part in parts)
+    if not once or not all(part.settled for part in parts):
         return parts
     found = [part.candidates for part in parts]
     of_name = {each.sentence: each for one in found for each in one.candidates}
-    counts: Counter[str] = Counter()
-    for one in found:
-        counts.update(one.sentence_counts)
-    best = Candidates(
-        documents=sum(one.documents for one in found),
-        sentences=sum(one.sentences for one in found),
-        total_length=sum(one.total_length for one in found),
-        sentence_counts=dict(counts),
-        candidates=tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES]),
-    )
-    return [Searched(best, slots, slots, settled=True)]
+    best = tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES])
+    return [Searched(replace(added_up(found), candidates=best), slots, slots, settled=True)]
 
 
 def searched_to_json(searched: Searched) -> str:

@@ -6,6 +6,8 @@ operation each.
 
 from __future__ import annotations
 
+import functools
+import operator
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -111,10 +113,12 @@ def first_slot(slots: Slots) -> int:
 
 def union(ranges: Iterable[Sequence[int]]) -> Slots:
     """The set of all slots in these ranges."""
-    slots = 0
-    for first, last in ranges:
-        slots |= slot_range(first, last)
-    return slots
+    return joined(slot_range(first, last) for first, last in ranges)
+
+
+def joined(sets: Iterable[Slots]) -> Slots:
+    """All slots that are in any of the sets."""
+    return functools.reduce(operator.or_, sets, 0)
 
 
 def single_server(url: str) -> Topology:
