@@ -38,10 +38,10 @@
 #ifndef KEYMISS_ENGINE_H
 #define KEYMISS_ENGINE_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "budget.h"
+#include "list.h"
 #include "options.h"
 
 enum {
@@ -52,22 +52,6 @@ enum {
     RANDOM_ID_BYTES = 32,    /* 128 random bits in hexadecimal */
     ID_BYTES = 36,           /* and four digits that count the attempts */
 };
-
-/* Intrusive, circular, doubly linked: a list is a node that points to itself when empty. */
-typedef struct Node {
-    struct Node *previous, *next;
-} Node;
-typedef Node List;
-
-void list_init(List *list);
-int list_empty(const List *list);
-void list_append(List *list, Node *node);
-void list_prepend(List *list, Node *node);
-void list_remove(Node *node); /* and makes the node an empty list, so that it may be repeated */
-#define NODE_OWNER(node, type, field) ((type *)(void *)((char *)(node)-offsetof(type, field)))
-#define FOR_EACH(list, variable, type, field)                                                      \
-    for (type *variable = NODE_OWNER((list)->next, type, field); &variable->field != (list);       \
-         variable = NODE_OWNER(variable->field.next, type, field))
 
 typedef enum { READY, TAKEN, ANSWERED, LOST } State;
 

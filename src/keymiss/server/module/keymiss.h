@@ -33,6 +33,11 @@ void fail_items(List *items, const char *reason);
 /* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
 void settle_miss(Item *item, RedisModuleString *value);
 
+/* replica.c: where a replica sends a miss. */
+enum { MAX_ERROR_BYTES = 320 };
+/* Writes "ASK slot host:port" of the primary; 0 when there is none. */
+int ask_primary(RedisModuleCtx *ctx, RedisModuleString *key, char *error);
+
 /* functions.c: which functions there are. */
 int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
