@@ -20,7 +20,7 @@ from keymiss.corpus.verify import verify
 from keymiss.server.embedded import EmbeddedServer, free_port
 from keymiss.server.keys import bucket_tag, find_key
 
-MOMENTS = int(os.environ.get("MOMENTS", "6"))
+MOMENTS = int(os.environ.get("MOMENTS", "3"))
 DOCUMENTS = 1500
 
 

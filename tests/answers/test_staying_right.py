@@ -20,7 +20,7 @@ from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.corpus.verify import verify
 from keymiss.server.keys import bertqa_key, bucket_tag, find_key, qa_key
 
-ROUNDS = int(os.environ.get("ROUNDS", "12"))
+ROUNDS = int(os.environ.get("ROUNDS", "8"))
 DOCUMENTS = 12
 CLIENTS = 20
 FUNCTIONS = ("index", "find", "tokens", "qa", "bertqa")
