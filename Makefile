@@ -47,7 +47,8 @@ lint: $(READY)
 	$(VENV)/bin/ruff check src tests bench deploy
 	$(VENV)/bin/ruff format --check src tests bench deploy
 	$(VENV)/bin/mypy
-	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
+	$(VENV)/bin/clang-format --dry-run --Werror --style=file:src/keymiss/server/module/.clang-format \
+	  $(C_FILES) $(wildcard tests/module/*.c)
 
 bench: $(READY)
 	$(PYTHON) bench/misses.py

@@ -22,12 +22,17 @@ import numpy as np
 import valkey
 import valkey.asyncio
 
-from keymiss.answers.asking import first_margin
+from keymiss.answers.asking import READ
+from keymiss.answers.computing import compute
 from keymiss.answers.evaluation import is_right, score_refusals
+from keymiss.answers.finding import find
+from keymiss.answers.found import Found, found_from_json
 from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.corpus.ingest import ingest
 from keymiss.reader import BUNDLED_MODEL
+from keymiss.search.question import normalise_question
 from keymiss.server.embedded import free_port
+from keymiss.server.keys import qa_key
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 
@@ -59,13 +64,23 @@ def squad_questions(data: list[dict[str, object]]) -> list[tuple[str, list[str]]
     ]
 
 
+async def preferred(servers: Servers, text: str) -> Found | None:
+    """The span that the reader prefers for a question, believed or not; None without candidates."""
+    question = normalise_question(text)
+    found_by_words = await find(servers, question)
+    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
+    values = await asyncio.gather(*(compute(servers, key) for key in keys))
+    found = [found_from_json(value) for value in values if value is not None]
+    return max(found, key=lambda one: one.margin, default=None)
+
+
 async def outcomes(
     url: str, answerable: list[tuple[str, list[str]]], unanswerable: list[str]
 ) -> list[Outcome]:
     found = []
     async with Servers(url) as servers:
         for question, expected in [*answerable, *((text, []) for text in unanswerable)]:
-            first = await first_margin(servers, question)
+            first = await preferred(servers, question)
             if first is not None:
                 right = any(is_right(first.text, answer) for answer in expected)
                 found.append(Outcome(first.margin, right, bool(expected)))

@@ -35,6 +35,9 @@ WATCH_SECONDS = 0.2
 FIRST_RESTART_SECONDS = 0.1
 LONGEST_RESTART_SECONDS = 5.0
 
+EXIT_SETUP = 2
+"""The exit status of a command that cannot work as it was called, or as it is installed."""
+
 
 class Process:
     """`keymiss COMMAND` as a child that is started again when it ends by itself."""
@@ -81,10 +84,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-EXIT_SETUP = 2
-"""The exit status of a command that cannot work as it was called, or as it is installed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ def test_without_a_server_it_is_unavailable():
     [
         ("KEYMISS unavailable no worker", Unavailable, 503),
         ("KEYMISS busy too many", Unavailable, 503),
+        ("KEYMISS flushed the database was", Unavailable, 503),
         ("KEYMISS timeout no answer", TooSlow, 504),
         ("KEYMISS refused the key is longer", BadInput, 422),
         ("KEYMISS failed NotFound: no such", NotFound, 404),

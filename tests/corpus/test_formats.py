@@ -103,6 +103,19 @@ def test_markdown_without_front_matter_is_titled_by_its_first_heading(tmp_path):
     assert (document.title, document.paragraphs) == ("One", ("Text.",))
 
 
+@pytest.mark.parametrize(
+    ("front_matter", "title", "year"),
+    [
+        ("", "One", ""),
+        ("title: 1984\nyear: 1949\n", "1984", "1949"),
+        ("title: On\nyear: 2020-05-01\ndate: 2020-13-45\n", "On", "2020-05-01"),
+    ],
+)
+def test_front_matter_is_text_whatever_it_looks_like(tmp_path, front_matter, title, year):
+    (document,) = read(tmp_path, "page.md", f"---\n{front_matter}---\n# One\n\nText.\n")
+    assert (document.title, document.year) == (title, year)
+
+
 def test_plain_text_is_kept_as_it_is(tmp_path):
     (document,) = read(
         tmp_path, "a.txt", "\ufeffTitle\r\n\r\n  Some\ttext,\n  wrapped. \n\n\nMore."
@@ -126,7 +139,8 @@ def test_plain_text_is_kept_as_it_is(tmp_path):
         ("a.md", b"", "has no text"),
         ("a.md", b"---\na: [\n---\ntext", "no YAML"),
         ("a.md", b"---\ntitle: [x]\n---\ntext", "'title' is list"),
-        ("a.md", b"---\njust text\n---\ntext", "no list of fields"),
+        ("a.md", b"---\njust text\n---\ntext", "has no fields"),
+        ("a.md", b"---\ntitle: " + b"[" * 3000 + b"\n---\ntext", "no YAML"),
         ("a.txt", b" \n\n ", "has no text"),
         ("a.pdf", b"%PDF", "the ending is none of"),
     ],

@@ -11,6 +11,7 @@ import valkey
 from keymiss.errors import SetupError
 from keymiss.functions import attachment, on_miss, on_write, serve
 from keymiss.functions.function import milliseconds
+from keymiss.functions.shard import ShardLost
 from keymiss.server.embedded import EmbeddedServer, free_port
 
 
@@ -50,7 +51,7 @@ def serving(server):
 def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
     client, serving, eventually, monkeypatch
 ):
-    monkeypatch.setattr(attachment, "NO_ROOM_SECONDS", 0.2)
+    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
     told = []
 
     @on_write("text:")
@@ -289,13 +290,37 @@ def test_a_write_that_could_not_be_followed_is_followed_later(client, serving, e
     def follow(events):
         if len(failures) < 3:
             failures.append(events)
-            raise valkey.ConnectionError("the server was away")
+            raise ShardLost("the server was away")
         seen.update(event.key for event in events)
 
     serving(follow)
     client.set("text:1", "x")
     eventually(lambda: seen == {"text:1"})
     assert len(failures) == 3
+
+
+@pytest.mark.parametrize("error", [ConnectionError, TimeoutError, valkey.ConnectionError])
+def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
+    client, serving, eventually, monkeypatch, error
+):
+    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
+    seen, away = set(), [True]
+
+    @on_write("text:")
+    async def follow(events):
+        if away:
+            raise error("another server is away")
+        seen.update(event.key for event in events)
+
+    @on_miss("echo:")
+    async def echo(misses):
+        return [miss.key for miss in misses]
+
+    client.set("text:1", "x")
+    serving(follow, echo)
+    assert client.get("echo:1") == "echo:1"
+    away.clear()
+    eventually(lambda: seen == {"text:1"})
 
 
 def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
@@ -356,6 +381,32 @@ def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(server, cli
             serving(secret, url=f"valkey://limited:l@127.0.0.1:{server.port}")
     finally:
         client.execute_command("ACL", "DELUSER", "limited")
+
+
+def test_a_user_who_may_not_drop_what_another_version_has_cached_does_not_serve(
+    server, client, serving
+):
+    @on_miss("ver:", name="v", version="2")
+    async def answer(misses):
+        return ["2"] * len(misses)
+
+    client.set("ver:x", "1")
+    rights = ("~*", "+@all", "-keymiss.drop")
+    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">l", *rights)
+    try:
+        with pytest.raises(SetupError, match="'v' cannot be served: .*KEYMISS.DROP.*operations.md"):
+            serving(answer, url=f"valkey://limited:l@127.0.0.1:{server.port}")
+    finally:
+        client.execute_command("ACL", "DELUSER", "limited")
+    stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
+    assert stored["clean"] == 0
+
+
+@pytest.mark.parametrize("decorator", [on_miss, on_write])
+@pytest.mark.parametrize("batch", [0, -1, 1025])
+def test_a_batch_that_the_server_would_never_hand_out_is_a_setup_error(decorator, batch):
+    with pytest.raises(SetupError, match=f"a batch of {batch} is impossible; write 1 to 1024"):
+        decorator("abc:", batch=batch)
 
 
 def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_next(

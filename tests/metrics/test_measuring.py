@@ -91,6 +91,8 @@ def test_what_a_model_has_done_is_a_key_that_anyone_can_get(stack):
         assert shard == {name: told[name] for name in shard}
         with pytest.raises(valkey.ResponseError, match="NotFound: no reader with the name 'x'"):
             client.get("modelinfo{x}")
+        with pytest.raises(valkey.ResponseError, match="BadInput: .* of the form modelinfo{NAME}"):
+            client.get("modelinfo{minilm-qa}x")
     command = ("model", "info", "minilm-qa", "--reset", "--url", stack.url)
     done = subprocess.run(
         [sys.executable, "-m", "keymiss", *command], capture_output=True, text=True, check=True

@@ -1,8 +1,8 @@
 /* Feeds the engine and the argument parsers with bytes, and checks what must hold after each step.
  *
  * The bytes are a program: each asks for one act of a client, a worker, an administrator or the
- * clock. Built with clang's -fsanitize=fuzzer it is a libFuzzer target; built with -DSEEDED it makes
- * its own bytes from a seed: `fuzz_engine SEED RUNS`. */
+ * clock. Built with clang's -fsanitize=fuzzer it is a libFuzzer target; built with -DSEEDED it
+ * makes its own bytes from a seed: `fuzz_engine SEED RUNS`. */
 #include "engine.h"
 
 #include <stdio.h>
@@ -82,7 +82,6 @@ static long long item_bytes(const Item *item) {
            count_waiters(item) * waiter;
 }
 
-
 static void check_item(const Queue *queue, const Item *item, State state) {
     CHECK(item->queue == queue && item->state == state);
     CHECK((state == TAKEN) == (item->worker != NULL));
@@ -98,7 +97,8 @@ static void check_item(const Queue *queue, const Item *item, State state) {
         CHECK(engine_is_awaited(&engine, item->queue, item->key, item->key_length));
 }
 
-static void check_queue(const Queue *queue, long long *items, long long *bytes, long long *waiters) {
+static void check_queue(const Queue *queue, long long *items, long long *bytes,
+                        long long *waiters) {
     long long pending = 0, size = 0, waiting_here = 0, last = -1;
     FOR_EACH(&queue->ready, item, Item, node) {
         check_item(queue, item, READY);
@@ -132,7 +132,8 @@ static void check_budget(void) {
     long long alive = 0, recent = 0;
     for (size_t i = 0; i < value_count; i++) {
         if (values[i].stored_at + LIFETIME > now) alive += values[i].bytes;
-        if (values[i].stored_at + SPANS * (LIFETIME / (SPANS - 1) + 1) > now) recent += values[i].bytes;
+        if (values[i].stored_at + SPANS * (LIFETIME / (SPANS - 1) + 1) > now)
+            recent += values[i].bytes;
     }
     long long counted = budget_at(&budget, LIFETIME, now);
     CHECK(counted >= alive && counted <= recent);
@@ -349,17 +350,45 @@ static void run(Input *input) {
     blocks = held_count = value_count = 0;
     while (input->left) {
         switch (next(input, 17)) {
-        case 0: case 1: serve(input); break;
-        case 2: case 3: case 4: case 5: ask(input); break;
-        case 6: case 7: take(input); break;
-        case 8: case 9: settle(input); break;
-        case 10: store(); break;
-        case 11: leave(input); check_sleeper(input); break;
-        case 12: drop(input); break;
-        case 13: lose(input); break;
-        case 16: store_value(input); break;
-        case 14: forget_or_drain(input); break;
-        default: now += next(input, 8) ? (long long)next(input, 10) : ALONE_MS;
+        case 0:
+        case 1:
+            serve(input);
+            break;
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+            ask(input);
+            break;
+        case 6:
+        case 7:
+            take(input);
+            break;
+        case 8:
+        case 9:
+            settle(input);
+            break;
+        case 10:
+            store();
+            break;
+        case 11:
+            leave(input);
+            check_sleeper(input);
+            break;
+        case 12:
+            drop(input);
+            break;
+        case 13:
+            lose(input);
+            break;
+        case 16:
+            store_value(input);
+            break;
+        case 14:
+            forget_or_drain(input);
+            break;
+        default:
+            now += next(input, 8) ? (long long)next(input, 10) : ALONE_MS;
         }
         expire();
         check_all();
@@ -404,9 +433,9 @@ static void check_registration(const Registration *registration) {
 
 /* Words with a known beginning and a random end, so that many are nearly right. */
 static void parse(Input *input) {
-    static const char *words[] = {"f",    "ON",      "miss",  "WRITE",   "PREFIX", "abc:",
-                                  "CACHE", "forever", "LEASE", "PENDING", "9",      "",
-                                  "EACH", "CLEAN",   "VERSION", "TIMEOUT", "off",   "-1"};
+    static const char *words[] = {
+        "f",       "ON", "miss", "WRITE", "PREFIX", "abc:",    "CACHE",   "forever", "LEASE",
+        "PENDING", "9",  "",     "EACH",  "CLEAN",  "VERSION", "TIMEOUT", "off",     "-1"};
     char buffer[MAX_SERVE_ARGUMENTS][400];
     Text texts[MAX_SERVE_ARGUMENTS];
     int count = 1 + (int)next(input, MAX_SERVE_ARGUMENTS - 1);

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import valkey
 
+from keymiss.answers.computing import explain
 from keymiss.answers.status import parse_list
+from keymiss.errors import KeymissError
 from keymiss.web.app import create_app
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +207,11 @@ def errors():
 @pytest.mark.parametrize("word", sorted(errors()))
 def test_every_error_has_its_entry(word):
     assert f"\n| `{word}` |" in COMMANDS
+
+
+@pytest.mark.parametrize("word", found(r"(?m)^\| `(\w+)` \| client[, ]", COMMANDS))
+def test_every_error_of_a_client_has_a_class(word):
+    assert word == "failed" or type(explain(f"KEYMISS {word} x")) is not KeymissError
 
 
 @pytest.mark.parametrize("name", found(r'\{?"(max-[a-z-]+|functions)",'))

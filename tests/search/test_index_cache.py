@@ -105,6 +105,23 @@ def test_a_restarted_worker_reads_only_what_has_changed(server, tmp_path, monkey
     assert len(names(index, "another")) == 1
 
 
+def test_a_document_that_cannot_be_read_keeps_no_other_from_being_found(server, tmp_path):
+    (tmp_path / "bats.txt").write_text("Bats carry coronaviruses.")
+    index = SentenceIndex()
+
+    async def update(keys):
+        async with aclosing(Shard(server.url)) as shard:
+            await update_index(index, shard, keys)
+
+    with valkey.Valkey(port=server.port) as raw:
+        ingest(raw, [tmp_path])
+        raw.set(CAMELS.article, "no hash")
+        bats = open_corpus(raw).keys("bats")
+        with pytest.raises(valkey.ResponseError, match="WRONGTYPE"):
+            asyncio.run(update([bats.article, CAMELS.article]))
+    assert names(index, "bats") == [bats.sentence(0)]
+
+
 WORDS = st.lists(st.sampled_from(["bat", "camel", "virus", "lung"]), max_size=4).map(" ".join)
 STEPS = st.lists(
     st.one_of(

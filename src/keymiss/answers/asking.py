@@ -138,19 +138,6 @@ async def _in_time(servers: Servers, key: str) -> bytes | None:
         return await compute(servers, key)
 
 
-async def first_margin(servers: Servers, text: str) -> Found | None:
-    """The span that the reader prefers for a question, believed or not; None without candidates.
-
-    Raises what `ask` raises.
-    """
-    question = normalise_question(text)
-    found_by_words = await find(servers, question)
-    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
-    values = await asyncio.gather(*(compute(servers, key) for key in keys))
-    found = [found_from_json(value) for value in values if value is not None]
-    return max(found, key=lambda one: one.margin, default=None)
-
-
 def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKeys, Found]]:
     """The likely answers, best first, each text once."""
     kept: dict[str, tuple[DocumentKeys, Found]] = {}

@@ -35,6 +35,7 @@ _ERRORS: dict[str, type[KeymissError]] = {
     "unavailable": Unavailable,
     "busy": Unavailable,
     "replica": Unavailable,
+    "flushed": Unavailable,
     "forgotten": Unavailable,
     "timeout": TooSlow,
     "refused": BadInput,

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.errors import NotFound
+from keymiss.errors import BadInput, NotFound
 from keymiss.functions import Event, Function, on_miss
 from keymiss.functions.function import Result
 from keymiss.reader import Reader
@@ -75,7 +75,11 @@ def statistics_function() -> Function:
     async def modelinfo(events: Sequence[Event]) -> list[Result]:
         results: list[Result] = []
         for event in events:
-            name = parse_modelinfo_key(event.key)
+            try:
+                name = parse_modelinfo_key(event.key)
+            except BadInput as error:
+                results.append(error)
+                continue
             (fields,) = await event.shard.read([("HGETALL", statistics_key(name))])
             results.append(_info(name, fields))
         return results

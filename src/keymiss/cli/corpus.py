@@ -131,7 +131,7 @@ def corpus_status(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
 
 @corpus_app.command("verify")
 def corpus_verify(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Check every key of the corpus; exit 1 when something is damaged."""
+    """Check texts, tokens and answers key by key; exit 1 when something is damaged."""
     with connect(url) as client:
         damages = verify(client)
     if as_json:

@@ -207,7 +207,7 @@ def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
     fields = _front_matter(tokens)
     heading, paragraphs = _markdown_text(tokens)
     title = _text(fields.get("title"), "title") or heading
-    year, source = _label(fields.get("year"), "year"), _text(fields.get("source"), "source")
+    year, source = _text(fields.get("year"), "year"), _text(fields.get("source"), "source")
     yield _document(default_id, title, paragraphs, year, source)
 
 
@@ -215,11 +215,12 @@ def _front_matter(tokens: list[Token]) -> dict[str, Any]:
     if not tokens or tokens[0].type != "front_matter":
         return {}
     try:
-        fields = yaml.safe_load(tokens[0].content)
-    except yaml.YAMLError as error:
+        # All scalars are text: a title may look like a number, a date like one that is none.
+        fields = yaml.load(tokens[0].content, yaml.BaseLoader) or {}  # noqa: S506
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(fields, dict):
-        raise BadInput("the front matter is no list of fields")
+        raise BadInput("the front matter has no fields; write `title: ...`, or nothing")
     return fields
 
 

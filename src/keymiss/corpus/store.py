@@ -15,7 +15,7 @@ from keymiss.corpus.sentences import SPLITTER, split_sentences
 from keymiss.errors import BadInput, SetupError, Unavailable
 from keymiss.server.connecting import Client, Transaction, execute_transactions
 from keymiss.server.keys import CORPUS, SLOTS, DocumentKeys, document_keys
-from keymiss.server.transactions import Command, Executed
+from keymiss.server.transactions import Command
 
 DEFAULT_BUCKETS = 1024
 
@@ -155,7 +155,8 @@ def write_documents(client: Client, documents: Sequence[Prepared]) -> list[Respo
     are dropped. Its content hash is written last.
     """
     transactions = [(each.keys.article, _writing(each)) for each in documents]
-    return [_first_error(result) for result in execute_transactions(client, transactions)]
+    results = execute_transactions(client, transactions)
+    return [result if isinstance(result, ResponseError) else None for result in results]
 
 
 def _writing(one: Prepared) -> list[Command]:
@@ -190,14 +191,9 @@ def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]
         for each in keys
     ]
     # One by one: each drops what is noted with its document, in one turn of the server's.
-    results = [execute_transactions(client, [each])[0] for each in transactions]
-    for result in results:
-        if error := _first_error(result):
-            raise error
-    return [bool(result[0]) for result in results if isinstance(result, list)]
-
-
-def _first_error(result: Executed) -> ResponseError | None:
-    if isinstance(result, ResponseError):
-        return result
-    return next((reply for reply in result if isinstance(reply, ResponseError)), None)
+    forgotten = []
+    for result in [execute_transactions(client, [each])[0] for each in transactions]:
+        if isinstance(result, ResponseError):
+            raise result
+        forgotten.append(bool(result[0]))
+    return forgotten

@@ -10,25 +10,34 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import valkey
-from valkey.exceptions import OutOfMemoryError, ValkeyError
+from valkey.exceptions import (
+    NoPermissionError,
+    OutOfMemoryError,
+    ResponseError,
+    ValkeyError,
+)
 
+from keymiss.errors import SetupError
 from keymiss.functions.batches import Batches
 from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.metrics import HANDLED
-from keymiss.functions.shard import SCAN_COUNT, Shard
+from keymiss.functions.shard import SCAN_COUNT, Shard, ShardLost
 from keymiss.server.keys import decode
-from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
+from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of, is_elsewhere
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 2.0
-NO_ROOM_SECONDS = 5.0
-"""Until written keys that could not be followed for want of memory are looked at again."""
+AGAIN_SECONDS = 5.0
+"""Until written keys that could not be followed are looked at again."""
 
-LOST = (valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError)
-"""What says that a server could not be reached, which another try may mend."""
+FOR_NOW = (
+    OutOfMemoryError,
+    *(valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError),
+)
+"""Why a written key could not be followed: another try may do. Of a `ShardLost` we know more."""
 
 
 class Attachment:
@@ -48,8 +57,9 @@ class Attachment:
         self._shard = shard
         self._stop = stop
         self._handled = HANDLED.of(function.name, shard.name)
+        self._retry_seconds = FIRST_RETRY_SECONDS
         self._unfollowed: dict[str, None] = {}
-        """Written keys that the server had no memory to follow."""
+        """Written keys that are to be followed later."""
         self._look_again = 0.0
 
     async def serve(self) -> None:
@@ -59,7 +69,6 @@ class Attachment:
             SetupError: the server will never accept the function.
             Superseded: another version of the function has taken over.
         """
-        retry = FIRST_RETRY_SECONDS
         while not self._stop.is_set():
             connection = FunctionConnection(self._shard.url, self.function)
             try:
@@ -67,17 +76,21 @@ class Attachment:
                 if self.function.kind == "WRITE":
                     self._shard.followers.add(self.function.name)
                 self.ready.set()
-                retry = FIRST_RETRY_SECONDS
                 waking = asyncio.create_task(self._end_take_at_stop(connection))
                 try:
                     await self._take_and_answer(connection)
                 finally:
                     waking.cancel()
+            except NoPermissionError as error:
+                raise SetupError(
+                    f"{self._shard.name}: {self.function.name!r} cannot be served: {error}; "
+                    "docs/operations.md has the users' rights"
+                ) from None
             except (TimeoutError, ValkeyError, OSError) as error:
                 if self._stop.is_set():
                     break
                 # Jitter: workers that lost the same server do not come back in the same instant.
-                pause = retry * random.uniform(0.5, 1.5)
+                pause = self._retry_seconds * random.uniform(0.5, 1.5)
                 logger.warning(
                     "%s at %s: %s; attaching again in %.2f s",
                     self.function.name,
@@ -86,7 +99,7 @@ class Attachment:
                     pause,
                 )
                 await self._pause(pause)
-                retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+                self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
             finally:
                 self._shard.followers.discard(self.function.name)
                 connection.close()
@@ -127,6 +140,7 @@ class Attachment:
             if self._unfollowed and time.monotonic() > self._look_again:
                 await self._tell(list(self._unfollowed)[: self.function.batch])
             items = await connection.exchange(results, self._batches.limit)
+            self._retry_seconds = FIRST_RETRY_SECONDS
             results = []
             lost = [item for item in items if item.event == "overflow"]
             if lost:
@@ -139,18 +153,18 @@ class Attachment:
             await connection.exchange(results, count=0)
 
     async def _handle(self, events: list[Event]) -> list[Result]:
-        """Computes; a write that could not be followed for a lost server makes us attach again, and
-        one that it had no memory for is tried again."""
+        """Computes; a write that could not be followed since the shard is lost makes us attach
+        again, one that met with other hindrances is tried again."""
         results = await self._batches.handle(events)
         self._handled.count(results)
         if self.function.kind == "WRITE":
             for event, result in zip(events, results, strict=True):
-                if isinstance(result, LOST):
+                if isinstance(result, ShardLost):
                     raise result
                 self._unfollowed.pop(event.key, None)
-                if isinstance(result, OutOfMemoryError):
+                if isinstance(result, FOR_NOW):
                     self._unfollowed[event.key] = None
-                    self._look_again = time.monotonic() + NO_ROOM_SECONDS
+                    self._look_again = time.monotonic() + AGAIN_SECONDS
         return results
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
@@ -182,7 +196,9 @@ class Attachment:
 
     async def _drop(self, keys: Iterable[str]) -> None:
         # One key a command: in a cluster those of one command share a slot.
-        await self._shard.read([("KEYMISS.DROP", key) for key in keys])
+        for reply in await self._shard.read([("KEYMISS.DROP", key) for key in keys]):
+            if isinstance(reply, ResponseError) and not is_elsewhere(reply):
+                raise reply
 
 
 def _in_slots(slots: Slots) -> Callable[[str], bool]:

@@ -13,6 +13,9 @@ from keymiss.functions.shard import Shard
 Value = str | bytes | None
 Result = Value | Exception
 
+MOST_IN_BATCH = 1024
+"""Items that the server hands out at once, at most (docs/commands.md, KEYMISS.TAKE)."""
+
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 
@@ -76,6 +79,11 @@ def milliseconds(duration: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def _check_batch(batch: int) -> None:
+    if not 1 <= batch <= MOST_IN_BATCH:
+        raise SetupError(f"a batch of {batch} is impossible; write 1 to {MOST_IN_BATCH}")
+
+
 def on_miss(
     prefix: str,
     *,
@@ -101,10 +109,14 @@ def on_miss(
         timeout: how long a client waits.
         lease: how long the handler may take before the batch is given to another worker.
         pending: keys waiting at most; further clients get an error at once.
-        batch: events in one call at most. Fewer when a call has taken longer than a fifth of
-            `timeout`: then nobody would be answered in time.
+        batch: events in one call at most, 1 to 1024. Fewer when a call has taken longer than a
+            fifth of `timeout`: then nobody would be answered in time.
         version: answers of another version are dropped when a worker starts.
+
+    Raises:
+        SetupError: a duration or the batch is none.
     """
+    _check_batch(batch)
     kept = cache if cache in ("off", "forever") else str(milliseconds(cache))
     waits = ("TIMEOUT", str(milliseconds(timeout)), "LEASE", str(milliseconds(lease)))
     options = ("CACHE", kept, *waits, "PENDING", str(pending))
@@ -134,7 +146,8 @@ def on_write(
 
     The handler is told which keys, not what happened: it looks. It may be told of a key twice and
     of one that has not changed. When a worker attaches, or the server has lost events, the handler
-    is told of every key there is.
+    is told of every key there is. A key that it raises for is logged and left until then; but where
+    memory is short, or something cannot be reached, it is told of the key again after some seconds.
 
     Args:
         each: every worker is told of every key, as one that keeps an index needs; otherwise
@@ -145,7 +158,11 @@ def on_write(
             so that those whose source is gone are found.
         name, lease, pending, batch: as for `on_miss`.
         version: while workers of two versions are there, only those of the last one are told.
+
+    Raises:
+        SetupError: a duration or the batch is none.
     """
+    _check_batch(batch)
     options = ("LEASE", str(milliseconds(lease)), "PENDING", str(pending))
 
     def decorate(handler: Handler | AsyncHandler) -> Function:

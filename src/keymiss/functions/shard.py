@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from valkey.asyncio import Valkey
-from valkey.exceptions import NoPermissionError, ResponseError
+from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.errors import SetupError
 from keymiss.server.keys import decode
@@ -28,6 +28,10 @@ SCAN_COUNT = 1000
 
 REPLY_SECONDS = 3.0
 """A server that is silent for longer holds up a batch, in which other shards have keys, too."""
+
+
+class ShardLost(ConnectionError):
+    """The server that holds the keys could not be reached, or has been silent for too long."""
 
 
 class Shard:
@@ -64,7 +68,7 @@ class Shard:
 
         Raises:
             SetupError: the user may not ask.
-            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+            ShardLost: the server cannot be reached.
         """
         node, id = await self.read([("CLUSTER", "MYID"), ("CLUSTER", "MYSHARDID")])
         if isinstance(node, NoPermissionError):
@@ -79,7 +83,7 @@ class Shard:
         keys are not, would be spoken for by nobody.
 
         Raises:
-            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+            ShardLost: the server cannot be reached.
         """
         if not self._node:
             return
@@ -102,7 +106,7 @@ class Shard:
 
         Raises:
             ResponseError: it is an error.
-            ValkeyError, OSError, TimeoutError: the server cannot be reached.
+            ShardLost: the server cannot be reached.
         """
         return raised((await self._sent([command]))[0])
 
@@ -155,16 +159,25 @@ class Shard:
         return [[next(replies) for _ in group] for group in groups]
 
     async def _sent(self, commands: Sequence[Command]) -> list[Any]:
-        async with self._connecting:
-            if not self._wire or not self._wire.is_open:
-                self._wire = await connect_wire(self.url)
-        wire = self._wire
+        wire = await self._connected()
         try:
             async with asyncio.timeout(REPLY_SECONDS):
                 return await wire.send(commands)
         except TimeoutError:
             wire.close()
-            raise
+            raise ShardLost(f"{self.name} does not answer") from None
+        except ValkeyError as error:
+            raise ShardLost(f"{self.name}: {error}") from error
+
+    async def _connected(self) -> Wire:
+        async with self._connecting:
+            if self._wire and self._wire.is_open:
+                return self._wire
+            try:
+                self._wire = await connect_wire(self.url)
+            except (TimeoutError, ValkeyError, OSError) as error:
+                raise ShardLost(f"{self.name} cannot be reached: {error}") from error
+            return self._wire
 
 
 def _is_moved(replies: Sequence[Any]) -> bool:

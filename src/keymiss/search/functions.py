@@ -143,12 +143,14 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     read = await shard.transactions(
         [[("HGET", each.article, "hash"), ("HGETALL", each.sentences)] for each in stale]
     )
-    changed = [
-        _index_document(index, shard, document, result)
-        for document, result in zip(stale, read, strict=True)
-    ]
-    if any(changed):
-        await asyncio.to_thread(index.commit)
+    changed = False
+    try:
+        for document, result in zip(stale, read, strict=True):
+            changed |= _index_document(index, shard, document, result)
+    finally:
+        # Also when one cannot be read: those before it count as known.
+        if changed:
+            await asyncio.to_thread(index.commit)
     for gauge, size in zip((INDEX_DOCUMENTS, INDEX_SENTENCES), index.size(), strict=True):
         gauge.labels(shard.id).set(size)
 

@@ -274,8 +274,15 @@ def modelinfo_key(model: str) -> str:
 
 
 def parse_modelinfo_key(key: str) -> str:
-    """The model's name in a `modelinfo` key."""
-    return unescape(key.removeprefix(MODELINFO).removesuffix("}"))
+    """The model's name in a `modelinfo` key.
+
+    Raises:
+        BadInput: the key does not have the form.
+    """
+    name = unescape(key.removeprefix(MODELINFO).removesuffix("}"))
+    if modelinfo_key(name) != key:
+        raise BadInput("the key is not of the form modelinfo{NAME}")
+    return name
 
 
 def _escaped(text: str) -> str:

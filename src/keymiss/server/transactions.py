@@ -9,7 +9,8 @@ from valkey.exceptions import ResponseError
 
 Command: TypeAlias = tuple[Any, ...]
 Executed: TypeAlias = list[Any] | ResponseError
-"""What the commands of a transaction replied, errors among them, or why it was not executed."""
+"""What the commands of a transaction replied; or the first error: why it was not executed, or what
+one of its commands met while the others were executed."""
 
 
 def queued(commands: Sequence[Command]) -> list[Command]:
@@ -20,7 +21,8 @@ def queued(commands: Sequence[Command]) -> list[Command]:
 
 def executed(replies: Sequence[Any]) -> Executed:
     """What a transaction came to."""
-    # A command that could not be queued says more than EXEC's "discarded because of".
-    refused = next((reply for reply in replies[:-1] if isinstance(reply, ResponseError)), None)
     result: Executed = replies[-1]
-    return refused or result
+    done = result if isinstance(result, list) else [result]
+    # A command that could not be queued says more than EXEC's "discarded because of".
+    errors = (reply for reply in (*replies[:-1], *done) if isinstance(reply, ResponseError))
+    return next(errors, result)
