@@ -28,9 +28,9 @@ BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One event of a batch that can be read."""
+    """A key that can be read, and what is read for it."""
 
-    index: int
+    shard: Shard
     key: AnswerKey
     text: Text
 
@@ -60,50 +60,43 @@ def _answer(found: Found) -> str:
 async def _read(
     reader: Reader, statistics: ModelStatistics, notes: Notes, events: Sequence[Event]
 ) -> list[Found | Exception]:
-    results: list[Found | Exception] = [NotFound("")] * len(events)
-    keys: list[tuple[int, AnswerKey]] = []
-    for index, event in enumerate(events):
+    with TEXT_SECONDS.time():
+        asked = await _all_asked(reader, notes, events)
+    readable = [one for one in asked if isinstance(one, _Asked)]
+    answers = iter(await _answers(reader, statistics, readable))
+    return [_found(reader, one, next(answers)) if isinstance(one, _Asked) else one for one in asked]
+
+
+async def _all_asked(
+    reader: Reader, notes: Notes, events: Sequence[Event]
+) -> list[_Asked | Exception]:
+    """What is read for each event, from all shards at once."""
+    asked: list[_Asked | Exception] = [NotFound("")] * len(events)
+    of_shards: dict[Shard, list[tuple[int, AnswerKey]]] = {}
+    for number, event in enumerate(events):
         try:
             key = parse_answer_key(event.key)
             check_question(key.question)
-            keys.append((index, key))
+            of_shards.setdefault(event.shard, []).append((number, key))
         except KeymissError as error:
-            results[index] = error
-    asked: list[_Asked] = []
+            asked[number] = error
 
-    async def read_shard(shard: Shard) -> None:
+    async def read_shard(shard: Shard, keys: Sequence[tuple[int, AnswerKey]]) -> None:
         notes.sweep_when_due(shard)
-        of_shard = [(index, key) for index, key in keys if events[index].shard is shard]
-        named = [(events[i].key, key) for i, key in of_shard]
+        named = [(events[number].key, key) for number, key in keys]
         try:
             texts = await read_texts(shard, named, reader.tokens, notes)
         except (TimeoutError, ValkeyError, OSError) as error:
-            texts = [Unavailable(f"the text cannot be read: {error}")] * len(named)
-        for (index, key), text in zip(of_shard, texts, strict=True):
-            if isinstance(text, Text):
-                asked.append(_Asked(index, key, text))
-            else:
-                results[index] = text
+            texts = [Unavailable(f"the text cannot be read: {error}")] * len(keys)
+        for (number, key), text in zip(keys, texts, strict=True):
+            asked[number] = _Asked(shard, key, text) if isinstance(text, Text) else text
 
-    with TEXT_SECONDS.time():
-        await asyncio.gather(*(read_shard(shard) for shard in {event.shard for event in events}))
-    samples = Counter(events[one.index].shard.name for one in asked)
-    answers = await _answers(reader, statistics, samples, asked)
-    for one, best in zip(asked, answers, strict=True):
-        if not best:
-            results[one.index] = Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, reader.name)
-            continue
-        window = one.text.window
-        sentence, start, end = window.locate(best[0].start, best[0].end)
-        answer = window.sentences[sentence - window.first][start:end]
-        probability = reader.calibration.probability(best[0].margin)
-        scores = (round(best[0].score, 4), round(best[0].null_score, 4), round(probability, 4))
-        results[one.index] = Found(answer, start, end, sentence, *scores, reader.name)
-    return results
+    await asyncio.gather(*(read_shard(*each) for each in of_shards.items()))
+    return asked
 
 
 async def _answers(
-    reader: Reader, statistics: ModelStatistics, samples: Counter[str], asked: Sequence[_Asked]
+    reader: Reader, statistics: ModelStatistics, asked: Sequence[_Asked]
 ) -> list[list[Answer]]:
     """The best answer for each, none where there is no token to read."""
     pairs = [(one.key.question, one.text.passage) for one in asked]
@@ -113,5 +106,18 @@ async def _answers(
         answers = await asyncio.to_thread(reader.read_batch, pairs)
         failed = False
     finally:
+        samples = Counter(one.shard.name for one in asked)
         statistics.add(samples, time.perf_counter() - started, failed)
     return answers
+
+
+def _found(reader: Reader, one: _Asked, answers: Sequence[Answer]) -> Found:
+    """The best answer, in the sentence of the window that it stands in."""
+    if not answers:
+        return Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, reader.name)
+    best, window = answers[0], one.text.window
+    sentence, start, end = window.locate(best.start, best.end)
+    answer = window.sentences[sentence - window.first][start:end]
+    probability = reader.calibration.probability(best.margin)
+    scores = (round(best.score, 4), round(best.null_score, 4), round(probability, 4))
+    return Found(answer, start, end, sentence, *scores, reader.name)
