@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keymiss.corpus import from_keys
-from keymiss.corpus.from_keys import Keys, parse_keys, read_keys, scan_keys
+from keymiss.corpus.from_keys import KeyPattern, parse_keys, read_keys, scan_keys
 from keymiss.corpus.ingest import ingest_sources
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import SetupError
@@ -20,7 +20,7 @@ def stored(client, raw, key):
 def test_a_hash_is_a_document_whose_id_is_its_key(client, raw):
     facts = {"title": "Of one", "year": "1897", "source": "a book", "other": "x"}
     client.hset("doc:1", mapping={"body": "One. Two.\n\nThree.", **facts})
-    report = ingest_sources(raw, lambda: scan_keys(raw, Keys("doc:", "body")))
+    report = ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("doc:", "body")))
     assert (report.stored, report.sentences, report.problems) == (1, 3, [])
     article, sentences = stored(client, raw, "doc:1")
     assert sentences == ["One.", "Two.", "Three."]
@@ -34,15 +34,15 @@ def test_a_hash_is_a_document_whose_id_is_its_key(client, raw):
 
 def test_a_string_is_a_document_titled_by_its_first_line(client, raw):
     client.set("note:a", "The title\n\nOne. Two.")
-    assert ingest_sources(raw, lambda: scan_keys(raw, Keys("note:"))).stored == 1
+    assert ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:"))).stored == 1
     article, sentences = stored(client, raw, "note:a")
     assert (article["title"], sentences) == ("The title", ["The title", "One.", "Two."])
 
 
 def test_the_same_again_is_left_alone(client, raw):
     client.set("note:a", "One.")
-    ingest_sources(raw, lambda: scan_keys(raw, Keys("note:")))
-    report = ingest_sources(raw, lambda: scan_keys(raw, Keys("note:")))
+    ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:")))
+    report = ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:")))
     assert (report.stored, report.unchanged) == (0, 1)
 
 
@@ -56,7 +56,7 @@ def test_what_is_no_document_is_reported_and_stops_nothing(client, raw, monkeypa
     raw.hset("doc:bytes", "body", b"\xff\xfe")
     raw.hset(b"doc:\xff", "body", "One.")
     client.hset("doc:" + "x" * 600, "body", "One.")
-    report = ingest_sources(raw, lambda: scan_keys(raw, Keys("doc:", "body")))
+    report = ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("doc:", "body")))
     assert report.stored == 1
     problems = dict(problem.split(": ", 1) for problem in report.problems)
     assert problems["doc:other-field"] == "has no field 'body'"
@@ -73,27 +73,27 @@ def test_what_is_no_document_is_reported_and_stops_nothing(client, raw, monkeypa
 
 def test_a_hash_is_no_string(client, raw):
     client.hset("note:a", "body", "One.")
-    (problem,) = ingest_sources(raw, lambda: scan_keys(raw, Keys("note:"))).problems
+    (problem,) = ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:"))).problems
     assert problem.startswith("note:a: cannot be read as a string: WRONGTYPE")
 
 
 def test_keys_of_keymiss_itself_are_no_texts(client, raw):
     client.set("note:a", "One.")
-    ingest_sources(raw, lambda: scan_keys(raw, Keys("note:")))
-    assert list(scan_keys(raw, Keys("sentence:", "0"))) == []
-    assert [source for source, _ in scan_keys(raw, Keys(""))] == ["note:a"]
+    ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:")))
+    assert list(scan_keys(raw, KeyPattern("sentence:", "0"))) == []
+    assert [source for source, _ in scan_keys(raw, KeyPattern(""))] == ["note:a"]
 
 
 def test_a_key_that_is_gone_is_a_source_without_a_document(raw):
-    assert [(source, list(reads)) for source, reads in read_keys(raw, Keys("n:"), [b"n:a"])] == [
-        ("n:a", [])
-    ]
+    assert [
+        (source, list(reads)) for source, reads in read_keys(raw, KeyPattern("n:"), [b"n:a"])
+    ] == [("n:a", [])]
 
 
 def test_many_keys_are_read_in_batches(client, raw):
     count = 2 * from_keys.BATCH + 1
     client.mset({f"note:{number}": "One." for number in range(count)})
-    assert ingest_sources(raw, lambda: scan_keys(raw, Keys("note:"))).stored == count
+    assert ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:"))).stored == count
 
 
 @pytest.mark.parametrize("pattern", ["doc:", "doc:*:x", "d?c:*", "[d]oc:*", "doc\\:*", ""])
@@ -106,4 +106,4 @@ def test_only_a_prefix_with_a_star_is_a_pattern(pattern):
 def test_every_key_of_a_document_is_recognised_as_our_own(id):
     keys = document_keys(id, 16)
     for key in (keys.article, keys.sentences, keys.answers, keys.bucket, keys.tokens("f")):
-        assert key not in Keys("")
+        assert key not in KeyPattern("")

@@ -26,82 +26,82 @@ OLDEST = {"valkey": (8, 0), "redis": (7, 4)}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Defect:
     """Something that is wrong, and what to do about it."""
 
     wrong: str
     advice: str
 
 
-def examine(client: Client) -> list[Finding]:
+def examine(client: Client) -> list[Defect]:
     """Looks at the installation, then at each server, its workers, and the corpus.
 
     What depends on a part that is missing is not looked at: the list begins with the cause.
     """
-    findings = list(_installation())
+    defects = list(_installation())
     blocked = False
     for name, node in nodes_of(client):
         found, last = _examine_node(node, clustered=bool(name))
         blocked |= last is not None
         of_node = [*found, last] if last else found
-        findings += [
+        defects += [
             replace(each, wrong=f"{name}: {each.wrong}") if name else each for each in of_node
         ]
     if blocked:
-        return findings
+        return defects
     served = [parse_list(node.execute_command("KEYMISS.LIST")) for node in primaries_of(client)]
-    return [*findings, *_corpus(client, tokens_are_made=any(TOKENS in each for each in served))]
+    return [*defects, *_corpus(client, tokens_are_made=any(TOKENS in each for each in served))]
 
 
-def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Finding], Finding | None]:
+def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Defect], Defect | None]:
     """What is wrong with a server, and what keeps us from looking further."""
     try:
         info: dict[str, Any] = node.info("everything")
     except (AuthenticationError, NoPermissionError) as error:
-        return [], Finding(f"the server refuses: {error}", "give user and password")
+        return [], Defect(f"the server refuses: {error}", "give user and password")
     except valkey.ConnectionError as error:
         advice = "start one with `keymiss serve`, or give its address with --url"
-        return [], Finding(f"no server can be reached: {error}", advice)
-    findings = [*_server(info, clustered), *_memory(node), *_persistence(node)]
+        return [], Defect(f"no server can be reached: {error}", advice)
+    defects = [*_server(info, clustered), *_memory(node), *_persistence(node)]
     if "keymiss_functions" not in info:
         advice = "start it with `loadmodule PATH`; see docs/commands.md"
-        return findings, Finding("the server has not loaded keymiss.so", advice)
-    findings += [*_versions(info), *_stored(info)]
+        return defects, Defect("the server has not loaded keymiss.so", advice)
+    defects += [*_versions(info), *_stored(info)]
     if info.get("role") == "slave" and clustered:
-        return findings, None
-    return [*findings, *_workers(parse_list(node.execute_command("KEYMISS.LIST")))], None
+        return defects, None
+    return [*defects, *_workers(parse_list(node.execute_command("KEYMISS.LIST")))], None
 
 
-def _installation() -> Iterator[Finding]:
+def _installation() -> Iterator[Defect]:
     try:
         module_path()
     except SetupError as error:
-        yield Finding("the module is not installed", str(error))
+        yield Defect("the module is not installed", str(error))
     if platform.system() != "Linux":
-        yield Finding(f"{platform.system()} is not supported", "use Linux, or a container")
+        yield Defect(f"{platform.system()} is not supported", "use Linux, or a container")
 
 
-def _server(info: dict[str, Any], clustered: bool) -> Iterator[Finding]:
+def _server(info: dict[str, Any], clustered: bool) -> Iterator[Defect]:
     name = str(info.get("server_name", "redis"))
     shown = str(info.get(f"{name}_version", info.get("redis_version", "0")))
     oldest = OLDEST.get(name, OLDEST["redis"])
     if tuple(int(part) for part in shown.split(".")[:2]) < oldest:
-        yield Finding(
+        yield Defect(
             f"the server is {name} {shown}: hits are slower and permissions coarser there",
             f"use Valkey {'.'.join(map(str, OLDEST['valkey']))} or later",
         )
     if info.get("role") == "slave" and not clustered:
-        yield Finding("the server is a replica, where nothing is computed", "ask its primary")
+        yield Defect("the server is a replica, where nothing is computed", "ask its primary")
 
 
-def _versions(info: dict[str, Any]) -> Iterator[Finding]:
+def _versions(info: dict[str, Any]) -> Iterator[Defect]:
     installed = version("keymiss")
     loaded = [module["ver"] for module in info["modules"] if module["name"] == "keymiss"]
     if loaded != [_module_version(installed)]:
         shown = ", ".join(
             f"{number // 10_000}.{number // 100 % 100}.{number % 100}" for number in loaded
         )
-        yield Finding(
+        yield Defect(
             f"the server has loaded keymiss.so {shown}, and this is keymiss {installed}",
             "load the keymiss.so of this installation, and restart the server",
         )
@@ -121,68 +121,68 @@ def _config(client: valkey.Valkey, name: str) -> str:
         return ""
 
 
-def _memory(client: valkey.Valkey) -> Iterator[Finding]:
+def _memory(client: valkey.Valkey) -> Iterator[Defect]:
     policy = _config(client, "maxmemory-policy")
     if policy.startswith("allkeys") and _config(client, "maxmemory") != "0":
-        yield Finding(
+        yield Defect(
             f"maxmemory-policy {policy} may delete sentences when memory is short",
             "CONFIG SET maxmemory-policy volatile-lru: only cached answers expire",
         )
 
 
-def _stored(info: dict[str, Any]) -> Iterator[Finding]:
+def _stored(info: dict[str, Any]) -> Iterator[Defect]:
     if info["keymiss_unstored"]:
-        yield Finding(
+        yield Defect(
             f"{info['keymiss_unstored']} answers were not stored for keymiss.max-stored-bytes",
             "let Valkey evict answers: CONFIG SET maxmemory, and maxmemory-policy volatile-lru",
         )
 
 
-def _persistence(client: valkey.Valkey) -> Iterator[Finding]:
+def _persistence(client: valkey.Valkey) -> Iterator[Defect]:
     if _config(client, "appendonly") == "no" and not _config(client, "save"):
-        yield Finding(
+        yield Defect(
             "persistence is off: a restart loses the corpus",
             "CONFIG SET appendonly yes, and set it in the server's configuration",
         )
 
 
-def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
     needed = (*FUNCTIONS, TOKENS) if TOKENS in functions else FUNCTIONS
     missing = unserved(functions, needed)
     if missing:
-        yield Finding(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")
+        yield Defect(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")
     counts = {functions[name]["workers"] for name in needed if name not in missing}
     if len(counts) > 1:
-        yield Finding(
+        yield Defect(
             "not all workers serve all functions",
             "give them a moment if they have just started; else read their logs",
         )
     for name, function in functions.items():
         if 2 * function["pending"] > function["limit"]:
-            yield Finding(
+            yield Defect(
                 f"{function['pending']} keys wait for {name}, of at most {function['limit']}",
                 "start more workers, or ask less",
             )
 
 
-def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Finding]:
+def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
     try:
         status = read_status(client)
     except Unavailable as error:
-        yield Finding("there is no corpus yet", str(error).partition("; ")[2])
+        yield Defect("there is no corpus yet", str(error).partition("; ")[2])
         return
     except KeymissError as error:
-        yield Finding(str(error), "use a server or database of its own for keymiss")
+        yield Defect(str(error), "use a server or database of its own for keymiss")
         return
     if tokens_are_made and status.with_tokens < status.documents:
-        yield Finding(
+        yield Defect(
             f"{status.documents - status.with_tokens} of {status.documents} documents have no "
             "tokens yet: they are read more slowly",
             "wait a moment; if it stays so, start `keymiss worker` again",
         )
     indexed = _indexed(client)
     if indexed is not None and indexed != status.documents:
-        yield Finding(
+        yield Defect(
             f"the index holds {indexed} documents, the corpus {status.documents}",
             "wait a moment; if it stays so, start `keymiss worker` again",
         )

@@ -27,7 +27,7 @@ from keymiss.cli.terminal import (
 )
 from keymiss.corpus.follow import follow_function
 from keymiss.corpus.formats import Source, find_files, read_files
-from keymiss.corpus.from_keys import Keys, parse_keys, scan_keys
+from keymiss.corpus.from_keys import KeyPattern, parse_keys, scan_keys
 from keymiss.corpus.ingest import Accept, Report, ingest_sources
 from keymiss.corpus.language import in_language
 from keymiss.corpus.status import read_status
@@ -85,7 +85,7 @@ def ingest_command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _follow(url: str, keys: Keys, accept: Accept, as_json: bool) -> None:
+def _follow(url: str, keys: KeyPattern, accept: Accept, as_json: bool) -> None:
     """Prints a report for every batch that has changed something."""
 
     def print_changes(report: Report) -> None:

@@ -162,10 +162,10 @@ def doctor(url: Url = DEFAULT_URL) -> None:
     except valkey.ValkeyError:
         client = valkey.Valkey.from_url(url)  # what is wrong is said below
     with client:
-        findings = examine(client)
-    for finding in findings:
-        out.print(Text(f"{finding.wrong}\n    {finding.advice}"), soft_wrap=True)
-    if findings:
+        defects = examine(client)
+    for defect in defects:
+        out.print(Text(f"{defect.wrong}\n    {defect.advice}"), soft_wrap=True)
+    if defects:
         raise typer.Exit(EXIT_FAILED)
     out.print("all is well")
 

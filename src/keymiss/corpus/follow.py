@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from keymiss.corpus.from_keys import Keys, read_keys
+from keymiss.corpus.from_keys import KeyPattern, read_keys
 from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
 from keymiss.corpus.store import create_corpus, forget_documents
 from keymiss.errors import BadInput
@@ -14,7 +14,7 @@ from keymiss.server.keys import ARTICLES, decode, encode
 
 
 def follow_function(
-    client: Client, keys: Keys, accept: Accept, on_report: Callable[[Report], None]
+    client: Client, keys: KeyPattern, accept: Accept, on_report: Callable[[Report], None]
 ) -> Function:
     """The function that keeps the documents of these keys current.
 
@@ -31,7 +31,9 @@ def follow_function(
     return follow
 
 
-def update_documents(client: Client, keys: Keys, named: Sequence[str], accept: Accept) -> Report:
+def update_documents(
+    client: Client, keys: KeyPattern, named: Sequence[str], accept: Accept
+) -> Report:
     """Makes documents agree with these keys.
 
     `named` are keys of the text, or `article_id:` keys, which stand for the keys that they name.

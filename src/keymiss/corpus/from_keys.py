@@ -25,7 +25,7 @@ LABELS = ("title", "year", "source")
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeyPattern:
     """All keys under a prefix: hashes with the text in `field`, or strings when it is empty."""
 
     prefix: str
@@ -36,7 +36,7 @@ class Keys:
         return key.startswith(self.prefix) and not is_own_key(key)
 
 
-def parse_keys(pattern: str, field: str = "") -> Keys:
+def parse_keys(pattern: str, field: str = "") -> KeyPattern:
     """The keys that a pattern like `doc:*` means.
 
     Raises:
@@ -45,17 +45,17 @@ def parse_keys(pattern: str, field: str = "") -> Keys:
     prefix, star, rest = pattern.partition("*")
     if not star or rest or any(letter in prefix for letter in "?[]\\"):
         raise SetupError(f"{pattern!r} is no prefix with a star behind it, like 'doc:*'")
-    return Keys(prefix, field)
+    return KeyPattern(prefix, field)
 
 
-def scan_keys(client: Client, keys: Keys) -> Iterator[Source]:
+def scan_keys(client: Client, keys: KeyPattern) -> Iterator[Source]:
     """The documents of all these keys that the server has."""
     # SCAN may name a key twice.
     found = set(client.scan_iter(f"{keys.prefix}*", SCAN_COUNT))
     yield from read_keys(client, keys, found)
 
 
-def read_keys(client: Client, keys: Keys, named: Iterable[bytes]) -> Iterator[Source]:
+def read_keys(client: Client, keys: KeyPattern, named: Iterable[bytes]) -> Iterator[Source]:
     """The documents of those of the named keys that belong to `keys`.
 
     A key that is gone is a source without a document.
@@ -69,7 +69,7 @@ def read_keys(client: Client, keys: Keys, named: Iterable[bytes]) -> Iterator[So
             yield _source(keys, key, values.get(key), size)
 
 
-def _sizes(client: Client, keys: Keys, some: list[bytes]) -> list[int]:
+def _sizes(client: Client, keys: KeyPattern, some: list[bytes]) -> list[int]:
     """Bytes of the texts; 0 where there is none."""
     pipeline = client.pipeline(transaction=False)
     for key in some:
@@ -82,7 +82,7 @@ def _sizes(client: Client, keys: Keys, some: list[bytes]) -> list[int]:
     return [reply if isinstance(reply, int) else 0 for reply in replies]
 
 
-def _values(client: Client, keys: Keys, some: list[bytes]) -> list[Any]:
+def _values(client: Client, keys: KeyPattern, some: list[bytes]) -> list[Any]:
     """Strings, lists of the hashes' fields, None for what is gone, or errors."""
     pipeline = client.pipeline(transaction=False)
     for key in some:
@@ -102,7 +102,7 @@ def _values(client: Client, keys: Keys, some: list[bytes]) -> list[Any]:
     ]
 
 
-def _source(keys: Keys, key: bytes, value: Any, size: int) -> Source:
+def _source(keys: KeyPattern, key: bytes, value: Any, size: int) -> Source:
     shown = key.decode(errors="replace")
     try:
         if size > MAX_VALUE_BYTES:
@@ -112,7 +112,7 @@ def _source(keys: Keys, key: bytes, value: Any, size: int) -> Source:
         return shown, [type(error)(f"{shown}: {error}")]
 
 
-def _document(keys: Keys, key: bytes, value: Any) -> Document:
+def _document(keys: KeyPattern, key: bytes, value: Any) -> Document:
     if isinstance(value, ResponseError):
         wanted = f"a hash with the field {keys.field!r}" if keys.field else "a string"
         raise BadInput(f"cannot be read as {wanted}: {value}")

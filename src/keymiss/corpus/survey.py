@@ -32,7 +32,7 @@ PIPELINE = 500
 
 
 @dataclass(slots=True)
-class Keys:
+class Present:
     """The keys of one document that exist, and where the bucket's set names it."""
 
     article: bool = False
@@ -49,13 +49,13 @@ class Keys:
 class Survey:
     """All keys of the corpus on one server."""
 
-    documents: dict[DocumentKeys, Keys] = field(default_factory=dict)
+    documents: dict[DocumentKeys, Present] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)
     """Keys under a prefix of the corpus that no document can have."""
 
-    def of(self, keys: DocumentKeys) -> Keys:
+    def of(self, keys: DocumentKeys) -> Present:
         """The entry of a document, made when it is not there."""
-        return self.documents.setdefault(keys, Keys())
+        return self.documents.setdefault(keys, Present())
 
 
 def survey(client: Client) -> Survey:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from keymiss.corpus.store import Corpus, forget_documents, open_corpus
-from keymiss.corpus.survey import PIPELINE, Keys, survey
+from keymiss.corpus.survey import PIPELINE, Present, survey
 from keymiss.errors import BadInput
 from keymiss.server.connecting import Client
 from keymiss.server.keys import DocumentKeys, encode, unescape
@@ -92,7 +92,7 @@ def _in_its_bucket(corpus: Corpus, document: DocumentKeys) -> bool:
         return False
 
 
-def _remains(document: DocumentKeys, keys: Keys) -> Iterator[Damage]:
+def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
     """All keys of a document that is not whole, or is gone."""
     wrong = "belongs to no document"
     if keys.article:
@@ -109,7 +109,7 @@ def _remains(document: DocumentKeys, keys: Keys) -> Iterator[Damage]:
         yield Damage(key, wrong, "drop")
 
 
-def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Keys]]) -> Iterator[Damage]:
+def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Present]]) -> Iterator[Damage]:
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents:
         pipeline.hmget(document.article, "hash", "sentences")
@@ -124,7 +124,7 @@ def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Keys]]) -> 
 
 
 def _compare_document(
-    document: DocumentKeys, keys: Keys, replies: Iterator[Any]
+    document: DocumentKeys, keys: Present, replies: Iterator[Any]
 ) -> Iterator[Damage]:
     facts, numbers, noted = next(replies), next(replies), next(replies)
     tokens = [(fingerprint, next(replies), next(replies)) for fingerprint in keys.tokens]
