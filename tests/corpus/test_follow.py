@@ -12,12 +12,12 @@ import pytest
 
 from keymiss import functions
 from keymiss.corpus.follow import follow_function
-from keymiss.corpus.from_keys import Keys
+from keymiss.corpus.from_keys import KeyPattern
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import create_corpus
 from keymiss.errors import SetupError
 
-KEYS = Keys("doc:", "body")
+KEYS = KeyPattern("doc:", "body")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_is_there_is_stored_and_what_is_written_follows(client, sentences, 
 
 
 def test_strings_are_followed_as_well(client, sentences, follow, eventually):
-    follow(Keys("note:"))
+    follow(KeyPattern("note:"))
     client.set("note:a", "One.")
     eventually(lambda: sentences("note:a") == ["One."])
     client.append("note:a", " Two.")
