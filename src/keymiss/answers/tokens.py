@@ -9,19 +9,19 @@ from collections.abc import Sequence
 import numpy as np
 from valkey.exceptions import ResponseError
 
+from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.reader import Ids, Tokens
 from keymiss.server.keys import (
     SENTENCES,
     TOKENS,
     DocumentKeys,
-    decode_text,
     encode,
     parse_document_key,
     parse_tokens_key,
 )
 from keymiss.server.topology import is_elsewhere
-from keymiss.server.transactions import Command, Executed
+from keymiss.server.transactions import Command
 
 HASH = "hash"
 """The field of the content hash of the text that the tokens are of."""
@@ -47,33 +47,29 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
     tokenizer or of no document.
     """
     await _delete_strange(tokens, shard, keys)
-    documents = [document for key in keys if (document := _document_of(key))]
-    stale = await _stale(tokens, shard, list(dict.fromkeys(documents)))
-    read = await shard.transactions(
-        [[("HGET", each.article, HASH), ("HGETALL", each.sentences)] for each in stale]
+    parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
+    beside = await read_derived(
+        shard, list(parsed), lambda each: ("HGET", each.tokens(tokens.fingerprint), HASH)
     )
+    stale = [document for document, of_text, of_tokens in beside if of_text != of_tokens]
     writing = [
-        await _writing(tokens, document, result)
-        for document, result in zip(stale, read, strict=True)
+        await _writing(tokens, document, text)
+        for document, text in zip(stale, await read_stored(shard, stale), strict=True)
+        if isinstance(text, StoredText)
     ]
-    for result in await shard.transactions([commands for commands in writing if commands]):
+    for result in await shard.transactions(writing):
         if isinstance(result, ResponseError) and not is_elsewhere(result):
             raise result
 
 
-async def _writing(tokens: Tokens, document: DocumentKeys, read: Executed) -> list[Command]:
-    if is_elsewhere(read):
-        return []
-    if isinstance(read, ResponseError):
-        raise read
-    content_hash, flat = read
+async def _writing(tokens: Tokens, document: DocumentKeys, text: StoredText) -> list[Command]:
     key = encode(document.tokens(tokens.fingerprint))
-    if content_hash is None or not isinstance(flat, list) or not flat:
+    if text.content_hash is None or not text.sentences:
         return [("UNLINK", key)]
-    made = await asyncio.to_thread(tokens.encode, [decode_text(text) for text in flat[1::2]])
+    made = await asyncio.to_thread(tokens.encode, list(text.sentences.values()))
     packed = [pack(ids, tokens.vocabulary) for ids in made]
-    fields = itertools.chain(*zip(flat[::2], packed, strict=True))
-    return [("UNLINK", key), ("HSET", key, HASH, content_hash, *fields)]
+    fields = itertools.chain(*zip(text.sentences, packed, strict=True))
+    return [("UNLINK", key), ("HSET", key, HASH, text.content_hash, *fields)]
 
 
 def pack(ids: Ids, vocabulary: int) -> bytes:
@@ -101,25 +97,3 @@ async def _delete_strange(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> 
     ]
     if strange:
         await shard.read([("UNLINK", key) for key in strange])
-
-
-async def _stale(
-    tokens: Tokens, shard: Shard, documents: Sequence[DocumentKeys]
-) -> list[DocumentKeys]:
-    """The documents whose tokens are not of their present text."""
-    # What is on its way is looked at when it has arrived.
-    own = [each for each in documents if shard.owns(each.article)]
-    asking: list[Command] = []
-    for document in own:
-        asking.append(("HGET", document.article, HASH))
-        asking.append(("HGET", document.tokens(tokens.fingerprint), HASH))
-    replies = await shard.read(asking)
-    hashes = zip(own, replies[::2], replies[1::2], strict=True)
-    stale = []
-    for document, of_text, of_tokens in hashes:
-        for reply in (of_text, of_tokens):
-            if isinstance(reply, ResponseError) and not is_elsewhere(reply):
-                raise reply
-        if of_text != of_tokens and not is_elsewhere(of_text) and not is_elsewhere(of_tokens):
-            stale.append(document)
-    return stale

@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from valkey.exceptions import ResponseError
 
+from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.matching import Match, Matcher
 from keymiss.graph.vocabulary import Vocabulary
@@ -17,12 +19,11 @@ from keymiss.server.keys import (
     EDGES,
     SENTENCES,
     DocumentKeys,
-    decode_text,
     encode,
     parse_document_key,
 )
 from keymiss.server.topology import is_elsewhere
-from keymiss.server.transactions import Command, Executed
+from keymiss.server.transactions import Command
 
 STAMP = "of"
 """The field of the text's content hash and the vocabulary's fingerprint, written last."""
@@ -101,16 +102,16 @@ async def update_concepts(
     """Makes what is recorded of these documents agree with their texts. `keys` are those of
     sentences or of records."""
     parsed = dict.fromkeys(parse_document_key(key) for key in keys)
-    # What is on its way is looked at when it has arrived.
-    own = [document for document in parsed if document and shard.owns(document.article)]
-    stale = await _stale(vocabulary, shard, own)
-    read = await shard.transactions(
-        [[("HMGET", each.article, "hash", YEAR), ("HGETALL", each.sentences)] for each in stale]
+    beside = await read_derived(
+        shard,
+        [document for document in parsed if document],
+        lambda each: ("HMGET", each.concepts, STAMP, YEAR),
     )
+    stale = [document for document, *about in beside if _is_stale(vocabulary, *about)]
     recording = [
-        await asyncio.to_thread(_recording, vocabulary, matcher, document, result)
-        for document, result in zip(stale, read, strict=True)
-        if not is_elsewhere(result)
+        await asyncio.to_thread(_recording, vocabulary, matcher, document, text)
+        for document, text in zip(stale, await read_stored(shard, stale), strict=True)
+        if isinstance(text, StoredText)
     ]
     # One by one: others are served between.
     for command in recording:
@@ -119,49 +120,27 @@ async def update_concepts(
             raise reply
 
 
-async def _stale(
-    vocabulary: Vocabulary, shard: Shard, documents: Sequence[DocumentKeys]
-) -> list[DocumentKeys]:
-    """The documents whose record is not of their present text and this vocabulary."""
-    asking: list[Command] = []
-    for document in documents:
-        asking.append(("HGET", document.article, "hash"))
-        asking.append(("HMGET", document.concepts, STAMP, YEAR))
-    replies = await shard.read(asking)
-    stale = []
-    for document, of_text, record in zip(documents, replies[::2], replies[1::2], strict=True):
-        failed = next((one for one in (of_text, record) if isinstance(one, ResponseError)), None)
-        if is_elsewhere(failed):
-            continue
-        if failed:
-            raise failed
-        wanted = _stamp(vocabulary, of_text)
-        # Even one that broke off has a year.
-        if record[1] is not None if wanted is None else record[0] != wanted:
-            stale.append(document)
-    return stale
+def _is_stale(vocabulary: Vocabulary, content_hash: bytes | None, record: Any) -> bool:
+    """Whether what is recorded is not of the present text and this vocabulary."""
+    stamp, year = record
+    wanted = _stamp(vocabulary, content_hash)
+    # Even one that broke off has a year.
+    return year is not None if wanted is None else bool(stamp != wanted)
 
 
-def _stamp(vocabulary: Vocabulary, content_hash: object) -> bytes | None:
-    if not isinstance(content_hash, bytes):
-        return None
-    return content_hash + b" " + vocabulary.fingerprint.encode()
+def _stamp(vocabulary: Vocabulary, content_hash: bytes | None) -> bytes | None:
+    return None if content_hash is None else content_hash + b" " + vocabulary.fingerprint.encode()
 
 
 def _recording(
-    vocabulary: Vocabulary, matcher: Matcher, document: DocumentKeys, read: Executed
+    vocabulary: Vocabulary, matcher: Matcher, document: DocumentKeys, text: StoredText
 ) -> Command:
     """The call of the script for a document as it was read."""
-    if isinstance(read, ResponseError):
-        raise read
-    (content_hash, year), flat = read
-    there = isinstance(flat, list) and bool(flat) and content_hash is not None
-    stamp = _stamp(vocabulary, content_hash) if there else None
-    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True) if there else ()
-    fields = _fields(vocabulary, matcher, dict(sorted(pairs)))
+    fields = _fields(vocabulary, matcher, text.sentences)
+    stamp = _stamp(vocabulary, text.content_hash) if text.sentences else None
     return (
         *("EVAL", _RECORD, 2, encode(document.article), encode(document.concepts)),
-        *(content_hash or b"", stamp or b"", year or b"", EDGES, f":{{{document.tag}}}"),
+        *(text.content_hash or b"", stamp or b"", text.year, EDGES, f":{{{document.tag}}}"),
         encode(document.sentence_prefix),
         *itertools.chain.from_iterable(fields),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from valkey.exceptions import ResponseError
 
+from keymiss.corpus.stored import StoredText, read_stored
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
@@ -28,12 +29,9 @@ from keymiss.server.keys import (
     FIND_HERE,
     DocumentKeys,
     decode,
-    decode_text,
     parse_document_key,
     parse_shard_key,
 )
-from keymiss.server.topology import is_elsewhere
-from keymiss.server.transactions import Executed
 
 FEW, FEW_SENTENCES = 8, 100_000
 """Searches, and the sentences that they look through, which the event loop itself does."""
@@ -139,31 +137,21 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
         if not isinstance(content_hash, bytes)
         or index.content_hash(document) != decode(content_hash)
     ]
-    # Each in one transaction: the hash belongs to these sentences and no others.
-    read = await shard.transactions(
-        [[("HGET", each.article, "hash"), ("HGETALL", each.sentences)] for each in stale]
-    )
-    changed = False
-    try:
-        for document, result in zip(stale, read, strict=True):
-            changed |= _index_document(index, shard, document, result)
-    finally:
-        # Also when one cannot be read: those before it count as known.
-        if changed:
-            await asyncio.to_thread(index.commit)
+    read = await read_stored(shard, stale)
+    changed = [_put(index, shard, *each) for each in zip(stale, read, strict=True)]
+    if any(changed):
+        await asyncio.to_thread(index.commit)
     for gauge, size in zip((INDEX_DOCUMENTS, INDEX_SENTENCES), index.size(), strict=True):
         gauge.labels(shard.id).set(size)
 
 
-def _index_document(index: SentenceIndex, shard: Shard, keys: DocumentKeys, read: Executed) -> bool:
+def _put(
+    index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | ResponseError
+) -> bool:
     """Whether the index has changed."""
-    if is_elsewhere(read):
+    if isinstance(text, ResponseError):
         return not shard.covers(keys.article) and index.remove(keys)
-    if isinstance(read, ResponseError):
-        raise read
-    content_hash, flat = read
-    if content_hash is None:
+    if text.content_hash is None:
         return index.remove(keys)
-    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True)
-    index.put(keys, decode(content_hash), dict(sorted(pairs)))
+    index.put(keys, decode(text.content_hash), text.sentences)
     return True

@@ -1,0 +1,76 @@
+"""Documents as functions on written keys read them: what is stored, and what is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from valkey.exceptions import ResponseError
+
+from keymiss.functions import Shard
+from keymiss.server.keys import DocumentKeys, decode_text
+from keymiss.server.topology import is_elsewhere
+from keymiss.server.transactions import Command, Executed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """A document's sentences by their numbers, in order, with the content hash of that text: none
+    and None when there is no such document, one of them when it is not whole."""
+
+    content_hash: bytes | None
+    year: bytes
+    sentences: dict[int, str]
+
+
+async def read_stored(
+    shard: Shard, documents: Sequence[DocumentKeys]
+) -> list[StoredText | ResponseError]:
+    """The text of each document, or the error that it is elsewhere, at least in part.
+
+    Raises:
+        ResponseError: one of them cannot be read.
+        ShardLost: the server cannot be reached.
+    """
+    # Each in one transaction: the hash belongs to these sentences and no others.
+    read = await shard.transactions(
+        [
+            [("HMGET", each.article, "hash", "year"), ("HGETALL", each.sentences)]
+            for each in documents
+        ]
+    )
+    return [_stored(result) for result in read]
+
+
+def _stored(read: Executed) -> StoredText | ResponseError:
+    if isinstance(read, ResponseError):
+        if is_elsewhere(read):
+            return read
+        raise read
+    (content_hash, year), flat = read
+    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True)
+    return StoredText(content_hash, year or b"", dict(sorted(pairs)))
+
+
+async def read_derived(
+    shard: Shard, documents: Sequence[DocumentKeys], asking: Callable[[DocumentKeys], Command]
+) -> list[tuple[DocumentKeys, bytes | None, Any]]:
+    """Of each document that the server holds its content hash, None when it is gone, and the reply
+    to a command about what is derived from it. What is on its way is asked for when it has arrived.
+
+    Raises what `read_stored` raises.
+    """
+    own = [document for document in documents if shard.owns(document.article)]
+    commands: list[Command] = []
+    for document in own:
+        commands += [("HGET", document.article, "hash"), asking(document)]
+    replies = await shard.read(commands)
+    held = []
+    for document, pair in zip(own, zip(replies[::2], replies[1::2], strict=True), strict=True):
+        failed = next((one for one in pair if isinstance(one, ResponseError)), None)
+        if failed is None:
+            held.append((document, *pair))
+        elif not is_elsewhere(failed):
+            raise failed
+    return held
