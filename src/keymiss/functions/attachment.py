@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import valkey
 from valkey.exceptions import (
+    BusyLoadingError,
     NoPermissionError,
     OutOfMemoryError,
     ResponseError,
@@ -33,11 +34,14 @@ LONGEST_RETRY_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
 """Until written keys that could not be followed are looked at again."""
 
+LOST = (ShardLost, BusyLoadingError)
+"""What says that the shard itself is not there."""
+
 FOR_NOW = (
     OutOfMemoryError,
     *(valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError),
 )
-"""Why a written key could not be followed: another try may do. Of a `ShardLost` we know more."""
+"""Why else a written key could not be followed, which another try may mend."""
 
 
 class Attachment:
@@ -159,7 +163,7 @@ class Attachment:
         self._handled.count(results)
         if self.function.kind == "WRITE":
             for event, result in zip(events, results, strict=True):
-                if isinstance(result, ShardLost):
+                if isinstance(result, LOST):
                     raise result
                 self._unfollowed.pop(event.key, None)
                 if isinstance(result, FOR_NOW):

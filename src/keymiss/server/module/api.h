@@ -195,6 +195,7 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, GetSelectedDb, (RedisModuleCtx *))                                                      \
     X(int, SelectDb, (RedisModuleCtx *, int))                                                      \
     X(unsigned long long, GetClientId, (RedisModuleCtx *))                                         \
+    X(int, DeauthenticateAndCloseClient, (RedisModuleCtx *, uint64_t))                             \
     X(int, GetClientInfoById, (void *info, uint64_t id))                                           \
     X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
     X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \

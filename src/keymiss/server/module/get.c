@@ -21,6 +21,8 @@
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
  *     all who ask. A value that nobody waits for is stored at once.
+ *   - However a wait ends, but by a redirect or CLIENT UNBLOCK ERROR, on_unblock runs, and hangs up
+ *     on a client that has sent too much behind its GET (backlog.c).
  *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
  *     many clients do not hold up the others.
  *
@@ -62,6 +64,8 @@ typedef struct Outcome {
 typedef struct Parked {
     Waiter waiter;
     RedisModuleBlockedClient *client;
+    uint64_t client_id;
+    long long since;
     Outcome outcome;
 } Parked;
 
@@ -278,6 +282,7 @@ static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
 static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv, (void)argc;
     Parked *parked = RM_GetBlockedClientPrivateData(ctx);
+    hang_up_on_backlog(parked->client_id, parked->since);
     if (parked->outcome.kind != UNKNOWN) return reply_outcome(ctx, &parked->outcome);
     Function *function = parked->waiter.item->queue->function;
     function->counters.timeouts++;
@@ -309,6 +314,8 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
 static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
+    parked->client_id = RM_GetClientId(ctx);
+    parked->since = now_ms();
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);

@@ -33,6 +33,10 @@ void fail_items(List *items, const char *reason);
 /* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
 void settle_miss(Item *item, RedisModuleString *value);
 
+/* backlog.c: what a client has sent behind a GET that waits. */
+/* Closes the connection, in a moment, of a client that has sent too much. */
+void hang_up_on_backlog(uint64_t client, long long waiting_since);
+
 /* replica.c: where a replica sends a miss. */
 enum { MAX_ERROR_BYTES = 320 };
 /* Writes "ASK slot host:port" of the primary; 0 when there is none. */
