@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,21 +173,29 @@ def eventually() -> Callable[[Callable[[], Any]], None]:
 
 
 @contextmanager
-def served(url: str, served: list[Function]) -> Iterator[None]:
+def serving_in_thread(url: str, served: list[Function]) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     stop, ready = asyncio.Event(), threading.Event()
     serving = functions.serve(served, url, stop, ready.set)
     thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
     thread.start()
-    assert ready.wait(10)
-    yield
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    try:
+        assert ready.wait(10)
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
 
 
 @pytest.fixture
 def serve(server: EmbeddedServer) -> Iterator[Callable[..., None]]:
     """Serves functions until the test ends."""
     with ExitStack() as stack:
-        yield lambda *each: stack.enter_context(served(server.url, list(each)))
+        yield lambda *each: stack.enter_context(serving_in_thread(server.url, list(each)))
+
+
+@pytest.fixture
+def serve_for(server: EmbeddedServer) -> Callable[..., AbstractContextManager[None]]:
+    """Serves functions during a block."""
+    return lambda *each: serving_in_thread(server.url, list(each))

@@ -1,8 +1,10 @@
 """The concept graph of a cluster is that of a single server, also when slots have moved."""
 
 import pytest
-from load import HTTP, QUESTIONS, wait_for
+from load import HTTP, wait_for
 from test_moving_slots import atomically, slots_of_documents
+
+from keymiss.corpus.demo import load_questions
 
 QUESTION = "How do measles and fever spread among children by coughing?"
 
@@ -22,9 +24,9 @@ def graphs(system, single_server):
 def test_searches_and_edges_are_those_of_a_single_server(graphs):
     cluster, single = graphs
     edges = set()
-    for question in QUESTIONS:
-        found = search(single, question)
-        assert search(cluster, question) == found
+    for question in load_questions():
+        found = search(single, question.text)
+        assert search(cluster, question.text) == found
         edges |= {(link["source"], link["target"]) for link in found["links"][:2]}
     assert len(edges) > 60
     for source, target in edges:

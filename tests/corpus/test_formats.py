@@ -109,6 +109,7 @@ def test_markdown_without_front_matter_is_titled_by_its_first_heading(tmp_path):
         ("", "One", ""),
         ("title: 1984\nyear: 1949\n", "1984", "1949"),
         ("title: On\nyear: 2020-05-01\ndate: 2020-13-45\n", "On", "2020-05-01"),
+        ("title: null\nyear: ~\nsource:\n", "One", ""),
     ],
 )
 def test_front_matter_is_text_whatever_it_looks_like(tmp_path, front_matter, title, year):

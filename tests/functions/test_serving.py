@@ -323,6 +323,49 @@ def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
     eventually(lambda: seen == {"text:1"})
 
 
+def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve_for, eventually):
+    seen, put_off, written = set(), set(), set()
+
+    @on_write("text:", name="follow", batch=1)
+    async def good(events):
+        seen.update(event.key for event in events)
+
+    @on_write("text:", name="follow", batch=1)
+    async def bad(events):
+        put_off.update(event.key for event in events)
+        raise ConnectionError("another server is away")
+
+    def write_more():
+        keys = {f"text:{len(written) + number}" for number in range(20)}
+        written.update(keys)
+        client.mset(dict.fromkeys(keys, "x"))
+        return len(put_off) > 3
+
+    with serve_for(good):
+        with serve_for(bad):
+            eventually(write_more)
+            eventually(lambda: seen | put_off == written)
+        eventually(lambda: seen == written)
+
+
+def test_rights_that_are_missing_for_a_moment_end_no_worker(server, client, serving, eventually):
+    @on_miss("echo:")
+    async def echo(misses):
+        return [miss.key for miss in misses]
+
+    rights = ("reset", "on", ">l", "~*", "+@all")
+    client.execute_command("ACL", "SETUSER", "limited", *rights)
+    try:
+        serving(echo, url=f"valkey://limited:l@127.0.0.1:{server.port}")
+        client.execute_command("ACL", "SETUSER", "limited", "-keymiss.take")
+        eventually(lambda: client.acl_log() and client.info("keymiss")["keymiss_workers"] == 0)
+        client.execute_command("ACL", "SETUSER", "limited", "+keymiss.take")
+        eventually(lambda: client.info("keymiss")["keymiss_workers"] == 1)
+        eventually(lambda: client.get("echo:1") == "echo:1")
+    finally:
+        client.execute_command("ACL", "DELUSER", "limited")
+
+
 def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
     seen = set()
 

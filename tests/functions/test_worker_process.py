@@ -94,11 +94,12 @@ def test_fifty_clients_survive_the_kill_of_a_worker_with_their_misses_in_hand(
 def test_a_second_worker_takes_over_within_a_second(
     client, start_worker, background, counters, eventually
 ):
-    hanging = "import time\n" + GREETING.replace("return [", "time.sleep(60)\n    return [", 1)
+    greeting = GREETING.replace('"2s"', '"20s"')  # starting a process takes a while
+    hanging = "import time\n" + greeting.replace("return [", "time.sleep(60)\n    return [", 1)
     first = start_worker(hanging, "greeting")
     reply = background(client.get, "greeting:you")
     eventually(lambda: counters()["taken"] == 1)
-    start_worker(GREETING, "greeting")
+    start_worker(greeting, "greeting")
     started = time.monotonic()
     first.kill()
     assert reply.result(3) == "hello you"

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
@@ -58,7 +58,7 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
         if isinstance(text, StoredText)
     ]
     for result in await shard.transactions(writing):
-        if isinstance(result, ResponseError) and not is_elsewhere(result):
+        if isinstance(result, ValkeyError) and not is_elsewhere(result):
             raise result
 
 

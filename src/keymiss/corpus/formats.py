@@ -211,13 +211,22 @@ def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
     yield _document(default_id, title, paragraphs, year, source)
 
 
+class _TextLoader(yaml.SafeLoader):
+    """Reads scalars as text: a title may look like a number, a date like one that is none."""
+
+
+_TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _front_matter(tokens: list[Token]) -> dict[str, Any]:
     if not tokens or tokens[0].type != "front_matter":
         return {}
     try:
-        # All scalars are text: a title may look like a number, a date like one that is none.
-        fields = yaml.load(tokens[0].content, yaml.BaseLoader) or {}  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
+        fields = yaml.load(tokens[0].content, _TextLoader) or {}  # noqa: S506 - a safe one
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(fields, dict):
         raise BadInput("the front matter has no fields; write `title: ...`, or nothing")

@@ -148,7 +148,7 @@ def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Store
     ]
 
 
-def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ResponseError | None]:
+def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
     """Writes documents, each in a transaction of its own, and what went wrong with each.
 
     A document replaces what was there under its id, and the answers that were computed from that
@@ -156,7 +156,7 @@ def write_documents(client: Client, documents: Sequence[Prepared]) -> list[Respo
     """
     transactions = [(each.keys.article, _writing(each)) for each in documents]
     results = execute_transactions(client, transactions)
-    return [result if isinstance(result, ResponseError) else None for result in results]
+    return [result if isinstance(result, ValkeyError) else None for result in results]
 
 
 def _writing(one: Prepared) -> list[Command]:
@@ -193,7 +193,7 @@ def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]
     # One by one: each drops what is noted with its document, in one turn of the server's.
     forgotten = []
     for result in [execute_transactions(client, [each])[0] for each in transactions]:
-        if isinstance(result, ResponseError):
+        if isinstance(result, ValkeyError):
             raise result
         forgotten.append(bool(result[0]))
     return forgotten

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
 from keymiss.server.keys import DocumentKeys, decode_text
@@ -26,11 +26,11 @@ class StoredText:
 
 async def read_stored(
     shard: Shard, documents: Sequence[DocumentKeys]
-) -> list[StoredText | ResponseError]:
+) -> list[StoredText | ValkeyError]:
     """The text of each document, or the error that it is elsewhere, at least in part.
 
     Raises:
-        ResponseError: one of them cannot be read.
+        ValkeyError: one of them cannot be read.
         ShardLost: the server cannot be reached.
     """
     # Each in one transaction: the hash belongs to these sentences and no others.
@@ -43,13 +43,14 @@ async def read_stored(
     return [_stored(result) for result in read]
 
 
-def _stored(read: Executed) -> StoredText | ResponseError:
-    if isinstance(read, ResponseError):
+def _stored(read: Executed) -> StoredText | ValkeyError:
+    if isinstance(read, ValkeyError):
         if is_elsewhere(read):
             return read
         raise read
     (content_hash, year), flat = read
-    pairs = zip(map(int, flat[::2]), map(decode_text, flat[1::2]), strict=True)
+    fields = zip(flat[::2], map(decode_text, flat[1::2]), strict=True)
+    pairs = ((int(field), text) for field, text in fields if field.isdigit())
     return StoredText(content_hash, year or b"", dict(sorted(pairs)))
 
 
@@ -68,7 +69,7 @@ async def read_derived(
     replies = await shard.read(commands)
     held = []
     for document, pair in zip(own, zip(replies[::2], replies[1::2], strict=True), strict=True):
-        failed = next((one for one in pair if isinstance(one, ResponseError)), None)
+        failed = next((one for one in pair if isinstance(one, ValkeyError)), None)
         if failed is None:
             held.append((document, *pair))
         elif not is_elsewhere(failed):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import valkey
 from valkey.exceptions import (
     BusyLoadingError,
     NoPermissionError,
     OutOfMemoryError,
-    ResponseError,
     ValkeyError,
 )
 
@@ -62,8 +62,9 @@ class Attachment:
         self._stop = stop
         self._handled = HANDLED.of(function.name, shard.name)
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._unfollowed: dict[str, None] = {}
-        """Written keys that are to be followed later."""
+        self._put_off: dict[str, Item | None] = {}
+        """Written keys that are to be followed later, and what is to be acknowledged then: until
+        its lease ends we hold it, and when we are gone another worker gets it."""
         self._look_again = 0.0
 
     async def serve(self) -> None:
@@ -85,14 +86,15 @@ class Attachment:
                     await self._take_and_answer(connection)
                 finally:
                     waking.cancel()
-            except NoPermissionError as error:
-                raise SetupError(
-                    f"{self._shard.name}: {self.function.name!r} cannot be served: {error}; "
-                    "docs/operations.md has the users' rights"
-                ) from None
             except (TimeoutError, ValkeyError, OSError) as error:
                 if self._stop.is_set():
                     break
+                # Later on it passes: rights are given anew while a file of users is loaded.
+                if isinstance(error, NoPermissionError) and not self.ready.is_set():
+                    raise SetupError(
+                        f"{self._shard.name}: {self.function.name!r} cannot be served: {error}; "
+                        "docs/operations.md has the users' rights"
+                    ) from None
                 # Jitter: workers that lost the same server do not come back in the same instant.
                 pause = self._retry_seconds * random.uniform(0.5, 1.5)
                 logger.warning(
@@ -141,20 +143,36 @@ class Attachment:
     async def _take_and_answer(self, connection: FunctionConnection) -> None:
         results: list[tuple[Item, Result]] = []
         while not self._stop.is_set():
-            if self._unfollowed and time.monotonic() > self._look_again:
-                await self._tell(list(self._unfollowed)[: self.function.batch])
-            items = await connection.exchange(results, self._batches.limit)
+            is_due = bool(self._put_off) and time.monotonic() > self._look_again
+            if is_due:
+                results += await self._try_again()
+            items = await connection.exchange(results, self._batches.limit, waits=not is_due)
             self._retry_seconds = FIRST_RETRY_SECONDS
             results = []
             lost = [item for item in items if item.event == "overflow"]
             if lost:
                 await self.walk()
                 results.extend((item, None) for item in lost)
-            told = [item for item in items if item.event != "overflow"]
-            events = [Event(decode(item.key), self._shard) for item in told]
-            results.extend(zip(told, await self._handle(events), strict=True))
+            results += await self._settle([item for item in items if item.event != "overflow"])
         if results:
             await connection.exchange(results, count=0)
+
+    async def _settle(self, items: Sequence[Item]) -> list[tuple[Item, Result]]:
+        """Computes items; what is put off is not among the results."""
+        events = [Event(decode(item.key), self._shard) for item in items]
+        settled: list[tuple[Item, Result]] = []
+        for item, event, result in zip(items, events, await self._handle(events), strict=True):
+            if event.key in self._put_off:
+                self._put_off[event.key] = item
+            else:
+                settled.append((item, result))
+        return settled
+
+    async def _try_again(self) -> list[tuple[Item, Result]]:
+        """Follows some of what was put off; what is to be acknowledged."""
+        some = dict(itertools.islice(self._put_off.items(), self.function.batch))
+        await self._tell(some)
+        return [(item, None) for key, item in some.items() if item and key not in self._put_off]
 
     async def _handle(self, events: list[Event]) -> list[Result]:
         """Computes; a write that could not be followed since the shard is lost makes us attach
@@ -165,10 +183,11 @@ class Attachment:
             for event, result in zip(events, results, strict=True):
                 if isinstance(result, LOST):
                     raise result
-                self._unfollowed.pop(event.key, None)
                 if isinstance(result, FOR_NOW):
-                    self._unfollowed[event.key] = None
+                    self._put_off.setdefault(event.key, None)
                     self._look_again = time.monotonic() + AGAIN_SECONDS
+                else:
+                    self._put_off.pop(event.key, None)
         return results
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
@@ -201,7 +220,7 @@ class Attachment:
     async def _drop(self, keys: Iterable[str]) -> None:
         # One key a command: in a cluster those of one command share a slot.
         for reply in await self._shard.read([("KEYMISS.DROP", key) for key in keys]):
-            if isinstance(reply, ResponseError) and not is_elsewhere(reply):
+            if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
                 raise reply
 
 

@@ -83,11 +83,14 @@ class FunctionConnection:
         arguments = self._function.serve_arguments()
         raised(*await self._send([("KEYMISS.SERVE", *arguments, "CLEAN")]))
 
-    async def exchange(self, results: Sequence[tuple[Item, Result]], count: int) -> list[Item]:
+    async def exchange(
+        self, results: Sequence[tuple[Item, Result]], count: int, waits: bool = True
+    ) -> list[Item]:
         """Sends the results of the last batch and takes the next one.
 
         Args:
             count: items to take at most; with 0 none.
+            waits: for the first item, up to `BLOCK_MS`.
 
         Raises:
             Superseded: another version is served.
@@ -97,7 +100,8 @@ class FunctionConnection:
         settled = len(commands)
         if count:
             name = self._function.name
-            commands.append(("KEYMISS.TAKE", "COUNT", count, "BLOCK", BLOCK_MS, name))
+            block = BLOCK_MS if waits else 0
+            commands.append(("KEYMISS.TAKE", "COUNT", count, "BLOCK", block, name))
         replies = await self._send(commands)
         for reply in replies[:settled]:
             self._check_settled(reply)

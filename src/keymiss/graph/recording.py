@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
@@ -116,7 +116,7 @@ async def update_concepts(
     # One by one: others are served between.
     for command in recording:
         (reply,) = await shard.read([command])
-        if isinstance(reply, ResponseError) and not is_elsewhere(reply):
+        if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
             raise reply
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.stored import StoredText, read_stored
 from keymiss.errors import BadInput
@@ -146,10 +146,10 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
 
 
 def _put(
-    index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | ResponseError
+    index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | ValkeyError
 ) -> bool:
     """Whether the index has changed."""
-    if isinstance(text, ResponseError):
+    if isinstance(text, ValkeyError):
         return not shard.covers(keys.article) and index.remove(keys)
     if text.content_hash is None:
         return index.remove(keys)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ValkeyError
 
 Command: TypeAlias = tuple[Any, ...]
-Executed: TypeAlias = list[Any] | ResponseError
+Executed: TypeAlias = list[Any] | ValkeyError
 """What the commands of a transaction replied; or the first error: why it was not executed, or what
 one of its commands met while the others were executed."""
 
@@ -24,5 +24,5 @@ def executed(replies: Sequence[Any]) -> Executed:
     result: Executed = replies[-1]
     done = result if isinstance(result, list) else [result]
     # A command that could not be queued says more than EXEC's "discarded because of".
-    errors = (reply for reply in (*replies[:-1], *done) if isinstance(reply, ResponseError))
+    errors = (reply for reply in (*replies[:-1], *done) if isinstance(reply, ValkeyError))
     return next(errors, result)

@@ -195,7 +195,6 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, GetSelectedDb, (RedisModuleCtx *))                                                      \
     X(int, SelectDb, (RedisModuleCtx *, int))                                                      \
     X(unsigned long long, GetClientId, (RedisModuleCtx *))                                         \
-    X(int, DeauthenticateAndCloseClient, (RedisModuleCtx *, uint64_t))                             \
     X(int, GetClientInfoById, (void *info, uint64_t id))                                           \
     X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
     X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \
@@ -256,6 +255,7 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, ACLCheckPermissions,                                                                    \
       (RedisModuleUser *, RedisModuleString * *argv, int argc, int db,                             \
        int *denied)) /* Valkey 9.1 */                                                              \
+    X(unsigned long long, CommandFilterGetClientId, (RedisModuleCommandFilterCtx *))               \
     X(int, GetOpenKeyModesAll, (void))                                                             \
     X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
     X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))

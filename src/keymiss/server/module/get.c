@@ -21,8 +21,8 @@
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
  *     all who ask. A value that nobody waits for is stored at once.
- *   - However a wait ends, but by a redirect or CLIENT UNBLOCK ERROR, on_unblock runs, and hangs up
- *     on a client that has sent too much behind its GET (backlog.c).
+ *   - However a wait ends, forget_parked runs right before the server executes what the client has
+ *     sent meanwhile, which has its bounds (backlog.c).
  *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
  *     many clients do not hold up the others.
  *
@@ -64,8 +64,7 @@ typedef struct Outcome {
 typedef struct Parked {
     Waiter waiter;
     RedisModuleBlockedClient *client;
-    uint64_t client_id;
-    long long since;
+    unsigned long long client_id;
     Outcome outcome;
 } Parked;
 
@@ -109,6 +108,7 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 }
 
 void get_filter(RedisModuleCommandFilterCtx *filter) {
+    if (backlog_runs && backlog_is_cut(filter)) return;
     int count = RM_CommandFilterArgsCount(filter);
     if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
     if (!engine.function_count || count != 2) return;
@@ -282,7 +282,6 @@ static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
 static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv, (void)argc;
     Parked *parked = RM_GetBlockedClientPrivateData(ctx);
-    hang_up_on_backlog(parked->client_id, parked->since);
     if (parked->outcome.kind != UNKNOWN) return reply_outcome(ctx, &parked->outcome);
     Function *function = parked->waiter.item->queue->function;
     function->counters.timeouts++;
@@ -294,6 +293,7 @@ static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 static void forget_parked(RedisModuleCtx *ctx, void *data) {
     (void)ctx;
     Parked *parked = data;
+    backlog_begins(parked->client_id);
     engine_leave(&engine, &parked->waiter);
     if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
@@ -315,7 +315,6 @@ static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
     parked->client_id = RM_GetClientId(ctx);
-    parked->since = now_ms();
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);

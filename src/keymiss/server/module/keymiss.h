@@ -34,8 +34,11 @@ void fail_items(List *items, const char *reason);
 void settle_miss(Item *item, RedisModuleString *value);
 
 /* backlog.c: what a client has sent behind a GET that waits. */
-/* Closes the connection, in a moment, of a client that has sent too much. */
-void hang_up_on_backlog(uint64_t client, long long waiting_since);
+/* A client's wait has ended: what it has sent meanwhile is executed in this turn. */
+void backlog_begins(unsigned long long client);
+/* Whether there are such clients; only then ask whether the command ends a connection instead. */
+extern int backlog_runs;
+int backlog_is_cut(RedisModuleCommandFilterCtx *filter);
 
 /* replica.c: where a replica sends a miss. */
 enum { MAX_ERROR_BYTES = 320 };
