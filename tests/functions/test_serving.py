@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 import valkey
 
+from keymiss.answers.status import parse_list
 from keymiss.errors import SetupError
 from keymiss.functions import attachment, on_miss, on_write, serve
 from keymiss.functions.function import milliseconds
@@ -46,6 +47,18 @@ def serving(server):
         if not loop.is_closed():
             loop.call_soon_threadsafe(stop.set)
         thread.join(10)
+
+
+@pytest.fixture
+def limited_url(server, client):
+    """Makes a user of these rights; the server's URL for them."""
+
+    def make(*rights):
+        client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">l", *rights)
+        return f"valkey://limited:l@127.0.0.1:{server.port}"
+
+    yield make
+    client.execute_command("ACL", "DELUSER", "limited")
 
 
 def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
@@ -348,22 +361,21 @@ def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve
         eventually(lambda: seen == written)
 
 
-def test_rights_that_are_missing_for_a_moment_end_no_worker(server, client, serving, eventually):
+def test_rights_that_are_missing_for_a_moment_end_no_worker(
+    client, serving, limited_url, eventually, monkeypatch
+):
+    monkeypatch.setattr(attachment, "LONGEST_RETRY_SECONDS", 0.2)
+
     @on_miss("echo:")
     async def echo(misses):
         return [miss.key for miss in misses]
 
-    rights = ("reset", "on", ">l", "~*", "+@all")
-    client.execute_command("ACL", "SETUSER", "limited", *rights)
-    try:
-        serving(echo, url=f"valkey://limited:l@127.0.0.1:{server.port}")
-        client.execute_command("ACL", "SETUSER", "limited", "-keymiss.take")
-        eventually(lambda: client.acl_log() and client.info("keymiss")["keymiss_workers"] == 0)
-        client.execute_command("ACL", "SETUSER", "limited", "+keymiss.take")
-        eventually(lambda: client.info("keymiss")["keymiss_workers"] == 1)
-        eventually(lambda: client.get("echo:1") == "echo:1")
-    finally:
-        client.execute_command("ACL", "DELUSER", "limited")
+    serving(echo, url=limited_url("~*", "+@all"))
+    client.execute_command("ACL", "SETUSER", "limited", "-keymiss.take")
+    eventually(lambda: client.acl_log() and client.info("keymiss")["keymiss_workers"] == 0)
+    client.execute_command("ACL", "SETUSER", "limited", "+keymiss.take")
+    eventually(lambda: client.info("keymiss")["keymiss_workers"] == 1)
+    eventually(lambda: client.get("echo:1") == "echo:1")
 
 
 def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
@@ -412,22 +424,18 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serv
             admin.config_set("keymiss.max-value-bytes", "16mb")
 
 
-def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(server, client, serving):
+def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(serving, limited_url):
     @on_miss("secret:")
     async def secret(misses):
         return []
 
     rights = ("~public:*", "+@admin", "+@dangerous", "+@connection")
-    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">l", *rights)
-    try:
-        with pytest.raises(SetupError, match="refuses the function 'secret': KEYMISS denied"):
-            serving(secret, url=f"valkey://limited:l@127.0.0.1:{server.port}")
-    finally:
-        client.execute_command("ACL", "DELUSER", "limited")
+    with pytest.raises(SetupError, match="refuses the function 'secret': KEYMISS denied"):
+        serving(secret, url=limited_url(*rights))
 
 
 def test_a_user_who_may_not_drop_what_another_version_has_cached_does_not_serve(
-    server, client, serving
+    client, raw, serving, limited_url
 ):
     @on_miss("ver:", name="v", version="2")
     async def answer(misses):
@@ -435,14 +443,9 @@ def test_a_user_who_may_not_drop_what_another_version_has_cached_does_not_serve(
 
     client.set("ver:x", "1")
     rights = ("~*", "+@all", "-keymiss.drop")
-    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">l", *rights)
-    try:
-        with pytest.raises(SetupError, match="'v' cannot be served: .*KEYMISS.DROP.*operations.md"):
-            serving(answer, url=f"valkey://limited:l@127.0.0.1:{server.port}")
-    finally:
-        client.execute_command("ACL", "DELUSER", "limited")
-    stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
-    assert stored["clean"] == 0
+    with pytest.raises(SetupError, match="'v' cannot be served: .*KEYMISS.DROP.*operations.md"):
+        serving(answer, url=limited_url(*rights))
+    assert parse_list(raw.execute_command("KEYMISS.LIST"))["v"]["clean"] == 0
 
 
 @pytest.mark.parametrize("decorator", [on_miss, on_write])

@@ -69,7 +69,7 @@ def timed_out(worker, client):
 
 
 def unblocked(worker, client):
-    (waiting,) = (each for each in client.client_list() if each["qbuf"] > "0" and _waits(each))
+    (waiting,) = (each for each in client.client_list() if _waits(each))
     client.client_unblock(waiting["id"], error=True)
     return b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
 

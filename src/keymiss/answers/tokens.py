@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
@@ -20,7 +19,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_tokens_key,
 )
-from keymiss.server.topology import is_elsewhere
+from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 
 HASH = "hash"
@@ -55,11 +54,10 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
     writing = [
         await _writing(tokens, document, text)
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
-        if isinstance(text, StoredText)
+        if text
     ]
     for result in await shard.transactions(writing):
-        if isinstance(result, ValkeyError) and not is_elsewhere(result):
-            raise result
+        raise_unless_elsewhere(result)
 
 
 async def _writing(tokens: Tokens, document: DocumentKeys, text: StoredText) -> list[Command]:

@@ -10,7 +10,7 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
 from keymiss.server.keys import DocumentKeys, decode_text
-from keymiss.server.topology import is_elsewhere
+from keymiss.server.topology import is_elsewhere, raise_unless_elsewhere
 from keymiss.server.transactions import Command, Executed
 
 
@@ -24,10 +24,8 @@ class StoredText:
     sentences: dict[int, str]
 
 
-async def read_stored(
-    shard: Shard, documents: Sequence[DocumentKeys]
-) -> list[StoredText | ValkeyError]:
-    """The text of each document, or the error that it is elsewhere, at least in part.
+async def read_stored(shard: Shard, documents: Sequence[DocumentKeys]) -> list[StoredText | None]:
+    """The text of each document, None of one that is elsewhere, at least in part.
 
     Raises:
         ValkeyError: one of them cannot be read.
@@ -43,11 +41,10 @@ async def read_stored(
     return [_stored(result) for result in read]
 
 
-def _stored(read: Executed) -> StoredText | ValkeyError:
+def _stored(read: Executed) -> StoredText | None:
+    raise_unless_elsewhere(read)
     if isinstance(read, ValkeyError):
-        if is_elsewhere(read):
-            return read
-        raise read
+        return None
     (content_hash, year), flat = read
     fields = zip(flat[::2], map(decode_text, flat[1::2]), strict=True)
     pairs = ((int(field), text) for field, text in fields if field.isdigit())
@@ -68,10 +65,9 @@ async def read_derived(
         commands += [("HGET", document.article, "hash"), asking(document)]
     replies = await shard.read(commands)
     held = []
-    for document, pair in zip(own, zip(replies[::2], replies[1::2], strict=True), strict=True):
-        failed = next((one for one in pair if isinstance(one, ValkeyError)), None)
-        if failed is None:
+    for document, *pair in zip(own, replies[::2], replies[1::2], strict=True):
+        for reply in pair:
+            raise_unless_elsewhere(reply)
+        if not any(map(is_elsewhere, pair)):
             held.append((document, *pair))
-        elif not is_elsewhere(failed):
-            raise failed
     return held

@@ -25,7 +25,7 @@ from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.metrics import HANDLED
 from keymiss.functions.shard import SCAN_COUNT, Shard, ShardLost
 from keymiss.server.keys import decode
-from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of, is_elsewhere
+from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of, raise_unless_elsewhere
 
 logger = logging.getLogger(__name__)
 
@@ -220,8 +220,7 @@ class Attachment:
     async def _drop(self, keys: Iterable[str]) -> None:
         # One key a command: in a cluster those of one command share a slot.
         for reply in await self._shard.read([("KEYMISS.DROP", key) for key in keys]):
-            if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
-                raise reply
+            raise_unless_elsewhere(reply)
 
 
 def _in_slots(slots: Slots) -> Callable[[str], bool]:

@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from valkey.exceptions import ValkeyError
-
 from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.matching import Match, Matcher
@@ -22,7 +20,7 @@ from keymiss.server.keys import (
     encode,
     parse_document_key,
 )
-from keymiss.server.topology import is_elsewhere
+from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 
 STAMP = "of"
@@ -111,13 +109,12 @@ async def update_concepts(
     recording = [
         await asyncio.to_thread(_recording, vocabulary, matcher, document, text)
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
-        if isinstance(text, StoredText)
+        if text
     ]
     # One by one: others are served between.
     for command in recording:
         (reply,) = await shard.read([command])
-        if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
-            raise reply
+        raise_unless_elsewhere(reply)
 
 
 def _is_stale(vocabulary: Vocabulary, content_hash: bytes | None, record: Any) -> bool:

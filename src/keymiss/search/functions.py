@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from valkey.exceptions import ValkeyError
-
 from keymiss.corpus.stored import StoredText, read_stored
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
@@ -145,11 +143,9 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
         gauge.labels(shard.id).set(size)
 
 
-def _put(
-    index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | ValkeyError
-) -> bool:
+def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
     """Whether the index has changed."""
-    if isinstance(text, ValkeyError):
+    if text is None:
         return not shard.covers(keys.article) and index.remove(keys)
     if text.content_hash is None:
         return index.remove(keys)

@@ -22,6 +22,7 @@ from valkey.exceptions import (
     MovedError,
     ResponseError,
     TryAgainError,
+    ValkeyError,
 )
 
 from keymiss.server.keys import SLOTS, decode, encode
@@ -157,6 +158,12 @@ def parse_cluster_info(reply: bytes | str) -> dict[str, str]:
 def is_elsewhere(error: object) -> bool:
     """Whether this is what a node says of a key whose slot is, or soon will be, another's."""
     return isinstance(error, ResponseError) and _code(error) in _CLASSES.values()
+
+
+def raise_unless_elsewhere(reply: object) -> None:
+    """Raises a reply that is an error, but for that of a key that is elsewhere."""
+    if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
+        raise reply
 
 
 def _code(error: ResponseError) -> str:
