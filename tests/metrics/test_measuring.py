@@ -117,6 +117,8 @@ def test_a_call_for_several_shards_is_shared_between_them():
     assert dict(statistics._uncounted) == {
         **{"a calls": 2, "a samples": 4, "a duration_us": 400_000, "a errors": 1},
         **{"b calls": 1, "b samples": 1, "b duration_us": 100_000, "b errors": 0},
+        **{"together calls": 2, "together samples": 5},
+        **{"together duration_us": 500_000, "together errors": 1},
     }
 
 

@@ -30,6 +30,9 @@ PATIENCE_SECONDS = 2.0
 
 COUNTS = ("calls", "samples", "duration_us", "errors")
 
+TOGETHER = "together"
+"""Counted as a shard is: a call for several shards is one call, and none of their sum."""
+
 
 class ModelStatistics:
     """What a reader has done for each shard and has not been counted in the server yet."""
@@ -41,7 +44,9 @@ class ModelStatistics:
     def add(self, samples: Mapping[str, int], seconds: float, failed: bool = False) -> None:
         """Counts a call: so many samples of each shard, which share its duration."""
         total = sum(samples.values())
-        for shard, count in samples.items():
+        if not total:
+            return
+        for shard, count in (*samples.items(), (TOGETHER, total)):
             self._uncounted[f"{shard} calls"] += 1
             self._uncounted[f"{shard} samples"] += count
             self._uncounted[f"{shard} duration_us"] += round(1e6 * seconds * count / total)
@@ -96,5 +101,5 @@ def _info(name: str, fields: object) -> Result:
     for field, count in zip(map(decode, fields[::2]), map(int, fields[1::2]), strict=True):
         shard, _, what = field.rpartition(" ")
         shards.setdefault(shard, dict.fromkeys(COUNTS, 0))[what] = count
-    total = {what: sum(counts[what] for counts in shards.values()) for what in COUNTS}
-    return json.dumps({"v": FORMAT, "name": name, **total, "shards": shards})
+    together = shards.pop(TOGETHER, dict.fromkeys(COUNTS, 0))
+    return json.dumps({"v": FORMAT, "name": name, **together, "shards": shards})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from keymiss.errors import SetupError
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import Client, connect, primaries_of
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import statistics_key
+from keymiss.server.keys import modelinfo_key
 from keymiss.stack import demo_cluster, running_stack
 
 QUESTIONS = 20
@@ -73,6 +74,7 @@ def measure_load(shards: int, seconds: float, limit_ms: float) -> Iterator[Step]
     with _system(shards) as (http_port, client):
         for text in texts:
             asyncio.run(_come([(0.0, text)], http_port))
+        time.sleep(COUNT_SECONDS)
         for kind, next_question in kinds.items():
             rate = FIRST_RATE
             while True:
@@ -158,13 +160,10 @@ async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float
 
 
 def _counters(client: Client) -> dict[str, int]:
-    counts = dict.fromkeys(("hits", "misses", "calls", "samples"), 0)
+    counts = dict.fromkeys(("hits", "misses"), 0)
     for primary in primaries_of(client):
         info = primary.info("keymiss")
         for name in ("hits", "misses"):
             counts[name] += info[f"keymiss_{name}"]
-    for field, count in client.hgetall(statistics_key(BUNDLED_MODEL)).items():
-        name = field.decode().rpartition(" ")[2]
-        if name in counts:
-            counts[name] += int(count)
-    return counts
+    told = json.loads(client.get(modelinfo_key(BUNDLED_MODEL)))
+    return counts | {name: told[name] for name in ("calls", "samples")}
