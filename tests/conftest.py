@@ -176,11 +176,21 @@ def eventually() -> Callable[[Callable[[], Any]], None]:
 def serving_in_thread(url: str, served: list[Function]) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     stop, ready = asyncio.Event(), threading.Event()
-    serving = functions.serve(served, url, stop, ready.set)
-    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(functions.serve(served, url, stop, ready.set))
+        except Exception as error:
+            failed.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         assert ready.wait(10)
+        if failed:
+            raise failed[0]
         yield
     finally:
         loop.call_soon_threadsafe(stop.set)
@@ -190,9 +200,13 @@ def serving_in_thread(url: str, served: list[Function]) -> Iterator[None]:
 
 @pytest.fixture
 def serve(server: EmbeddedServer) -> Iterator[Callable[..., None]]:
-    """Serves functions until the test ends."""
+    """Serves functions until the test ends; returns when they are attached."""
     with ExitStack() as stack:
-        yield lambda *each: stack.enter_context(serving_in_thread(server.url, list(each)))
+
+        def start(*served: Function, url: str = server.url) -> None:
+            stack.enter_context(serving_in_thread(url, list(served)))
+
+        yield start
 
 
 @pytest.fixture

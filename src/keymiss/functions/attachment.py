@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import valkey
 from valkey.exceptions import (
@@ -19,7 +19,7 @@ from valkey.exceptions import (
 )
 
 from keymiss.errors import SetupError
-from keymiss.functions.batches import Batches
+from keymiss.functions.batches import Batches, More
 from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.metrics import HANDLED
@@ -153,20 +153,35 @@ class Attachment:
             if lost:
                 await self.walk()
                 results.extend((item, None) for item in lost)
-            results += await self._settle([item for item in items if item.event != "overflow"])
+            followed = [item for item in items if item.event != "overflow"]
+            results += await self._settle(connection, followed)
         if results:
             await connection.exchange(results, count=0)
 
-    async def _settle(self, items: Sequence[Item]) -> list[tuple[Item, Result]]:
-        """Computes items; what is put off is not among the results."""
-        events = [Event(decode(item.key), self._shard) for item in items]
+    async def _settle(
+        self, connection: FunctionConnection, items: list[Item]
+    ) -> list[tuple[Item, Result]]:
+        """Computes items, and what the server hands out while they wait; what is put off is not
+        among the results."""
+
+        async def more(room: int) -> list[Event]:
+            further = await connection.exchange([], room, waits=False)
+            items.extend(further)
+            return self._events(further)
+
+        is_miss = self.function.kind == "MISS"
+        results = await self._handle(self._events(items), more if is_miss else None)
         settled: list[tuple[Item, Result]] = []
-        for item, event, result in zip(items, events, await self._handle(events), strict=True):
-            if event.key in self._put_off:
-                self._put_off[event.key] = item
+        for item, result in zip(items, results, strict=True):
+            key = decode(item.key)
+            if key in self._put_off:
+                self._put_off[key] = item
             else:
                 settled.append((item, result))
         return settled
+
+    def _events(self, items: Iterable[Item]) -> list[Event]:
+        return [Event(decode(item.key), self._shard) for item in items]
 
     async def _try_again(self) -> list[tuple[Item, Result]]:
         """Follows some of what was put off; what is to be acknowledged."""
@@ -174,10 +189,10 @@ class Attachment:
         await self._tell(some)
         return [(item, None) for key, item in some.items() if item and key not in self._put_off]
 
-    async def _handle(self, events: list[Event]) -> list[Result]:
+    async def _handle(self, events: list[Event], more: More | None = None) -> list[Result]:
         """Computes; a write that could not be followed since the shard is lost makes us attach
         again, one that met with other hindrances is tried again."""
-        results = await self._batches.handle(events)
+        results = await self._batches.handle(events, more)
         self._handled.count(results)
         if self.function.kind == "WRITE":
             for event, result in zip(events, results, strict=True):

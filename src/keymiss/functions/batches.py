@@ -8,7 +8,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from valkey.exceptions import ValkeyError
@@ -23,16 +23,26 @@ from keymiss.server.keys import encode
 
 logger = logging.getLogger(__name__)
 
+More = Callable[[int], Awaitable[Sequence[Event]]]
+"""Gives what a shard can hand out besides, so many at most, without waiting for it to come."""
+
+LATE_SECONDS = 0.005
+"""What has waited for longer is worth a round trip: more may have been asked for since."""
+
+MORE_SECONDS = 3.0
+"""How long a shard that does not say whether it has more holds up the others."""
+
 FRAMES = 8
 MOST_LOGGED = 200
 """Characters of a key or an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """Events that came from one shard while the handler was busy."""
 
-    events: Sequence[Event]
+    events: list[Event]
+    more: More | None
     future: asyncio.Future[list[Result]]
     since: float
 
@@ -55,13 +65,18 @@ class Batches:
         self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
-    async def handle(self, events: Sequence[Event]) -> list[Result]:
-        """One result for each event; what the handler raises becomes the result of its event."""
+    async def handle(self, events: Sequence[Event], more: More | None = None) -> list[Result]:
+        """One result for each event; what the handler raises becomes the result of its event.
+
+        Args:
+            more: is asked, when these events have had to wait, for others to go with them, whose
+                results follow. What it raises is raised.
+        """
         if not events:
             return []
         if self._is_busy:
             future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(events, future, time.monotonic()))
+            self._waiting.append(_Waiting(list(events), more, future, time.monotonic()))
             return await future
         self._is_busy = True
         self._queue_seconds.observe(0.0)
@@ -76,7 +91,10 @@ class Batches:
     async def _run(self) -> None:
         try:
             while self._waiting:
+                await self._ask_for_more()
                 parts = self._next_parts()
+                if not parts:
+                    break
                 for part in parts:
                     self._queue_seconds.observe(time.monotonic() - part.since)
                 results = iter(await self._compute([one for part in parts for one in part.events]))
@@ -110,12 +128,35 @@ class Batches:
             fitting = int((computed or len(results)) * longest / max(seconds, 1e-6))
             self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
 
+    async def _ask_for_more(self) -> None:
+        """Lets each shard add to what has waited: it handed out what was there when the first miss
+        came, and the questions of one search come one after the other."""
+        late = time.monotonic() - LATE_SECONDS
+        asked = [part for part in self._waiting if part.more and part.since < late]
+        replies = await asyncio.gather(*map(self._more_of, asked), return_exceptions=True)
+        for part, reply in zip(asked, replies, strict=True):
+            if isinstance(reply, BaseException):
+                self._waiting.remove(part)
+                if not part.future.done():
+                    part.future.set_exception(reply)
+            else:
+                part.events.extend(reply)
+
+    async def _more_of(self, part: _Waiting) -> Sequence[Event]:
+        room = self.limit - len(part.events)
+        if not part.more or room <= 0:
+            return []
+        async with asyncio.timeout(MORE_SECONDS):
+            return await part.more(room)
+
     def _next_parts(self) -> list[_Waiting]:
-        parts = [self._waiting.popleft()]
-        count = len(parts[0].events)
-        while self._waiting and count + len(self._waiting[0].events) <= self.limit:
+        parts: list[_Waiting] = []
+        count = 0
+        while self._waiting:
+            count += len(self._waiting[0].events)
+            if parts and count > self.limit:
+                break
             parts.append(self._waiting.popleft())
-            count += len(parts[-1].events)
         return parts
 
 
