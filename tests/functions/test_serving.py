@@ -302,6 +302,30 @@ def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
     eventually(lambda: seen == {"text:1"})
 
 
+def test_what_was_put_off_and_is_followed_by_a_walk_is_held_no_longer(
+    client, serve, counters, eventually, monkeypatch
+):
+    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 60)
+    put_off, seen, known = [], [], []
+
+    @on_write("text:", known=lambda shard: known)
+    async def follow(events):
+        if not known:
+            put_off.extend(event.key for event in events)
+            raise ConnectionError("another server is away")
+        seen.extend(event.key for event in events)
+
+    serve(follow)
+    client.set("text:1", "x")
+    eventually(lambda: put_off.count("text:1") == 1)
+    client.set("text:2", "x")
+    eventually(lambda: put_off.count("text:2") == 1)
+    known.append("text:1")
+    client.flushall()
+    eventually(lambda: seen == ["text:1"])
+    eventually(lambda: counters()["pending"] == 1)
+
+
 def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve_for, eventually):
     seen, put_off, written = set(), set(), set()
 

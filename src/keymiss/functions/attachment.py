@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import time
@@ -65,6 +64,8 @@ class Attachment:
         self._put_off: dict[str, Item | None] = {}
         """Written keys that are to be followed later, and what is to be acknowledged then: until
         its lease ends we hold it, and when we are gone another worker gets it."""
+        self._followed: list[Item] = []
+        """What was put off, has been followed since, and is to be acknowledged."""
         self._look_again = 0.0
 
     async def serve(self) -> None:
@@ -145,7 +146,8 @@ class Attachment:
         while not self._stop.is_set():
             is_due = bool(self._put_off) and time.monotonic() > self._look_again
             if is_due:
-                results += await self._try_again()
+                await self._tell(list(self._put_off)[: self.function.batch])
+            results += self._acknowledged()
             items = await connection.exchange(results, self._batches.limit, waits=not is_due)
             self._retry_seconds = FIRST_RETRY_SECONDS
             results = []
@@ -155,6 +157,7 @@ class Attachment:
                 results.extend((item, None) for item in lost)
             followed = [item for item in items if item.event != "overflow"]
             results += await self._settle(connection, followed)
+        results += self._acknowledged()
         if results:
             await connection.exchange(results, count=0)
 
@@ -183,11 +186,9 @@ class Attachment:
     def _events(self, items: Iterable[Item]) -> list[Event]:
         return [Event(decode(item.key), self._shard) for item in items]
 
-    async def _try_again(self) -> list[tuple[Item, Result]]:
-        """Follows some of what was put off; what is to be acknowledged."""
-        some = dict(itertools.islice(self._put_off.items(), self.function.batch))
-        await self._tell(some)
-        return [(item, None) for key, item in some.items() if item and key not in self._put_off]
+    def _acknowledged(self) -> list[tuple[Item, Result]]:
+        followed, self._followed = self._followed, []
+        return [(item, None) for item in followed]
 
     async def _handle(self, events: list[Event], more: More | None = None) -> list[Result]:
         """Computes; a write that could not be followed since the shard is lost makes us attach
@@ -201,8 +202,8 @@ class Attachment:
                 if isinstance(result, FOR_NOW):
                     self._put_off.setdefault(event.key, None)
                     self._look_again = time.monotonic() + AGAIN_SECONDS
-                else:
-                    self._put_off.pop(event.key, None)
+                elif held := self._put_off.pop(event.key, None):
+                    self._followed.append(held)
         return results
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
