@@ -6,6 +6,7 @@ import pytest
 
 from keymiss.functions import Event, Shard, on_miss
 from keymiss.functions.batches import LATE_SECONDS, Batches
+from keymiss.functions.calling import compute
 
 SHARD = Shard("valkey://127.0.0.1:1", "nowhere")
 
@@ -65,6 +66,18 @@ def test_when_all_that_waited_are_lost_the_handler_is_not_called():
     calls, (_, gone) = handled((events("a"), lost))
     assert calls == [["first"]]
     assert isinstance(gone, ConnectionError)
+
+
+def test_events_that_fail_alike_are_one_line_in_the_log(caplog):
+    @on_miss("key:")
+    async def handler(misses):
+        raise ValueError("the other server is away")
+
+    results = asyncio.run(compute(handler, events("a", "b", "c")))
+    assert [type(result) for result in results] == [ValueError] * 3
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert line.startswith("handler failed on 'key:a' and 2 others: ")
+    assert line.endswith("ValueError('the other server is away')")
 
 
 def test_a_full_batch_is_not_filled_up():

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from valkey.exceptions import ValkeyError
-
+from keymiss.functions.calling import compute
 from keymiss.functions.function import Event, Function, Result
-from keymiss.functions.metrics import (
-    BATCH_EVENTS,
-    HANDLER_SECONDS,
-    QUEUE_SECONDS,
-)
-from keymiss.server.keys import encode
-
-logger = logging.getLogger(__name__)
+from keymiss.functions.metrics import BATCH_EVENTS, HANDLER_SECONDS, QUEUE_SECONDS
 
 More = Callable[[int], Awaitable[Sequence[Event]]]
 """Gives what a shard can hand out besides, so many at most, without waiting for it to come."""
@@ -31,10 +20,6 @@ LATE_SECONDS = 0.005
 
 MORE_SECONDS = 3.0
 """How long a shard that does not say whether it has more holds up the others."""
-
-FRAMES = 8
-MOST_LOGGED = 200
-"""Characters of a key or an error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,56 +143,3 @@ class Batches:
                 break
             parts.append(self._waiting.popleft())
         return parts
-
-
-async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
-    """One result for each event; what the handler raises becomes the result of its event."""
-    try:
-        results = await _call(function, events)
-    except Exception as error:
-        if len(events) == 1:
-            logger.error(
-                "%s failed on %r: %s", function.name, events[0].key[:MOST_LOGGED], _shown(error)
-            )
-            return [error]
-        logger.warning(
-            "%s raised %s; its batch is tried one by one", function.name, repr(error)[:MOST_LOGGED]
-        )
-        return [(await compute(function, [event]))[0] for event in events]
-    if function.kind == "WRITE":
-        return [None] * len(events)
-    return _checked(function, results, len(events))
-
-
-def _shown(error: Exception) -> str:
-    """Where it was raised last, and the beginning of what it says: strangers' keys are long."""
-    if isinstance(error, ValkeyError):  # the server's words say it all
-        return str(error)[:MOST_LOGGED]
-    return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + repr(error)[:MOST_LOGGED]
-
-
-async def _call(function: Function, events: Sequence[Event]) -> Sequence[Result] | None:
-    if inspect.iscoroutinefunction(function.handler):
-        awaited: Awaitable[Sequence[Result] | None] = function.handler(events)
-        return await awaited
-    return await asyncio.to_thread(function.handler, events)  # type: ignore[arg-type]
-
-
-def _checked(function: Function, results: Sequence[Result] | None, count: int) -> list[Result]:
-    if not isinstance(results, (list, tuple)) or len(results) != count:
-        wrong = TypeError(f"{function.name} must return a list of {count} results")
-        logger.error("%s", wrong)
-        return [wrong] * count
-    return [_sendable(function, result) for result in results]
-
-
-def _sendable(function: Function, result: object) -> Result:
-    """The result as it can be sent; an error in its place when it cannot."""
-    if isinstance(result, str):
-        try:
-            return encode(result)
-        except UnicodeEncodeError as error:
-            return ValueError(f"{function.name} returned text that is no Unicode: {error}")
-    if result is None or isinstance(result, bytes | Exception):
-        return result
-    return TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")

@@ -1,0 +1,92 @@
+"""Calls a handler with events; each of them gets a result of its own, or an error of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import Awaitable, Sequence
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.functions.function import Event, Function, Result
+from keymiss.server.keys import encode
+
+logger = logging.getLogger(__name__)
+
+FRAMES = 8
+MOST_LOGGED = 200
+"""Characters of a key or an error."""
+
+
+async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
+    """One result for each event; what the handler raises becomes the result of its event."""
+    try:
+        return await _results(function, events)
+    except Exception as error:
+        if len(events) > 1:
+            said = repr(error)[:MOST_LOGGED]
+            logger.warning("%s raised %s; its batch is tried one by one", function.name, said)
+            return await _one_by_one(function, events)
+        _log_first(function, [(events[0], error)])
+        return [error]
+
+
+async def _one_by_one(function: Function, events: Sequence[Event]) -> list[Result]:
+    results: list[Result] = []
+    failures: list[tuple[Event, Exception]] = []
+    for event in events:
+        try:
+            results += await _results(function, [event])
+        except Exception as error:
+            results.append(error)
+            failures.append((event, error))
+    if failures:
+        _log_first(function, failures)
+    return results
+
+
+def _log_first(function: Function, failures: Sequence[tuple[Event, Exception]]) -> None:
+    """One line for a batch: when a server is away, all keys of a walk fail alike."""
+    event, error = failures[0]
+    others = f" and {len(failures) - 1} others" if len(failures) > 1 else ""
+    key = event.key[:MOST_LOGGED]
+    logger.error("%s failed on %r%s: %s", function.name, key, others, _shown(error))
+
+
+def _shown(error: Exception) -> str:
+    """Where it was raised last, and the beginning of what it says: strangers' keys are long."""
+    if isinstance(error, ValkeyError):  # the server's words say it all
+        return str(error)[:MOST_LOGGED]
+    return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + repr(error)[:MOST_LOGGED]
+
+
+async def _results(function: Function, events: Sequence[Event]) -> list[Result]:
+    results = await _called(function, events)
+    if function.kind == "WRITE":
+        return [None] * len(events)
+    if not isinstance(results, (list, tuple)) or len(results) != len(events):
+        wrong = TypeError(f"{function.name} must return a list of {len(events)} results")
+        logger.error("%s", wrong)
+        return [wrong] * len(events)
+    return [_sendable(function, result) for result in results]
+
+
+async def _called(function: Function, events: Sequence[Event]) -> Sequence[Result] | None:
+    if inspect.iscoroutinefunction(function.handler):
+        awaited: Awaitable[Sequence[Result] | None] = function.handler(events)
+        return await awaited
+    return await asyncio.to_thread(function.handler, events)  # type: ignore[arg-type]
+
+
+def _sendable(function: Function, result: object) -> Result:
+    """The result as it can be sent; an error in its place when it cannot."""
+    if isinstance(result, str):
+        try:
+            return encode(result)
+        except UnicodeEncodeError as error:
+            return ValueError(f"{function.name} returned text that is no Unicode: {error}")
+    if result is None or isinstance(result, bytes | Exception):
+        return result
+    return TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")
