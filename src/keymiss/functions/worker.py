@@ -86,33 +86,38 @@ class _Worker:
         """Shards that are served no longer, and finish what is in hand."""
         self._refused: set[str] = set()
         self._is_ready = False
+        self._clustered = False
 
     async def run(
         self, servers: Servers, stop: asyncio.Event, on_ready: Callable[[], None]
     ) -> None:
         stopping = asyncio.create_task(stop.wait())
-        clustered = False
-        while not stop.is_set():
-            try:
-                topology = await servers.topology(time.monotonic())
-                clustered = topology.clustered
-                await self._follow(topology)
-            except (TimeoutError, ValkeyError, OSError) as error:
-                logger.warning("%s: %s; trying again", self._url, error)
-            if not self._is_ready and self._all_ready() and not stop.is_set():
-                self._is_ready = True
-                on_ready()
-            pause: float | None = FIRST_WATCH_SECONDS
-            if self._is_ready:
-                pause = WATCH_SECONDS if clustered else None
-            tasks = [each.task for each in self._served.values() if not each.task.done()]
-            await asyncio.wait([stopping, *tasks], timeout=pause, return_when="FIRST_COMPLETED")
-            await self._look_at_ended()
-        stopping.cancel()
+        try:
+            while not stop.is_set():
+                await self._follow_cluster(servers)
+                if not self._is_ready and self._all_ready() and not stop.is_set():
+                    self._is_ready = True
+                    on_ready()
+                pause: float | None = FIRST_WATCH_SECONDS
+                if self._is_ready:
+                    pause = WATCH_SECONDS if self._clustered else None
+                tasks = [each.task for each in self._served.values() if not each.task.done()]
+                await asyncio.wait([stopping, *tasks], timeout=pause, return_when="FIRST_COMPLETED")
+                await self._look_at_ended()
+        finally:
+            stopping.cancel()
         everything = [*self._served.values(), *self._left]
         for served in everything:
             served.stop.set()
         await asyncio.gather(*(served.task for served in everything))
+
+    async def _follow_cluster(self, servers: Servers) -> None:
+        try:
+            topology = await servers.topology(time.monotonic())
+            self._clustered = topology.clustered
+            await self._follow(topology)
+        except (TimeoutError, ValkeyError, OSError) as error:
+            logger.warning("%s: %s; trying again", self._url, error)
 
     async def end(self) -> None:
         """Stops whatever still runs."""
