@@ -46,17 +46,19 @@ def connect(url: str) -> Client:
 
 
 def nodes_of(client: Client) -> list[tuple[str, valkey.Valkey]]:
-    """All servers behind the client, replicas too, with their addresses; clients may not be
-    connected yet."""
+    """All servers behind the client at present, replicas too, with their addresses; clients may not
+    be connected yet."""
     if isinstance(client, valkey.Valkey):
         return [("", client)]
+    _look_again(client)
     return [(node.name, client.get_valkey_connection(node)) for node in client.get_nodes()]
 
 
 def primaries_of(client: Client) -> list[valkey.Valkey]:
-    """All servers behind the client that hold slots."""
+    """All servers behind the client that hold slots at present."""
     if isinstance(client, valkey.Valkey):
         return [client]
+    _look_again(client)
     return [client.get_valkey_connection(node) for node in client.get_primaries()]
 
 
