@@ -159,6 +159,10 @@ static void check_all(void) {
     }
     CHECK(engine.function_count == functions);
     CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
+    long long leaving = 0;
+    for (size_t place = 0; place < WAITERS; place++)
+        if (waiting[place]) leaving += waiting[place]->leaving;
+    CHECK(engine.leaving == leaving);
     long long due = engine_due(&engine);
     CHECK(due < 0 || due > now);
 }
@@ -219,7 +223,8 @@ static void ask(Input *input) {
         if (!function->options.each) engine_written(&engine, &function->queue, key, length);
         return;
     }
-    while (place < WAITERS && waiting[place] && waiting[place]->item) place++;
+    while (place < WAITERS && waiting[place] && (waiting[place]->item || waiting[place]->leaving))
+        place++;
     Item *item = engine_find(&engine, &function->queue, key, length);
     if (place == WAITERS || (item && item->state == ANSWERED)) return;
     if (!engine_may_wait(&engine, function, length)) return;
@@ -239,7 +244,8 @@ static void check_sleeper(Input *input) {
 
 static void leave(Input *input) {
     Waiter *waiter = waiting[next(input, WAITERS)];
-    if (waiter) engine_leave(&engine, waiter);
+    if (waiter && next(input, 3)) engine_free_waiter(&engine, waiter);
+    else if (waiter) engine_leave(&engine, waiter);
 }
 
 static void take(Input *input) {
@@ -394,7 +400,7 @@ static void run(Input *input) {
         check_all();
     }
     for (size_t place = 0; place < WAITERS; place++) {
-        if (waiting[place]) engine_leave(&engine, waiting[place]);
+        if (waiting[place]) engine_free_waiter(&engine, waiting[place]);
         free(waiting[place]);
         waiting[place] = NULL;
     }
@@ -416,6 +422,7 @@ static void run(Input *input) {
         release(user);
     }
     CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
+    CHECK(engine.leaving == 0);
     CHECK(!engine.by_key && !engine.by_id && !engine.dropped);
 }
 

@@ -1,18 +1,15 @@
-"""What is sent behind a GET that waits is executed in one go: too much of it is hung up on."""
+"""What a client has sent behind a GET that waits is executed when the wait ends, all of it."""
 
 import socket
 import threading
-import time
 
 import pytest
-import valkey
+
+from keymiss.server.embedded import LOOPBACK
 
 MEGABYTE = 1 << 20
-TOO_MUCH = 24 * MEGABYTE
-"""Takes longer than a turn may: a million commands."""
-
-CUT = b"+OK\r\n"
-"""The reply to QUIT, which stands in the place of a command."""
+ROUNDS = 500
+"""In which two clients unblock each other."""
 
 COMMAND = b"*2\r\n$3\r\nGET\r\n$5\r\nother\r\n"
 REPLY = b"$1\r\nx\r\n"
@@ -22,7 +19,7 @@ class Sender:
     """A connection that has asked for a missing key and sends on without waiting."""
 
     def __init__(self, port, key, size):
-        self._connection = socket.create_connection(("127.0.0.1", port))
+        self._connection = socket.create_connection((LOOPBACK, port))
         self._connection.settimeout(20)
         self.commands = size // len(COMMAND)
         miss = b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)
@@ -81,23 +78,20 @@ def forgotten(worker, client):
     )
 
 
-ENDS = [answered, failed, written, timed_out, forgotten]
+ENDS = [answered, failed, written, timed_out, unblocked, forgotten]
 
 
 @pytest.fixture
 def waiting(server, worker, client, counters, eventually):
-    """Senders of so many bytes each, which wait for one key, when the server has read all that."""
+    """A sender of so many bytes, when the server has read them and it waits."""
     client.set("other", "x")
 
-    def start(*sizes, end=answered):
-        worker.serve("echo", "echo:", "TIMEOUT", 4000 if end is timed_out else 60_000)
-        senders = [Sender(server.port, b"echo:a", size) for size in sizes]
-        eventually(lambda: counters()["waiting"] == len(sizes))
-        deadline = time.monotonic() + 20
-        while sum(map(_unread, client.client_list())) < sum(sizes) * 0.9:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        return senders
+    def start(size, end):
+        worker.serve("echo", "echo:", "TIMEOUT", 1000 if end is timed_out else 60_000)
+        sender = Sender(server.port, b"echo:a", size)
+        eventually(lambda: counters()["waiting"] == 1)
+        eventually(lambda: sum(map(_unread, client.client_list())) > size * 0.9)
+        return sender
 
     return start
 
@@ -114,59 +108,37 @@ def _unread(listed):
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_pipeline_behind_a_get_that_waits_is_executed(waiting, worker, client, end):
-    (sender,) = waiting(MEGABYTE // 4, end=end)
+    sender = waiting(MEGABYTE, end)
     first = end(worker, client)
     assert sender.received(first) == first + REPLY * sender.commands
 
 
-@pytest.mark.parametrize("end", [*ENDS, unblocked])
-def test_who_has_sent_too_much_is_hung_up_on(waiting, worker, client, counters, eventually, end):
-    (sender,) = waiting(TOO_MUCH, end=end)
-    first = end(worker, client)
-    received = sender.received(first)
-    done = received.count(REPLY)
-    assert received == first + REPLY * done + CUT
-    assert MEGABYTE // 4 < done * len(COMMAND) < TOO_MUCH
-    eventually(lambda: counters()["waiting"] == counters()["pending"] == 0)
+@pytest.fixture
+def two_megabytes(client):
+    client.config_set("keymiss.max-pending-bytes", "2mb")
+    yield
+    client.config_set("keymiss.max-pending-bytes", "256mb")
 
 
-def test_who_has_sent_little_or_has_not_waited_is_spared(server, waiting, worker, client):
-    much, patient = waiting(TOO_MUCH, 0)
-    pipeline = client.pipeline(transaction=False)
-    for _ in range(50_000):
-        pipeline.get("other")
-    with valkey.Valkey(port=server.port, single_connection_client=True) as other:
-        pipelining = threading.Thread(target=lambda: replies.extend(pipeline.execute()))
-        replies = []
-        pipelining.start()
-        first = answered(worker, client)
-        assert other.get("other") == b"x"
-        pipelining.join()
-    assert replies == ["x"] * 50_000
-    assert patient.received(first) == first
-    assert much.received(first).endswith(CUT)
+@pytest.mark.usefixtures("two_megabytes")
+def test_waits_that_end_and_begin_in_one_turn_count_until_their_memory_is_free(
+    server, worker, client, counters, eventually
+):
+    with socket.create_connection((LOOPBACK, server.port)) as one:
+        with socket.create_connection((LOOPBACK, server.port)) as other:
+            pair = ((one, "echo:one"), (other, "echo:other"))
+            numbers = [number_of(link) for link in (other, one)]
+            for (link, key), number in zip(pair, numbers, strict=True):
+                link.sendall(f"GET {key}\r\n".encode())
+                link.sendall(f"CLIENT UNBLOCK {number}\r\nGET {key}\r\n".encode() * ROUNDS)
+            eventually(lambda: sum(map(_unread, client.client_list())) > 50 * ROUNDS)
+            client.client_unblock(numbers[1])
+            eventually(lambda: counters()["waiting"] == 0)
+    counted = counters()
+    assert counted["misses"] > ROUNDS
+    assert counted["timeouts"] < 100 < counted["busy"]
 
 
-def test_many_who_have_sent_much_share_a_turn(waiting, worker, client):
-    senders = waiting(*[TOO_MUCH // 8] * 12)
-    first = answered(worker, client)
-    done = [sender.received(first).count(REPLY) for sender in senders]
-    assert sum(done) * len(COMMAND) < TOO_MUCH
-
-
-def test_what_stands_in_a_transaction_is_cut_like_any_other(server, waiting, worker, client):
-    with socket.create_connection(("127.0.0.1", server.port)) as link:
-        link.settimeout(20)
-        worker.serve()
-        link.sendall(b"GET echo:a\r\nMULTI\r\n")
-        item = worker.take_one()
-        data = COMMAND * (TOO_MUCH // len(COMMAND))
-        sending = threading.Thread(target=_send_all, args=(link, data), daemon=True)
-        sending.start()
-        sending.join(20)
-        worker.answer(item, "x")
-        received = b""
-        while part := link.recv(MEGABYTE):
-            received += part
-    assert received.startswith(REPLY + CUT + b"+QUEUED\r\n")
-    assert received.endswith(b"+QUEUED\r\n" + CUT)
+def number_of(link):
+    link.sendall(b"CLIENT ID\r\n")
+    return int(link.recv(100)[1:])

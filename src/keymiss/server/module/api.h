@@ -255,7 +255,6 @@ typedef struct RedisModuleSwapDbInfo {
     X(int, ACLCheckPermissions,                                                                    \
       (RedisModuleUser *, RedisModuleString * *argv, int argc, int db,                             \
        int *denied)) /* Valkey 9.1 */                                                              \
-    X(unsigned long long, CommandFilterGetClientId, (RedisModuleCommandFilterCtx *))               \
     X(int, GetOpenKeyModesAll, (void))                                                             \
     X(RedisModuleCommand *, GetCommand, (RedisModuleCtx *, const char *))                          \
     X(int, SetCommandACLCategories, (RedisModuleCommand *, const char *))

@@ -116,7 +116,8 @@ typedef struct Item {
 
 typedef struct Waiter {
     Node node;
-    Item *item; /* NULL once answered */
+    Item *item;        /* NULL once it has left */
+    long long leaving; /* bytes, from then until engine_free_waiter */
 } Waiter;
 
 typedef struct Attachment {
@@ -146,6 +147,7 @@ typedef struct Engine {
     List answered;                  /* items whose value waits to be stored */
     void *by_key, *by_id, *dropped; /* trees of items */
     long long bytes, max_bytes;     /* of all functions */
+    long long leaving; /* of waiters that have left and are not freed; all pay for it */
     long long items, waiters;
     Counters forgotten; /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);
@@ -234,8 +236,11 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter);
 void engine_adopt(Engine *engine, Item *item);
 /* Whether a client waits for this key. */
 int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length);
-/* The client has left. Discards the item when nobody else waits and no worker has it. */
+/* The client waits no longer, and its memory is there until engine_free_waiter. Discards the item
+ * when nobody else waits and no worker has it. */
 void engine_leave(Engine *engine, Waiter *waiter);
+/* The same, before the caller frees the waiter's memory. */
+void engine_free_waiter(Engine *engine, Waiter *waiter);
 /* Takes the first waiter off the item, NULL when there is none. */
 Waiter *engine_next_waiter(Engine *engine, Item *item);
 

@@ -21,8 +21,8 @@
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
  *     all who ask. A value that nobody waits for is stored at once.
- *   - However a wait ends, forget_parked runs right before the server executes what the client has
- *     sent meanwhile, which has its bounds (backlog.c).
+ *   - What a wait has taken is free when forget_parked runs, and counts until then. A client that
+ *     CLIENT UNBLOCK has let go may have executed what it had sent behind, and wait anew, before.
  *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
  *     many clients do not hold up the others.
  *
@@ -64,7 +64,6 @@ typedef struct Outcome {
 typedef struct Parked {
     Waiter waiter;
     RedisModuleBlockedClient *client;
-    unsigned long long client_id;
     Outcome outcome;
 } Parked;
 
@@ -108,7 +107,6 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 }
 
 void get_filter(RedisModuleCommandFilterCtx *filter) {
-    if (backlog_runs && backlog_is_cut(filter)) return;
     int count = RM_CommandFilterArgsCount(filter);
     if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
     if (!engine.function_count || count != 2) return;
@@ -293,8 +291,7 @@ static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 static void forget_parked(RedisModuleCtx *ctx, void *data) {
     (void)ctx;
     Parked *parked = data;
-    backlog_begins(parked->client_id);
-    engine_leave(&engine, &parked->waiter);
+    engine_free_waiter(&engine, &parked->waiter);
     if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
     /* All replies of this turn leave in one go. */
@@ -314,13 +311,12 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
 static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
-    parked->client_id = RM_GetClientId(ctx);
     engine_wait(&engine, item, &parked->waiter);
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);
     if (parked->client) return 1;
     refuse(ctx, item->queue->function, "refused a subscribed connection cannot wait; use another");
-    engine_leave(&engine, &parked->waiter);
+    engine_free_waiter(&engine, &parked->waiter);
     RM_Free(parked);
     return 0;
 }

@@ -67,8 +67,8 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
 }
 
 static int has_room(const Engine *engine, const Function *function, long long bytes) {
-    return budget_allows(function->bytes + bytes, engine->bytes, engine->max_bytes,
-                         engine->function_count);
+    return budget_allows(function->bytes + engine->leaving + bytes, engine->bytes + engine->leaving,
+                         engine->max_bytes, engine->function_count);
 }
 
 /* The server keeps the key for each of them, in the command that waits. */
@@ -248,13 +248,16 @@ Item *engine_acknowledge(Engine *engine, Item *item) {
 
 void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
     waiter->item = item;
+    waiter->leaving = 0;
     list_append(&item->waiters, &waiter->node);
     engine->waiters++;
     weigh(engine, item, waiter_bytes(item->key_length));
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
-    weigh(engine, waiter->item, -waiter_bytes(waiter->item->key_length));
+    waiter->leaving = waiter_bytes(waiter->item->key_length);
+    engine->leaving += waiter->leaving;
+    weigh(engine, waiter->item, -waiter->leaving);
     waiter->item = NULL;
     list_remove(&waiter->node);
     engine->waiters--;
@@ -300,6 +303,12 @@ void engine_leave(Engine *engine, Waiter *waiter) {
     if (!item) return;
     unlink_waiter(engine, waiter);
     if (item->state == READY && list_empty(&item->waiters)) engine_discard(engine, item);
+}
+
+void engine_free_waiter(Engine *engine, Waiter *waiter) {
+    engine_leave(engine, waiter);
+    engine->leaving -= waiter->leaving;
+    waiter->leaving = 0;
 }
 
 Waiter *engine_next_waiter(Engine *engine, Item *item) {

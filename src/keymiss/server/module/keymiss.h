@@ -33,13 +33,6 @@ void fail_items(List *items, const char *reason);
 /* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
 void settle_miss(Item *item, RedisModuleString *value);
 
-/* backlog.c: what a client has sent behind a GET that waits. */
-/* A client's wait has ended: what it has sent meanwhile is executed in this turn. */
-void backlog_begins(unsigned long long client);
-/* Whether there are such clients; only then ask whether the command ends a connection instead. */
-extern int backlog_runs;
-int backlog_is_cut(RedisModuleCommandFilterCtx *filter);
-
 /* replica.c: where a replica sends a miss. */
 enum { MAX_ERROR_BYTES = 320 };
 /* Writes "ASK slot host:port" of the primary; 0 when there is none. */
