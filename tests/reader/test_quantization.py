@@ -57,6 +57,7 @@ def test_a_quantized_model_answers_in_int8(questions):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert (figures["questions"], figures["f1"], figures["f1_int8"]) == (4, 100, 100)
+    assert 0.1 < figures["speedup"] < 20
     scored = keymiss("eval", "minilm-qa", questions, "--precision", "int8", "--json")
     assert json.loads(scored.stdout)["exact"] == 100
     int8, fp32 = (Reader.from_pretrained(BUNDLED_FOLDER, each) for each in ("int8", "fp32"))

@@ -10,7 +10,9 @@ import contextlib
 import os
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
@@ -67,15 +69,24 @@ def probe(config: EncoderConfig) -> Precision:
     }
     ids = np.zeros(SHAPE, np.int32)
     inputs = [ids, ids, np.ones(SHAPE, np.int32)]
-    seconds: dict[Precision, list[float]] = {precision: [] for precision in requests}
+    work = {
+        precision: partial(request.infer, inputs, share_inputs=True)
+        for precision, request in requests.items()
+    }
+    seconds = in_turn(work)
+    return "bf16" if seconds["bf16"] < WORTH_IT * seconds["fp32"] else "fp32"
+
+
+def in_turn(work: Mapping[Precision, Callable[[], object]]) -> dict[Precision, float]:
+    """Median seconds of each, in rounds, so that what disturbs one disturbs all."""
+    seconds: dict[Precision, list[float]] = {precision: [] for precision in work}
     for run in range(RUNS + 1):
-        for precision, request in requests.items():
+        for precision, once in work.items():
             started = time.perf_counter()
-            request.infer(inputs, share_inputs=True)
+            once()
             if run:  # the first one compiles kernels
                 seconds[precision].append(time.perf_counter() - started)
-    medians = {precision: statistics.median(times) for precision, times in seconds.items()}
-    return "bf16" if medians["bf16"] < WORTH_IT * medians["fp32"] else "fp32"
+    return {precision: statistics.median(times) for precision, times in seconds.items()}
 
 
 class _RandomWeights(Weights):
