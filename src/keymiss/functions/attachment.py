@@ -200,7 +200,8 @@ class Attachment:
                 if isinstance(result, LOST):
                     raise result
                 if isinstance(result, FOR_NOW):
-                    self._put_off.setdefault(event.key, None)
+                    # At the end: others are tried before it is tried again.
+                    self._put_off[event.key] = self._put_off.pop(event.key, None)
                     self._look_again = time.monotonic() + AGAIN_SECONDS
                 elif held := self._put_off.pop(event.key, None):
                     self._followed.append(held)
