@@ -25,7 +25,7 @@ from pathlib import Path
 
 import valkey
 from calibration import ask_demo, calibration_error, no_answer
-from processes import Process, ask, processor_ms, started_process
+from processes import Process, ask_once, processor_ms, started_process
 
 from keymiss.answers.doctor import FUNCTIONS
 from keymiss.answers.found import LIKELY
@@ -149,12 +149,12 @@ def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, fl
         while not listens(port):
             time.sleep(0.05)
         for question in questions[:WARMING]:
-            ask(port, question)
+            ask_once(port, question)
         asked = questions[WARMING:]
         before = processor_ms(worker)
-        first = [milliseconds(ask, port, question) for question in asked]
+        first = [milliseconds(ask_once, port, question) for question in asked]
         spent = processor_ms(worker) - before
-        again = [milliseconds(ask, port, question) for question in asked]
+        again = [milliseconds(ask_once, port, question) for question in asked]
     return {
         "first_p50_ms": round(statistics.median(first), 2),
         "cached_p50_ms": round(statistics.median(again), 2),

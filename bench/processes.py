@@ -40,18 +40,30 @@ def processor_ms(process: Process) -> float:
     return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ask(http_port: int, question: str) -> dict[str, Any]:
-    """What is answered, on a connection of its own, as curl asks.
+@contextmanager
+def connection(http_port: int) -> Iterator[HTTPConnection]:
+    """A connection to the web server."""
+    with closing(HTTPConnection(LOOPBACK, http_port, timeout=20)) as http:
+        yield http
+
+
+def ask(http: HTTPConnection, question: str) -> dict[str, Any]:
+    """What is answered.
 
     Raises:
         OSError, HTTPException: nothing is.
     """
-    with closing(HTTPConnection(LOOPBACK, http_port, timeout=20)) as http:
-        body = json.dumps({"search": question})
-        http.request("POST", "/qasearch", body, {"Content-Type": "application/json"})
-        reply = http.getresponse()
-        content = reply.read()
+    body = json.dumps({"search": question})
+    http.request("POST", "/qasearch", body, {"Content-Type": "application/json"})
+    reply = http.getresponse()
+    content = reply.read()
     if reply.status != HTTPStatus.OK:
         raise Refused(f"status {reply.status}: {content[:200]!r}")
     answered: dict[str, Any] = json.loads(content)
     return answered
+
+
+def ask_once(http_port: int, question: str) -> dict[str, Any]:
+    """What is answered on a connection of its own, as curl asks; raises what `ask` does."""
+    with connection(http_port) as http:
+        return ask(http, question)
