@@ -196,6 +196,8 @@ def serving_in_thread(url: str, served: list[Function]) -> Iterator[None]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         loop.close()
+    if failed:
+        raise failed[0]
 
 
 @pytest.fixture

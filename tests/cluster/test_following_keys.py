@@ -47,6 +47,7 @@ def test_keys_on_every_node_are_followed_also_when_their_slots_move(system, foll
 
     first, second = system.primaries[:2]
     moved = [key for key in NOTES if has_slot_of(system.cluster.members()[first].slots, key)]
+    assert moved
     slots = joined(1 << slot_of(key) for key in moved)
     move_slots(system.cluster, [Move(first, second, slots)])
     try:

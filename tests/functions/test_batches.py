@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keymiss.functions import Event, Shard, on_miss
+from keymiss.functions import Event, Shard, batches, on_miss
 from keymiss.functions.batches import LATE_SECONDS, Batches
 from keymiss.functions.calling import compute
 
@@ -26,9 +26,9 @@ def handled(*waiting, limit=256):
         return [miss.key for miss in misses]
 
     async def run():
-        batches = Batches(handler)
-        tasks = [asyncio.create_task(batches.handle(events("first")))]
-        tasks += [asyncio.create_task(batches.handle(*each)) for each in waiting]
+        calling = Batches(handler)
+        tasks = [asyncio.create_task(calling.handle(events("first")))]
+        tasks += [asyncio.create_task(calling.handle(*each)) for each in waiting]
         await asyncio.sleep(2 * LATE_SECONDS)
         gate.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -68,6 +68,24 @@ def test_when_all_that_waited_are_lost_the_handler_is_not_called():
     assert isinstance(gone, ConnectionError)
 
 
+def test_what_may_have_cost_a_worker_goes_alone():
+    waiting = ((events("a"), two_more), (events("suspect"), None, True), (events("b"),))
+    calls, _ = handled(*waiting)
+    assert calls == [["first"], ["a", "x", "y"], ["suspect"], ["b"]]
+
+
+def test_a_shard_that_is_silent_holds_up_no_other_for_long(monkeypatch):
+    monkeypatch.setattr(batches, "MORE_SECONDS", 0.02)
+
+    async def late(room):
+        await asyncio.sleep(0.2)
+        return events("x")
+
+    calls, (_, got, _) = handled((events("a"), late), (events("b"),))
+    assert calls == [["first"], ["b"], ["a", "x"]]
+    assert got == [b"key:a", b"key:x"]
+
+
 def test_events_that_fail_alike_are_one_line_in_the_log(caplog):
     @on_miss("key:")
     async def handler(misses):
@@ -83,3 +101,8 @@ def test_events_that_fail_alike_are_one_line_in_the_log(caplog):
 def test_a_full_batch_is_not_filled_up():
     calls, _ = handled((events("a", "b"), nothing), (events("c"), two_more), limit=2)
     assert calls == [["first"], ["a", "b"], ["c", "x"]]
+
+
+def test_shards_share_the_room_that_is_left():
+    calls, _ = handled((events("a"), two_more), (events("b"), two_more), limit=4)
+    assert calls == [["first"], ["a", "x", "b", "x"]]

@@ -139,6 +139,16 @@ static void check_budget(void) {
     CHECK(counted >= alive && counted <= recent);
 }
 
+static void check_leaving(void) {
+    long long left[MAX_FUNCTIONS] = {0}, all = 0;
+    for (size_t place = 0; place < WAITERS; place++) {
+        if (!waiting[place]) continue;
+        left[waiting[place]->slot] += waiting[place]->leaving;
+        all += waiting[place]->leaving;
+    }
+    CHECK(engine.all_leaving == all && memcmp(engine.leaving, left, sizeof left) == 0);
+}
+
 static void check_all(void) {
     check_budget();
     long long items = 0, bytes = 0, waiters = 0;
@@ -159,10 +169,7 @@ static void check_all(void) {
     }
     CHECK(engine.function_count == functions);
     CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
-    long long leaving = 0;
-    for (size_t place = 0; place < WAITERS; place++)
-        if (waiting[place]) leaving += waiting[place]->leaving;
-    CHECK(engine.leaving == leaving);
+    check_leaving();
     long long due = engine_due(&engine);
     CHECK(due < 0 || due > now);
 }
@@ -422,7 +429,7 @@ static void run(Input *input) {
         release(user);
     }
     CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
-    CHECK(engine.leaving == 0);
+    CHECK(engine.all_leaving == 0);
     CHECK(!engine.by_key && !engine.by_id && !engine.dropped);
 }
 

@@ -87,7 +87,7 @@ def waiting(server, worker, client, counters, eventually):
     client.set("other", "x")
 
     def start(size, end):
-        worker.serve("echo", "echo:", "TIMEOUT", 1000 if end is timed_out else 60_000)
+        worker.serve("echo", "echo:", "TIMEOUT", 2500 if end is timed_out else 60_000)
         sender = Sender(server.port, b"echo:a", size)
         eventually(lambda: counters()["waiting"] == 1)
         eventually(lambda: sum(map(_unread, client.client_list())) > size * 0.9)
@@ -108,7 +108,7 @@ def _unread(listed):
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_pipeline_behind_a_get_that_waits_is_executed(waiting, worker, client, end):
-    sender = waiting(MEGABYTE, end)
+    sender = waiting(MEGABYTE // 4, end)
     first = end(worker, client)
     assert sender.received(first) == first + REPLY * sender.commands
 

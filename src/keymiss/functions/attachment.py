@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import valkey
 from valkey.exceptions import (
@@ -67,6 +67,8 @@ class Attachment:
         self._followed: list[Item] = []
         """What was put off, has been followed since, and is to be acknowledged."""
         self._look_again = 0.0
+        self._suspects: list[Item] = []
+        """What has cost a worker perhaps, and was handed out while others waited."""
 
     async def serve(self) -> None:
         """Serves, and attaches again after each lost connection, then finishes what is in hand.
@@ -88,6 +90,7 @@ class Attachment:
                 finally:
                     waking.cancel()
             except (TimeoutError, ValkeyError, OSError) as error:
+                connection.close()  # nobody waits for us during the pause
                 if self._stop.is_set():
                     break
                 # Later on it passes: rights are given anew while a file of users is loaded.
@@ -157,6 +160,8 @@ class Attachment:
                 results.extend((item, None) for item in lost)
             followed = [item for item in items if item.event != "overflow"]
             results += await self._settle(connection, followed)
+            while self._suspects:
+                results += await self._settle(connection, [self._suspects.pop()])
         results += self._acknowledged()
         if results:
             await connection.exchange(results, count=0)
@@ -166,14 +171,20 @@ class Attachment:
     ) -> list[tuple[Item, Result]]:
         """Computes items, and what the server hands out while they wait; what is put off is not
         among the results."""
+        alone = _is_suspect(items)
 
         async def more(room: int) -> list[Event]:
+            if self._stop.is_set():
+                return []
             further = await connection.exchange([], room, waits=False)
+            if _is_suspect(further):
+                self._suspects += further
+                return []
             items.extend(further)
             return self._events(further)
 
-        is_miss = self.function.kind == "MISS"
-        results = await self._handle(self._events(items), more if is_miss else None)
+        asks = self.function.kind == "MISS" and not alone
+        results = await self._handle(self._events(items), more if asks else None, alone)
         settled: list[tuple[Item, Result]] = []
         for item, result in zip(items, results, strict=True):
             key = decode(item.key)
@@ -190,10 +201,12 @@ class Attachment:
         followed, self._followed = self._followed, []
         return [(item, None) for item in followed]
 
-    async def _handle(self, events: list[Event], more: More | None = None) -> list[Result]:
+    async def _handle(
+        self, events: list[Event], more: More | None = None, alone: bool = False
+    ) -> list[Result]:
         """Computes; a write that could not be followed since the shard is lost makes us attach
         again, one that met with other hindrances is tried again."""
-        results = await self._batches.handle(events, more)
+        results = await self._batches.handle(events, more, alone)
         self._handled.count(results)
         if self.function.kind == "WRITE":
             for event, result in zip(events, results, strict=True):
@@ -238,6 +251,11 @@ class Attachment:
         # One key a command: in a cluster those of one command share a slot.
         for reply in await self._shard.read([("KEYMISS.DROP", key) for key in keys]):
             raise_unless_elsewhere(reply)
+
+
+def _is_suspect(items: Sequence[Item]) -> bool:
+    """Whether the server has handed out a single item since it may have cost a worker."""
+    return len(items) == 1 and items[0].is_retried
 
 
 def _in_slots(slots: Slots) -> Callable[[str], bool]:

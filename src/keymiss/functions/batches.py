@@ -18,18 +18,38 @@ More = Callable[[int], Awaitable[Sequence[Event]]]
 LATE_SECONDS = 0.005
 """What has waited for longer is worth a round trip: more may have been asked for since."""
 
-MORE_SECONDS = 3.0
-"""How long a shard that does not say whether it has more holds up the others."""
+MORE_SECONDS = 0.5
+"""How long the others wait for a shard that does not say whether it has more."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """Events that came from one shard while the handler was busy."""
 
     events: list[Event]
     more: More | None
+    alone: bool
     future: asyncio.Future[list[Result]]
     since: float
+    asking: asyncio.Future[Sequence[Event]] | None = None
+    """For more; until it is done these events wait."""
+
+    def ask(self, room: int) -> asyncio.Future[Sequence[Event]]:
+        """Asks the shard for more, so many at most."""
+        assert self.more
+        self.asking = asyncio.ensure_future(self.more(room))
+        return self.asking
+
+    def take_over(self) -> None:
+        """Adds what the shard has handed out; when it is lost, so are these events."""
+        if not self.asking or not self.asking.done():
+            return
+        asking, self.asking = self.asking, None
+        error = asking.exception()
+        if error is None:
+            self.events.extend(asking.result())
+        elif not self.future.done():
+            self.future.set_exception(error)
 
 
 class Batches:
@@ -50,18 +70,22 @@ class Batches:
         self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
-    async def handle(self, events: Sequence[Event], more: More | None = None) -> list[Result]:
+    async def handle(
+        self, events: Sequence[Event], more: More | None = None, alone: bool = False
+    ) -> list[Result]:
         """One result for each event; what the handler raises becomes the result of its event.
 
         Args:
             more: is asked, when these events have had to wait, for others to go with them, whose
                 results follow. What it raises is raised.
+            alone: no others are in the same call.
         """
         if not events:
             return []
         if self._is_busy:
             future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(list(events), more, future, time.monotonic()))
+            since = time.monotonic()
+            self._waiting.append(_Waiting(list(events), more, alone, future, since))
             return await future
         self._is_busy = True
         self._queue_seconds.observe(0.0)
@@ -79,7 +103,7 @@ class Batches:
                 await self._ask_for_more()
                 parts = self._next_parts()
                 if not parts:
-                    break
+                    continue
                 for part in parts:
                     self._queue_seconds.observe(time.monotonic() - part.since)
                 results = iter(await self._compute([one for part in parts for one in part.events]))
@@ -91,6 +115,7 @@ class Batches:
             self._is_busy = False
             for part in self._waiting:
                 part.future.cancel()
+            self._drop_stopped()
 
     async def _compute(self, events: Sequence[Event]) -> list[Result]:
         started = time.monotonic()
@@ -116,30 +141,37 @@ class Batches:
     async def _ask_for_more(self) -> None:
         """Lets each shard add to what has waited: it handed out what was there when the first miss
         came, and the questions of one search come one after the other."""
+        self._drop_stopped()
         late = time.monotonic() - LATE_SECONDS
-        asked = [part for part in self._waiting if part.more and part.since < late]
-        replies = await asyncio.gather(*map(self._more_of, asked), return_exceptions=True)
-        for part, reply in zip(asked, replies, strict=True):
-            if isinstance(reply, BaseException):
-                self._waiting.remove(part)
-                if not part.future.done():
-                    part.future.set_exception(reply)
-            else:
-                part.events.extend(reply)
+        asked = [each for each in self._waiting if each.since < late and not each.asking]
+        room = self.limit - sum(len(part.events) for part in self._waiting)
+        asking = [
+            part.ask(room // len(asked)) for part in asked if part.more and room >= len(asked)
+        ]
+        if not asking and all(part.asking for part in self._waiting):
+            asking = [part.asking for part in self._waiting if part.asking]
+        if asking:
+            await asyncio.wait(asking, timeout=MORE_SECONDS)
+        for part in self._waiting:
+            part.take_over()
 
-    async def _more_of(self, part: _Waiting) -> Sequence[Event]:
-        room = self.limit - len(part.events)
-        if not part.more or room <= 0:
-            return []
-        async with asyncio.timeout(MORE_SECONDS):
-            return await part.more(room)
+    def _drop_stopped(self) -> None:
+        """Forgets what nobody waits for any more."""
+        for part in self._waiting:
+            if part.future.done() and part.asking:
+                part.asking.cancel()
+        self._waiting = deque(part for part in self._waiting if not part.future.done())
 
     def _next_parts(self) -> list[_Waiting]:
+        """Those in front that fit into one call, but for shards that are still asked."""
         parts: list[_Waiting] = []
         count = 0
-        while self._waiting:
-            count += len(self._waiting[0].events)
-            if parts and count > self.limit:
+        for part in self._waiting:
+            if part.asking or part.future.done():
+                continue
+            count += len(part.events)
+            if parts and (part.alone or parts[0].alone or count > self.limit):
                 break
-            parts.append(self._waiting.popleft())
+            parts.append(part)
+        self._waiting = deque(part for part in self._waiting if part not in parts)
         return parts

@@ -39,6 +39,12 @@ class Item:
     id: bytes
     key: bytes
 
+    @property
+    def is_retried(self) -> bool:
+        """Whether a worker that had it before was lost or too slow: ids end in the number of the
+        attempt."""
+        return not self.id.endswith(b"0001")
+
 
 class FunctionConnection:
     """A connection that serves one function.

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import valkey
 from valkey.cluster import ClusterNode, ValkeyCluster
-from valkey.exceptions import ResponseError, ValkeyError
+from valkey.exceptions import ResponseError, ValkeyClusterException, ValkeyError
 
 from keymiss.server.topology import ASK, MOVED, is_elsewhere, redirection
 from keymiss.server.transactions import Command, Executed, executed, queued
@@ -109,7 +109,7 @@ def execute_transactions(client: Client, transactions: Sequence[Transaction]) ->
 def _look_again(client: ValkeyCluster) -> None:
     try:
         client.nodes_manager.initialize()
-    except ValkeyError:
+    except (ValkeyError, ValkeyClusterException):
         return  # nobody can say at present
 
 

@@ -118,6 +118,7 @@ typedef struct Waiter {
     Node node;
     Item *item;        /* NULL once it has left */
     long long leaving; /* bytes, from then until engine_free_waiter */
+    int slot;          /* of the function that they count for */
 } Waiter;
 
 typedef struct Attachment {
@@ -147,7 +148,7 @@ typedef struct Engine {
     List answered;                  /* items whose value waits to be stored */
     void *by_key, *by_id, *dropped; /* trees of items */
     long long bytes, max_bytes;     /* of all functions */
-    long long leaving; /* of waiters that have left and are not freed; all pay for it */
+    long long leaving[MAX_FUNCTIONS], all_leaving; /* of waiters that have left, not freed yet */
     long long items, waiters;
     Counters forgotten; /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);

@@ -67,15 +67,17 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
 }
 
 static int has_room(const Engine *engine, const Function *function, long long bytes) {
-    return budget_allows(function->bytes + engine->leaving + bytes, engine->bytes + engine->leaving,
-                         engine->max_bytes, engine->function_count);
+    return budget_allows(function->bytes + bytes, engine->bytes, engine->max_bytes,
+                         engine->function_count);
 }
 
 /* The server keeps the key for each of them, in the command that waits. */
 static long long waiter_bytes(size_t key_length) { return WAITER_BYTES + (long long)key_length; }
 
 int engine_may_wait(const Engine *engine, const Function *function, size_t key_length) {
-    return has_room(engine, function, waiter_bytes(key_length));
+    return budget_allows(
+        function->bytes + engine->leaving[function->slot] + waiter_bytes(key_length),
+        engine->bytes + engine->all_leaving, engine->max_bytes, engine->function_count);
 }
 
 static void weigh(Engine *engine, Item *item, long long bytes) {
@@ -256,7 +258,9 @@ void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
     waiter->leaving = waiter_bytes(waiter->item->key_length);
-    engine->leaving += waiter->leaving;
+    waiter->slot = waiter->item->queue->function->slot;
+    engine->leaving[waiter->slot] += waiter->leaving;
+    engine->all_leaving += waiter->leaving;
     weigh(engine, waiter->item, -waiter->leaving);
     waiter->item = NULL;
     list_remove(&waiter->node);
@@ -307,7 +311,9 @@ void engine_leave(Engine *engine, Waiter *waiter) {
 
 void engine_free_waiter(Engine *engine, Waiter *waiter) {
     engine_leave(engine, waiter);
-    engine->leaving -= waiter->leaving;
+    if (!waiter->leaving) return;
+    engine->leaving[waiter->slot] -= waiter->leaving;
+    engine->all_leaving -= waiter->leaving;
     waiter->leaving = 0;
 }
 
