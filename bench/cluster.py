@@ -23,11 +23,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from processes import Process, ask, ask_once, connection, processor_ms, started_process
+from timing import milliseconds
 
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.formats import read_files
@@ -147,7 +148,7 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
             with connection(system.http_port) as http:
                 http.connect()
                 for times in (first, again):
-                    times[number] += [_milliseconds(http, question) for question in some]
+                    times[number] += [milliseconds(ask, http, question) for question in some]
     return [
         {
             "shards": system.shards,
@@ -158,12 +159,6 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
         }
         for number, system in enumerate(systems)
     ]
-
-
-def _milliseconds(http: HTTPConnection, question: str) -> float:
-    started = time.perf_counter()
-    ask(http, question)
-    return 1000 * (time.perf_counter() - started)
 
 
 def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:

@@ -19,13 +19,13 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import valkey
 from calibration import ask_demo, calibration_error, no_answer
 from processes import Process, ask_once, processor_ms, started_process
+from timing import milliseconds
 
 from keymiss.answers.doctor import FUNCTIONS
 from keymiss.answers.found import LIKELY
@@ -160,12 +160,6 @@ def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, fl
         "cached_p50_ms": round(statistics.median(again), 2),
         "worker_core_ms": round(spent / len(asked), 2),
     }
-
-
-def milliseconds(call: Callable[..., object], *arguments: object) -> float:
-    began = time.perf_counter()
-    call(*arguments)
-    return 1000 * (time.perf_counter() - began)
 
 
 def demo_answers() -> dict[str, float]:

@@ -40,11 +40,9 @@ def processor_ms(process: Process) -> float:
     return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@contextmanager
-def connection(http_port: int) -> Iterator[HTTPConnection]:
-    """A connection to the web server."""
-    with closing(HTTPConnection(LOOPBACK, http_port, timeout=20)) as http:
-        yield http
+def connection(http_port: int) -> closing[HTTPConnection]:
+    """A connection to the web server, which is closed when the block ends."""
+    return closing(HTTPConnection(LOOPBACK, http_port, timeout=20))
 
 
 def ask(http: HTTPConnection, question: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from reader_engines import (
     keymiss_engine,
     quantize_roughly,
 )
+from timing import milliseconds
 
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.config import EncoderConfig, load_config
@@ -90,12 +91,6 @@ class Row:
     max_ms: float
     ratio_to_torch_fp32: float | None
     ratio_to_ceiling: float
-
-
-def milliseconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return 1000 * (time.perf_counter() - started)
 
 
 # ---- ceilings ----

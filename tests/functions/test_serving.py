@@ -446,7 +446,7 @@ def test_a_batch_that_the_server_would_never_hand_out_is_a_setup_error(decorator
 
 
 def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_next(
-    client, serve, server
+    client, raw, serve, server
 ):
     @on_miss("ver:", name="v", version="2")
     async def answer(misses):
@@ -458,8 +458,8 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
         first.execute_command("KEYMISS.SERVE", *answer.serve_arguments())
     serve(answer)
     assert client.get("ver:x") == "2"
-    stored = dict(zip(*[iter(client.execute_command("KEYMISS.LIST")[0])] * 2, strict=True))
-    assert (stored["version"], stored["clean"]) == ("2", 1)
+    listed = parse_list(raw.execute_command("KEYMISS.LIST"))["v"]
+    assert (listed["version"], listed["clean"]) == (b"2", 1)
 
 
 @pytest.mark.parametrize("protocol", ["", "?protocol=3"])

@@ -78,19 +78,9 @@ class Attachment:
             Superseded: another version of the function has taken over.
         """
         while not self._stop.is_set():
-            connection = FunctionConnection(self._shard.url, self.function)
             try:
-                await self._attach(connection)
-                if self.function.kind == "WRITE":
-                    self._shard.followers.add(self.function.name)
-                self.ready.set()
-                waking = asyncio.create_task(self._end_take_at_stop(connection))
-                try:
-                    await self._take_and_answer(connection)
-                finally:
-                    waking.cancel()
+                await self._serve_once()
             except (TimeoutError, ValkeyError, OSError) as error:
-                connection.close()  # nobody waits for us during the pause
                 if self._stop.is_set():
                     break
                 # Later on it passes: rights are given anew while a file of users is loaded.
@@ -110,10 +100,24 @@ class Attachment:
                 )
                 await self._pause(pause)
                 self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
-            finally:
-                self._shard.followers.discard(self.function.name)
-                connection.close()
         self.ready.set()
+
+    async def _serve_once(self) -> None:
+        """Serves on one connection, and closes it."""
+        connection = FunctionConnection(self._shard.url, self.function)
+        try:
+            await self._attach(connection)
+            if self.function.kind == "WRITE":
+                self._shard.followers.add(self.function.name)
+            self.ready.set()
+            waking = asyncio.create_task(self._end_take_at_stop(connection))
+            try:
+                await self._take_and_answer(connection)
+            finally:
+                waking.cancel()
+        finally:
+            self._shard.followers.discard(self.function.name)
+            connection.close()
 
     async def walk(self, slots: Slots = ALL_SLOTS) -> None:
         """Tells the handler of every key under the prefix, of those that it knows and are gone, and
@@ -187,8 +191,7 @@ class Attachment:
         results = await self._handle(self._events(items), more if asks else None, alone)
         settled: list[tuple[Item, Result]] = []
         for item, result in zip(items, results, strict=True):
-            key = decode(item.key)
-            if key in self._put_off:
+            if self._put_off and (key := decode(item.key)) in self._put_off:
                 self._put_off[key] = item
             else:
                 settled.append((item, result))

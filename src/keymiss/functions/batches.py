@@ -143,11 +143,10 @@ class Batches:
         came, and the questions of one search come one after the other."""
         self._drop_stopped()
         late = time.monotonic() - LATE_SECONDS
-        asked = [each for each in self._waiting if each.since < late and not each.asking]
+        asked = [part for part in self._waiting if part.more and part.since < late]
+        asked = [part for part in asked if not part.asking]
         room = self.limit - sum(len(part.events) for part in self._waiting)
-        asking = [
-            part.ask(room // len(asked)) for part in asked if part.more and room >= len(asked)
-        ]
+        asking = [part.ask(room // len(asked)) for part in asked if room >= len(asked)]
         if not asking and all(part.asking for part in self._waiting):
             asking = [part.asking for part in self._waiting if part.asking]
         if asking:
