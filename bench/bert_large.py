@@ -1,10 +1,11 @@
 """BERT-large's architecture with seeded random weights, for measurements where no hub is.
 
-python bench/bert_large.py    # prints the model's folder
+python bench/bert_large.py [--int8]    # prints the model's folder; with --int8 it is quantized
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from collections.abc import Iterator
@@ -82,5 +83,16 @@ def _weights() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     yield from dense("qa_outputs", 2, hidden)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--int8", action="store_true")
+    folder = make_large()
+    if parser.parse_args().int8:
+        from reader_engines import quantize_roughly
+
+        quantize_roughly(folder)
+    print(folder)
+
+
 if __name__ == "__main__":
-    print(make_large())
+    main()

@@ -231,11 +231,14 @@ def automatic(chosen: Precision, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def interleaved(contestants: Sequence[Engine], pairs: Pairs, rounds: int) -> list[list[float]]:
-    """Milliseconds of each engine in each round; they begin the rounds in turn."""
+    """Milliseconds of each engine in each round, in an order that is drawn anew for each: none
+    always runs behind the one whose threads spin longest."""
     times: list[list[float]] = [[] for _ in contestants]
+    order = list(range(len(contestants)))
+    draw = random.Random(len(contestants))
     for round_ in range(rounds + 1):
-        for place in range(len(contestants)):
-            number = (place + round_) % len(contestants)
+        draw.shuffle(order)
+        for number in order:
             time.sleep(PAUSE_S)
             took = milliseconds(partial(contestants[number], pairs))
             if round_:  # the first one makes kernels

@@ -101,6 +101,7 @@ def running_stack(
     http_port: int | None,
     model: str,
     demo: bool,
+    precision: str = "auto",
 ) -> Iterator[Stack]:
     """Starts everything and yields once questions can be answered.
 
@@ -110,6 +111,7 @@ def running_stack(
         http_port: the web server's; None starts none.
         model: the reader's model.
         demo: whether to ingest the demo articles.
+        precision: the reader's.
 
     Raises:
         SetupError: a port is in use, or a part cannot start.
@@ -123,7 +125,8 @@ def running_stack(
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
                 _ingest_demo(client)
-        yield Stack(server, _started(stack, server.url, data / "cache", model, http_port))
+        reader = ("--model", model, "--precision", precision)
+        yield Stack(server, _started(stack, server.url, data / "cache", reader, http_port))
 
 
 @contextmanager
@@ -140,7 +143,7 @@ def demo_cluster(primaries: int, replicas: int, http_port: int, model: str) -> I
         cluster.create(primaries, replicas, free_cluster_ports(primaries * (1 + replicas)))
         with connect(cluster.url) as client:
             _ingest_demo(client)
-        _started(stack, cluster.url, data / "cache", model, http_port)
+        _started(stack, cluster.url, data / "cache", ("--model", model), http_port)
         yield cluster.url
 
 
@@ -150,10 +153,10 @@ def _ingest_demo(client: Client) -> None:
 
 
 def _started(
-    stack: ExitStack, url: str, cache: Path, model: str, http_port: int | None
+    stack: ExitStack, url: str, cache: Path, reader: Sequence[str], http_port: int | None
 ) -> list[Process]:
     """A worker and a web server, ready, which end with the stack."""
-    worker = Process("worker", "--url", url, "--model", model, "--cache", str(cache))
+    worker = Process("worker", "--url", url, "--cache", str(cache), *reader)
     stack.callback(worker.stop)
     processes = [worker]
     if http_port is not None:

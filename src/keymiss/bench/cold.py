@@ -16,7 +16,7 @@ _OLD = """
 import json, sys, time
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
-folder, question, texts = json.loads(sys.stdin.read())
+folder, _, question, texts = json.loads(sys.stdin.read())
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
 def read(text):
@@ -35,8 +35,8 @@ print(time.perf_counter() - started)
 _OURS = """
 import json, sys, time
 from keymiss.reader import Reader
-folder, question, texts = json.loads(sys.stdin.read())
-reader = Reader.from_pretrained(folder)
+folder, precision, question, texts = json.loads(sys.stdin.read())
+reader = Reader.from_pretrained(folder, precision)
 reader.read(question, texts[:1])
 started = time.perf_counter()
 if texts[1:]:
@@ -60,21 +60,22 @@ def has_old_way() -> bool:
     return all(find_spec(name) for name in ("transformers", "torch"))
 
 
-def run_old_way(folder: Path, question: str, texts: Sequence[str]) -> Ran:
-    """As the article's plain script reads: transformers and torch, one text after the other."""
-    return _run(_OLD, folder, question, texts)
+def run_old_way(folder: Path, precision: str, question: str, texts: Sequence[str]) -> Ran:
+    """As the article's plain script reads: transformers and torch, one text after the other, and
+    always in fp32."""
+    return _run(_OLD, folder, precision, question, texts)
 
 
-def run_reader(folder: Path, question: str, texts: Sequence[str]) -> Ran:
+def run_reader(folder: Path, precision: str, question: str, texts: Sequence[str]) -> Ran:
     """keymiss' reader alone: the texts but the first in one batch."""
-    return _run(_OURS, folder, question, texts)
+    return _run(_OURS, folder, precision, question, texts)
 
 
-def _run(script: str, folder: Path, question: str, texts: Sequence[str]) -> Ran:
+def _run(script: str, folder: Path, precision: str, question: str, texts: Sequence[str]) -> Ran:
     before, started = _children_seconds(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
-        input=json.dumps([str(folder), question, list(texts)]),
+        input=json.dumps([str(folder), precision, question, list(texts)]),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

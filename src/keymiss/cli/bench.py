@@ -36,7 +36,11 @@ def bench() -> None:
 @bench_app.command("article")
 def bench_article(
     models: Annotated[
-        list[str], typer.Option("--model", help="A model folder or name; may be repeated.")
+        list[str],
+        typer.Option(
+            "--model",
+            help="A model folder or name, or NAME@int8 to name the precision; may be repeated.",
+        ),
     ] = [BUNDLED_MODEL],  # noqa: B006
     quick: Annotated[bool, typer.Option("--quick", help="Less often: under five minutes.")] = False,
     folder: Annotated[Path, typer.Option(help="Where article.json, .md and .png go.")] = Path(
@@ -51,7 +55,9 @@ def bench_article(
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("starting")
         for model in models:
-            for row in measure_article(model, QUICK_REPEATS if quick else REPEATS):
+            name, _, precision = model.partition("@")
+            repeats = QUICK_REPEATS if quick else REPEATS
+            for row in measure_article(name, repeats, precision or "auto"):
                 progress.update(task, description=f"{row.model}: {row.name}")
                 rows.append(row)
     write_json(rows, folder / "article.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,7 +225,7 @@ class Reader:
         """The logits of each (question, passage) pair, in windows, in any order."""
         with self.statistics.timed("tokenise_seconds"):
             rows = self._rows(pairs, limits)
-        for group in _groups(rows):
+        for group in _groups(rows, self._padded_length):
             for row, logits in zip(group, self._logits(group), strict=True):
                 inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
                 yield Window(row.index, row.first_token, inside, logits[0])
@@ -293,12 +293,14 @@ class Reader:
         self.statistics.add(windows=len(group), tokens=tokens, padding=padded[0].size - tokens)
         return logits
 
+    def _padded_length(self, longest: int) -> int:
+        if self.precision != "int8":
+            return longest
+        return min(-longest // INT8_STEP * -INT8_STEP, self._max_tokens)
+
     def _padded(self, group: list[_Row]) -> list[Ids]:
         """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""
-        longest = max(len(row.ids) for row in group)
-        if self.precision == "int8":
-            longest = min(-longest // INT8_STEP * -INT8_STEP, self._max_tokens)
-        shape = (len(group), longest)
+        shape = (len(group), self._padded_length(max(len(row.ids) for row in group)))
         ids = np.full(shape, self.tokens.special.padding, np.int32)
         types = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.int32)
@@ -344,16 +346,17 @@ def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
     return kept
 
 
-def _groups(rows: list[_Row]) -> Iterator[list[_Row]]:
+def _groups(rows: list[_Row], padded: Callable[[int], int]) -> Iterator[list[_Row]]:
     """Rows of near equal length together: the cheapest way to cut the rows, sorted, into groups.
 
-    A group costs its tokens, padding included, and CALL_TOKENS. `best[n]` is the least cost of the
-    n shortest rows, and `first[n]` where their last group begins.
+    `padded` gives the length to which a group is padded for that of its longest row. A group costs
+    its tokens, padding included, and CALL_TOKENS. `best[n]` is the least cost of the n shortest
+    rows, and `first[n]` where their last group begins.
     """
     rows = sorted(rows, key=lambda row: len(row.ids))
     best, first = [0], [0]
     for end in range(1, len(rows) + 1):
-        longest = len(rows[end - 1].ids)
+        longest = padded(len(rows[end - 1].ids))
         room = max(1, GROUP_TOKENS // longest)
         costs = [
             (best[begin] + longest * (end - begin) + CALL_TOKENS, begin)
