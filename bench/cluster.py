@@ -27,13 +27,15 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from processes import Process, ask, ask_once, connection, processor_ms, started_process
+from processes import Process, ask_once, processor_ms, started_process
 from timing import milliseconds
 
+from keymiss.bench.questions import ask, web_connection
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import split_sentences
+from keymiss.errors import Unavailable
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
@@ -121,7 +123,7 @@ def running(
 def _is_ready(system: System) -> bool:
     try:
         return bool(system.ask("virus")["complete"])
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, Unavailable):
         return False
 
 
@@ -145,10 +147,10 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
     for round_ in range(rounds):
         some = [f"{question} ({round_})" for question in QUESTIONS[round_ % 2 :: 2][:TURN]]
         for number, system in enumerate(systems):
-            with connection(system.http_port) as http:
-                http.connect()
+            with web_connection(system.http_port) as web:
+                web.connect()
                 for times in (first, again):
-                    times[number] += [milliseconds(ask, http, question) for question in some]
+                    times[number] += [milliseconds(ask, web, question) for question in some]
     return [
         {
             "shards": system.shards,
@@ -207,7 +209,7 @@ class Prober:
             started = time.monotonic()
             try:
                 complete = self.system.ask(f"{QUESTIONS[number % 60]} [{number}]")["complete"]
-            except (OSError, HTTPException):
+            except (OSError, HTTPException, Unavailable):
                 complete = False
             self.replies.append((started, time.monotonic(), bool(complete)))
 

@@ -13,10 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection
 from pathlib import Path
 
 import valkey
@@ -25,9 +22,9 @@ from keymiss.answers.asking import READ
 from keymiss.answers.finding import find
 from keymiss.answers.window import make_window, window_numbers
 from keymiss.bench.cold import Ran, has_old_way, run_old_way, run_reader
+from keymiss.bench.questions import ask, web_connection
 from keymiss.bench.rows import KEYMISS, OLD, Row
 from keymiss.corpus.demo import load_questions
-from keymiss.errors import Unavailable
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
 from keymiss.reader.config import load_config
@@ -79,21 +76,14 @@ class Bench:
 
     def ask(self, questions: Sequence[str]) -> list[float]:
         """Asks over HTTP, one after the other on one connection; how many seconds each took."""
-        with closing(HTTPConnection(LOOPBACK, self.http_port)) as web:
+        seconds = []
+        with web_connection(self.http_port) as web:
             web.connect()
-            return [_ask(web, question) for question in questions]
-
-
-def _ask(web: HTTPConnection, question: str) -> float:
-    body = json.dumps({"search": question})
-    started = time.perf_counter()
-    web.request("POST", "/qasearch", body, {"Content-Type": "application/json"})
-    reply = web.getresponse()
-    said = reply.read()
-    seconds = time.perf_counter() - started
-    if reply.status != HTTPStatus.OK:
-        raise Unavailable(f"/qasearch replied {reply.status} to {question!r}: {said[:200]!r}")
-    return seconds
+            for question in questions:
+                started = time.perf_counter()
+                ask(web, question)
+                seconds.append(time.perf_counter() - started)
+        return seconds
 
 
 def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[Row]:
