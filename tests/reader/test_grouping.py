@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.reader.reader import CALL_TOKENS, GROUP_TOKENS, _groups, _Row
+from keymiss.reader.rows import CALL_TOKENS, GROUP_TOKENS, Row, group_rows
 
 
 def cost(groups, step):
@@ -17,8 +17,8 @@ def padded_tokens(group, step):
 
 @given(st.lists(st.integers(8, 512), max_size=60), st.sampled_from([1, 8]))
 def test_every_row_is_read_once_and_no_simple_way_is_cheaper(lengths, step):
-    rows = [_Row(i, np.zeros(n, np.int32), 0, 0, 0) for i, n in enumerate(lengths)]
-    found = _groups(rows, lambda longest: -(-longest // step) * step)
+    rows = [Row(i, np.zeros(n, np.int32), 0, 0, 0) for i, n in enumerate(lengths)]
+    found = group_rows(rows, lambda longest: -(-longest // step) * step)
     groups = [[len(row.ids) for row in group] for group in found]
     assert sorted(length for group in groups for length in group) == sorted(lengths)
     for group in groups:
@@ -31,5 +31,5 @@ def test_every_row_is_read_once_and_no_simple_way_is_cheaper(lengths, step):
 
 
 def test_a_lone_row_is_one_group():
-    row = _Row(0, np.zeros(600, np.int32), 0, 0, 0)
-    assert list(_groups([row], int)) == [[row]]
+    row = Row(0, np.zeros(600, np.int32), 0, 0, 0)
+    assert list(group_rows([row], int)) == [[row]]

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keymiss.reader.checkpoint import BUNDLED_MODEL
-from keymiss.reader.reader import Limits, Reader, Window
+from keymiss.reader.reader import Reader, Window
+from keymiss.reader.rows import Limits
 from keymiss.reader.spans import trim
 
 TASK = "question-answering"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,11 @@ from keymiss.reader.engine import compile_kept, graph_file
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.precision import choose_precision
+from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows
 from keymiss.reader.spans import Logits, Span, best_spans, trim
 from keymiss.reader.statistics import Statistics
 from keymiss.reader.tokens import Ids, Tokens
 from keymiss.reader.weights import load_weights
-
-GROUP_TOKENS = 2048
-"""Pairs run together while their padded tokens stay below this; more does not get faster."""
-
-CALL_TOKENS = 32
-"""What a call of the engine costs besides its tokens, in tokens."""
 
 INT8_STEP = 8
 """In int8, lengths are padded to a multiple of this: the engine makes its kernels anew for every
@@ -36,21 +31,6 @@ shape that it has not seen, which takes as long as a sentence."""
 
 WARM_TOKENS = 128
 """Up to here, kernels for single pairs are made before the first question comes."""
-
-MIN_WINDOW_TOKENS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How pairs are cut, in tokens.
-
-    Longer pairs are read in windows that overlap, as models are trained (Devlin et al. 2018);
-    longer questions are cut, since the passage needs the room.
-    """
-
-    window: int = 384
-    overlap: int = 128
-    question: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +76,6 @@ class Window:
     first: int
     passage: Logits
     null: Logits
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One forward pass: a question, and a passage or a window of it."""
-
-    index: int
-    ids: Ids
-    passage_at: int
-    """Where the passage begins in `ids`."""
-    first_token: int
-    """The token of the passage with which the window begins."""
-    passage_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +187,12 @@ class Reader:
             raise
 
     def windows(
-        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = Limits()
+        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
     ) -> Iterator[Window]:
         """The logits of each (question, passage) pair, in windows, in any order."""
         with self.statistics.timed("tokenise_seconds"):
             rows = self._rows(pairs, limits)
-        for group in _groups(rows, self._padded_length):
+        for group in group_rows(rows, self._padded_length):
             for row, logits in zip(group, self._logits(group), strict=True):
                 inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
                 yield Window(row.index, row.first_token, inside, logits[0])
@@ -258,32 +225,18 @@ class Reader:
             yield passage.ids if isinstance(passage, Passage) else next(made)
 
     def _rows(
-        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = Limits()
-    ) -> list[_Row]:
+        self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
+    ) -> list[Row]:
+        limits = replace(limits, window=min(limits.window, self._max_tokens))
         questions = list(dict.fromkeys(question for question, _ in pairs))
         encoded = dict(zip(questions, self.tokens.encode(questions), strict=True))
         passages = self._ids([passage for _, passage in pairs])
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for index, ((question, _), passage) in enumerate(zip(pairs, passages, strict=True)):
-            rows += self._cut(index, encoded[question], passage, limits)
+            rows += cut_pair(index, encoded[question], passage, self.tokens.special, limits)
         return rows
 
-    def _cut(self, index: int, question: Ids, passage: Ids, limits: Limits) -> Iterator[_Row]:
-        special = self.tokens.special
-        separator = np.array([special.separator], np.int32)
-        between = np.full(special.separators_between, special.separator, np.int32)
-        start = np.array([special.start], np.int32)
-        longest = max(MIN_WINDOW_TOKENS, min(limits.window, self._max_tokens))
-        asked = question[: min(limits.question, longest // 3)]
-        room = longest - len(asked) - len(between) - 2
-        step = room - min(limits.overlap, room // 2)
-        for first in range(0, max(1, len(passage) - (room - step)), step):
-            read = passage[first : first + room]
-            if len(read):
-                ids = np.concatenate([start, asked, between, read, separator])
-                yield _Row(index, ids, 1 + len(asked) + len(between), first, len(read))
-
-    def _logits(self, group: list[_Row]) -> Logits:
+    def _logits(self, group: list[Row]) -> Logits:
         """Start and end logits, float32 of shape (rows, longest row, 2)."""
         padded = self._padded(group)
         with self._lock, self.statistics.timed("inference_seconds"):
@@ -298,7 +251,7 @@ class Reader:
             return longest
         return min(-longest // INT8_STEP * -INT8_STEP, self._max_tokens)
 
-    def _padded(self, group: list[_Row]) -> list[Ids]:
+    def _padded(self, group: list[Row]) -> list[Ids]:
         """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""
         shape = (len(group), self._padded_length(max(len(row.ids) for row in group)))
         ids = np.full(shape, self.tokens.special.padding, np.int32)
@@ -344,28 +297,3 @@ def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
         if all(span.last < other.span.first or other.span.last < span.first for other in kept):
             kept.append(candidate)
     return kept
-
-
-def _groups(rows: list[_Row], padded: Callable[[int], int]) -> Iterator[list[_Row]]:
-    """Rows of near equal length together: the cheapest way to cut the rows, sorted, into groups.
-
-    `padded` gives the length to which a group is padded for that of its longest row. A group costs
-    its tokens, padding included, and CALL_TOKENS. `best[n]` is the least cost of the n shortest
-    rows, and `first[n]` where their last group begins.
-    """
-    rows = sorted(rows, key=lambda row: len(row.ids))
-    best, first = [0], [0]
-    for end in range(1, len(rows) + 1):
-        longest = padded(len(rows[end - 1].ids))
-        room = max(1, GROUP_TOKENS // longest)
-        costs = [
-            (best[begin] + longest * (end - begin) + CALL_TOKENS, begin)
-            for begin in range(max(0, end - room), end)
-        ]
-        cost, begin = min(costs)
-        best.append(cost)
-        first.append(begin)
-    end = len(rows)
-    while end:
-        yield rows[first[end] : end]
-        end = first[end]
