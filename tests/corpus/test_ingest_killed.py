@@ -32,9 +32,9 @@ def test_what_a_killed_ingest_has_written_is_whole(server, articles, monkeypatch
     command = [sys.executable, "-m", "keymiss", "ingest", str(articles), "--url", server.url]
     with valkey.Valkey(port=server.port) as raw:
         ingesting = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not raw.dbsize():
-            time.sleep(0.001)
-        time.sleep(random.Random(seed).uniform(0, 0.3))
+        keys = random.Random(seed).randint(1, 1500)
+        while raw.dbsize() < keys:
+            time.sleep(0.0001)
         ingesting.kill()
         ingesting.wait()
         stored = sum(1 for _ in raw.scan_iter("article_id:*", 1000))
