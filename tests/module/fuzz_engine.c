@@ -139,16 +139,6 @@ static void check_budget(void) {
     CHECK(counted >= alive && counted <= recent);
 }
 
-static void check_leaving(void) {
-    long long left[MAX_FUNCTIONS] = {0}, all = 0;
-    for (size_t place = 0; place < WAITERS; place++) {
-        if (!waiting[place]) continue;
-        left[waiting[place]->slot] += waiting[place]->leaving;
-        all += waiting[place]->leaving;
-    }
-    CHECK(engine.all_leaving == all && memcmp(engine.leaving, left, sizeof left) == 0);
-}
-
 static void check_all(void) {
     check_budget();
     long long items = 0, bytes = 0, waiters = 0;
@@ -169,7 +159,9 @@ static void check_all(void) {
     }
     CHECK(engine.function_count == functions);
     CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
-    check_leaving();
+    long long unfreed = 0;
+    for (unsigned client = 0; client < WAITERS; client++) unfreed += waiting[client] != NULL;
+    CHECK(engine.leaving == unfreed - waiters);
     long long due = engine_due(&engine);
     CHECK(due < 0 || due > now);
 }
@@ -222,7 +214,7 @@ static void ask(Input *input) {
     Function *function = any_function(input);
     if (!function) return;
     char key[MAX_PREFIX_BYTES + 1];
-    size_t length = any_key(input, function, key), place = 0;
+    size_t length = any_key(input, function, key);
     if (function->options.kind == ON_WRITE) {
         FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
             if (function->options.each) engine_written(&engine, &attachment->events, key, length);
@@ -230,15 +222,15 @@ static void ask(Input *input) {
         if (!function->options.each) engine_written(&engine, &function->queue, key, length);
         return;
     }
-    while (place < WAITERS && waiting[place] && (waiting[place]->item || waiting[place]->leaving))
-        place++;
     Item *item = engine_find(&engine, &function->queue, key, length);
-    if (place == WAITERS || (item && item->state == ANSWERED)) return;
-    if (!engine_may_wait(&engine, function, length)) return;
+    if (item && item->state == ANSWERED) return;
+    unsigned client = next(input, WAITERS);
+    if (!engine_may_wait(&engine, function, client, length)) return;
+    CHECK(!waiting[client]);
     if (!item) item = engine_enqueue(&engine, &function->queue, key, length);
     if (!item) return;
-    if (!waiting[place]) waiting[place] = calloc(1, sizeof **waiting);
-    engine_wait(&engine, item, waiting[place]);
+    waiting[client] = calloc(1, sizeof **waiting);
+    engine_wait(&engine, item, waiting[client], client);
 }
 
 static void check_sleeper(Input *input) {
@@ -249,10 +241,16 @@ static void check_sleeper(Input *input) {
     worker->parked = NULL;
 }
 
+static void free_waiter(unsigned client) {
+    if (waiting[client]) engine_free_waiter(&engine, waiting[client]);
+    free(waiting[client]);
+    waiting[client] = NULL;
+}
+
 static void leave(Input *input) {
-    Waiter *waiter = waiting[next(input, WAITERS)];
-    if (waiter && next(input, 3)) engine_free_waiter(&engine, waiter);
-    else if (waiter) engine_leave(&engine, waiter);
+    unsigned client = next(input, WAITERS);
+    if (next(input, 3)) free_waiter(client);
+    else if (waiting[client]) engine_leave(&engine, waiting[client]);
 }
 
 static void take(Input *input) {
@@ -406,11 +404,7 @@ static void run(Input *input) {
         expire();
         check_all();
     }
-    for (size_t place = 0; place < WAITERS; place++) {
-        if (waiting[place]) engine_free_waiter(&engine, waiting[place]);
-        free(waiting[place]);
-        waiting[place] = NULL;
-    }
+    for (unsigned client = 0; client < WAITERS; client++) free_waiter(client);
     List lost;
     list_init(&lost);
     while (!list_empty(&engine.workers))
@@ -429,8 +423,8 @@ static void run(Input *input) {
         release(user);
     }
     CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
-    CHECK(engine.all_leaving == 0);
-    CHECK(!engine.by_key && !engine.by_id && !engine.dropped);
+    CHECK(engine.leaving == 0);
+    CHECK(!engine.by_key && !engine.by_id && !engine.dropped && !engine.by_client);
 }
 
 /* ---- the parsers ---- */

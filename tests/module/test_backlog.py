@@ -102,15 +102,7 @@ def test_a_pipeline_behind_a_get_that_waits_is_executed(waiting, worker, client,
     assert sender.received(first) == first + REPLY * sender.commands
 
 
-@pytest.fixture
-def two_megabytes(client):
-    client.config_set("keymiss.max-pending-bytes", "2mb")
-    yield
-    client.config_set("keymiss.max-pending-bytes", "256mb")
-
-
-@pytest.mark.usefixtures("two_megabytes")
-def test_waits_that_end_and_begin_in_one_turn_count_until_their_memory_is_free(
+def test_who_is_unblocked_waits_anew_only_when_what_the_wait_has_taken_is_free(
     server, worker, client, counters, eventually
 ):
     with socket.create_connection((LOOPBACK, server.port)) as one:
@@ -123,9 +115,11 @@ def test_waits_that_end_and_begin_in_one_turn_count_until_their_memory_is_free(
             eventually(lambda: sum(map(_unread, client.client_list())) > 50 * ROUNDS)
             client.client_unblock(numbers[1])
             eventually(lambda: counters()["waiting"] == 0)
-    counted = counters()
-    assert counted["misses"] > ROUNDS
-    assert counted["timeouts"] < 100 < counted["busy"]
+            counted = counters()
+            assert counted["misses"] > ROUNDS
+            assert counted["timeouts"] < 100 < counted["busy"]
+            one.sendall(b"GET echo:again\r\n")
+            eventually(lambda: counters()["waiting"] == 1)
 
 
 def number_of(link):

@@ -96,6 +96,28 @@ def test_a_nil_answer_is_no_change(connect, worker):
         tracking.recv(100)
 
 
+def test_an_answer_that_nobody_waits_for_is_stored_behind_the_replies_of_its_turn(
+    connect, client, worker, eventually
+):
+    tracking, leaving = connect(), connect()
+    ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON")
+    read_until(tracking, b"+OK\r\n")
+    ask(tracking, b"GET echo:1")
+    before = worker.take_one()
+    client.execute_command("KEYMISS.DROP", "echo:1")
+    ask(leaving, b"GET echo:1")
+    after = worker.take_one()
+    leaving.close()
+    eventually(lambda: client.info("keymiss")["keymiss_waiting"] == 1)
+    both = worker.client.pipeline(transaction=False)
+    both.execute_command("KEYMISS.ANSWER", before.id, "before")
+    both.execute_command("KEYMISS.ANSWER", after.id, "after")
+    assert both.execute() == [1, 1]
+    received = read_until(tracking, b"echo:1\r\n")
+    assert received.index(b"before") < received.index(b"invalidate")
+    assert client.get("echo:1") == "after"
+
+
 def test_the_order_is_kept_while_other_values_are_being_stored(connect, server, raw_worker):
     # A timer that stores is always pending: it must leave alone what was answered after it was set.
     stop = threading.Event()

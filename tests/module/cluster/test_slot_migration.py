@@ -53,6 +53,25 @@ def test_a_miss_in_a_slot_that_moves_is_answered_by_the_next_owner(
     moved(10, target, source)
 
 
+def test_an_answer_in_a_transaction_about_another_slot_is_stored_in_its_own(
+    cluster, workers, connect, eventually
+):
+    primary, key = cluster.owner(0), key_of(20, 20)
+    asker = connect(primary.server, single_connection_client=True)
+    asker.connection.send_command("GET", key)
+    item = workers[0].take_one("echo")
+    asker.connection.disconnect()
+    waiting = primary.client.info
+    eventually(lambda: waiting("keymiss")["keymiss_waiting"] == 0)
+    transaction = workers[0].client.pipeline()
+    transaction.hincrby(key_of(30, 30, "count:"), "calls", 1)
+    transaction.execute_command("KEYMISS.ANSWER", item.id, "answered")
+    assert transaction.execute() == [1, 1]
+    eventually(lambda: primary.client.exists(key))
+    assert primary.ask("CLUSTER", "COUNTKEYSINSLOT", 20) == 1
+    assert primary.client.delete(key) == 1
+
+
 def test_a_missing_key_of_a_slot_in_motion_is_computed_where_it_goes(
     cluster, workers, background, connect
 ):

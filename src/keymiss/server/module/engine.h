@@ -116,9 +116,8 @@ typedef struct Item {
 
 typedef struct Waiter {
     Node node;
-    Item *item;        /* NULL once it has left */
-    long long leaving; /* bytes, from then until engine_free_waiter */
-    int slot;          /* of the function that they count for */
+    Item *item;      /* NULL once it has left */
+    uint64_t client; /* who may not wait anew until this is freed */
 } Waiter;
 
 typedef struct Attachment {
@@ -144,13 +143,13 @@ typedef struct Engine {
     int function_count, slots_used;
     uint64_t first_bytes[4]; /* the bytes with which prefixes begin, a bit each */
     List workers;
-    List users;                     /* names seen, kept for life: Item.user points here */
-    List answered;                  /* items whose value waits to be stored */
-    void *by_key, *by_id, *dropped; /* trees of items */
-    long long bytes, max_bytes;     /* of all functions */
-    long long leaving[MAX_FUNCTIONS], all_leaving; /* of waiters that have left, not freed yet */
-    long long items, waiters;
-    Counters forgotten; /* of functions that are no more: sums never fall */
+    List users;                        /* names seen, kept for life: Item.user points here */
+    List answered;                     /* items whose value waits to be stored */
+    void *by_key, *by_id, *dropped;    /* trees of items */
+    void *by_client;                   /* a tree of waiters, until they are freed */
+    long long bytes, max_bytes;        /* of all functions */
+    long long items, waiters, leaving; /* of waiters, those that have left and are not freed */
+    Counters forgotten;                /* of functions that are no more: sums never fall */
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
     void (*release)(void *);
@@ -202,8 +201,10 @@ Worker *engine_sleeper(const Queue *queue);
 Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length);
 /* The item that this attempt may still answer. */
 Item *engine_find_id(const Engine *engine, const char *id, size_t length);
-/* Whether memory has room for one more client that waits for a key of this length. */
-int engine_may_wait(const Engine *engine, const Function *function, size_t key_length);
+/* Whether this client may wait for a key of this length: memory has room, and what an earlier wait
+ * of its has taken is free. */
+int engine_may_wait(const Engine *engine, const Function *function, uint64_t client,
+                    size_t key_length);
 /* A READY item at the end of the queue; NULL when the queue or the memory is full. */
 Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length);
 void engine_discard(Engine *engine, Item *item);
@@ -232,7 +233,7 @@ long long engine_due(const Engine *engine);
  * `lost` and what no worker has come for to `abandoned`. Returns how many are READY again. */
 size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned);
 
-void engine_wait(Engine *engine, Item *item, Waiter *waiter);
+void engine_wait(Engine *engine, Item *item, Waiter *waiter, uint64_t client);
 /* Those who wait for dropped items of the same key wait for this one. */
 void engine_adopt(Engine *engine, Item *item);
 /* Whether a client waits for this key. */

@@ -20,9 +20,11 @@
  *     there: a timer set by forget_parked runs behind them, one set inside ANSWER would run ahead
  *     of them. It stores only what was answered before it was set: what is answered while it is
  *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
- *     all who ask. A value that nobody waits for is stored at once.
- *   - What a wait has taken is free when forget_parked runs, and counts until then. A client that
- *     CLIENT UNBLOCK has let go may have executed what it had sent behind, and wait anew, before.
+ *     all who ask. A value that nobody waits for is stored by a timer, too: ANSWER may run in a
+ *     MULTI about another slot, into which the server would put the key.
+ *   - What a wait has taken is free when forget_parked runs. A client that CLIENT UNBLOCK has let
+ *     go may execute what it had sent behind before: it may not wait anew until then, or two
+ *     clients that let each other go would begin thousands of waits in one turn.
  *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
  *     many clients do not hold up the others.
  *
@@ -288,6 +290,12 @@ static int on_unblock(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return REDISMODULE_OK;
 }
 
+static void go_on_soon(void) {
+    if (going_on) return;
+    RM_CreateTimer(own_context, 0, go_on_with_answered, NULL);
+    going_on = 1;
+}
+
 static void forget_parked(RedisModuleCtx *ctx, void *data) {
     (void)ctx;
     Parked *parked = data;
@@ -301,17 +309,14 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
         if (item->sent) break;
         item->sent = 1;
     }
-    if (!going_on && !list_empty(&engine.answered)) {
-        RM_CreateTimer(own_context, 0, go_on_with_answered, NULL);
-        going_on = 1;
-    }
+    if (!list_empty(&engine.answered)) go_on_soon();
 }
 
 /* 0 when the client has been refused instead. */
 static int park(RedisModuleCtx *ctx, Item *item, RedisModuleString **key) {
     Parked *parked = RM_Alloc(sizeof *parked);
     parked->outcome = (Outcome){UNKNOWN, NULL};
-    engine_wait(&engine, item, &parked->waiter);
+    engine_wait(&engine, item, &parked->waiter, RM_GetClientId(ctx));
     parked->client = RM_BlockClientOnKeys(ctx, on_key_ready, on_unblock, forget_parked,
                                           item->queue->function->options.timeout, key, 1, parked);
     if (parked->client) return 1;
@@ -341,15 +346,18 @@ void fail_items(List *items, const char *reason) {
 void settle_miss(Item *item, RedisModuleString *value) {
     if (value && !item->dropped) engine_adopt(&engine, item);
     int waited = !list_empty(&item->waiters);
+    int replies_are_due = waited || engine.leaving;
     int all_told = tell_waiters(item, (Outcome){value ? VALUE : NIL, value});
     int stores = value && item->queue->function->options.cache != CACHE_OFF && !item->dropped;
-    if (stores ? waited : !all_told) {
+    if (stores || !all_told) {
         if (!stores && !item->dropped) engine_hide(&engine, item);
         RM_RetainString(NULL, value);
         engine_hold(&engine, item, value, text_of(value).length);
+        if (replies_are_due) return; /* forget_parked comes behind them */
+        item->sent = 1;
+        go_on_soon();
         return;
     }
-    if (stores) store(item, value);
     engine_discard(&engine, item);
 }
 
@@ -369,7 +377,7 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
         refuse(ctx, function, "unavailable no worker serves this key; start `keymiss worker`");
         return NULL;
     }
-    if (engine_may_wait(&engine, function, key.length)) {
+    if (engine_may_wait(&engine, function, RM_GetClientId(ctx), key.length)) {
         if (item) function->counters.joined++;
         else item = engine_enqueue(&engine, &function->queue, key.bytes, key.length);
         if (item) return item;

@@ -45,6 +45,11 @@ static int compare_id(const void *id, const void *item) {
     return memcmp(id, ((const Item *)item)->id, RANDOM_ID_BYTES);
 }
 
+static int compare_clients(const void *a, const void *b) {
+    uint64_t left = ((const Waiter *)a)->client, right = ((const Waiter *)b)->client;
+    return left < right ? -1 : left > right;
+}
+
 /* ---- items ---- */
 
 Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length) {
@@ -74,10 +79,11 @@ static int has_room(const Engine *engine, const Function *function, long long by
 /* The server keeps the key for each of them, in the command that waits. */
 static long long waiter_bytes(size_t key_length) { return WAITER_BYTES + (long long)key_length; }
 
-int engine_may_wait(const Engine *engine, const Function *function, size_t key_length) {
-    return budget_allows(
-        function->bytes + engine->leaving[function->slot] + waiter_bytes(key_length),
-        engine->bytes + engine->all_leaving, engine->max_bytes, engine->function_count);
+int engine_may_wait(const Engine *engine, const Function *function, uint64_t client,
+                    size_t key_length) {
+    Waiter earlier = {.client = client};
+    return has_room(engine, function, waiter_bytes(key_length)) &&
+           !tfind(&earlier, (void *const *)&engine->by_client, compare_clients);
 }
 
 static void weigh(Engine *engine, Item *item, long long bytes) {
@@ -248,23 +254,21 @@ Item *engine_acknowledge(Engine *engine, Item *item) {
 
 /* ---- waiters ---- */
 
-void engine_wait(Engine *engine, Item *item, Waiter *waiter) {
+void engine_wait(Engine *engine, Item *item, Waiter *waiter, uint64_t client) {
     waiter->item = item;
-    waiter->leaving = 0;
+    waiter->client = client;
+    tsearch(waiter, &engine->by_client, compare_clients);
     list_append(&item->waiters, &waiter->node);
     engine->waiters++;
     weigh(engine, item, waiter_bytes(item->key_length));
 }
 
 static void unlink_waiter(Engine *engine, Waiter *waiter) {
-    waiter->leaving = waiter_bytes(waiter->item->key_length);
-    waiter->slot = waiter->item->queue->function->slot;
-    engine->leaving[waiter->slot] += waiter->leaving;
-    engine->all_leaving += waiter->leaving;
-    weigh(engine, waiter->item, -waiter->leaving);
+    weigh(engine, waiter->item, -waiter_bytes(waiter->item->key_length));
     waiter->item = NULL;
     list_remove(&waiter->node);
     engine->waiters--;
+    engine->leaving++;
 }
 
 int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length) {
@@ -311,10 +315,8 @@ void engine_leave(Engine *engine, Waiter *waiter) {
 
 void engine_free_waiter(Engine *engine, Waiter *waiter) {
     engine_leave(engine, waiter);
-    if (!waiter->leaving) return;
-    engine->leaving[waiter->slot] -= waiter->leaving;
-    engine->all_leaving -= waiter->leaving;
-    waiter->leaving = 0;
+    engine->leaving--;
+    tdelete(waiter, &engine->by_client, compare_clients);
 }
 
 Waiter *engine_next_waiter(Engine *engine, Item *item) {
