@@ -89,7 +89,8 @@ bench-reader: $(READY)
 .PHONY: bench-article
 bench-article: $(READY)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
-	$(VENV)/bin/keymiss bench article --model minilm-qa --model "$$($(PYTHON) bench/bert_large.py --int8)@int8"
+	large=$$($(PYTHON) bench/bert_large.py --int8) && \
+	  $(VENV)/bin/keymiss bench article --model minilm-qa --model "$$large@int8"
 
 # FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
 .PHONY: bench-corpus

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +90,10 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true")
     folder = make_large()
     if parser.parse_args().int8:
-        from reader_engines import quantize_roughly
+        with redirect_stdout(sys.stderr):  # NNCF says there what it does
+            from reader_engines import quantize_roughly
 
-        quantize_roughly(folder)
+            quantize_roughly(folder)
     print(folder)
 
 

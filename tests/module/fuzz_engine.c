@@ -18,7 +18,7 @@
     } while (0)
 
 enum { LIFETIME = 100, VALUES = 256 };
-enum { NAMES = 4, KEYS = 5, WORKERS = 4, WAITERS = 64, HELD = 64, MAX_TAKE = 8 };
+enum { NAMES = 4, KEYS = 5, WORKERS = 4, WAITERS = 8, HELD = 64, MAX_TAKE = 8 };
 
 typedef struct Input {
     const uint8_t *bytes;
@@ -143,9 +143,11 @@ static void check_all(void) {
     check_budget();
     long long items = 0, bytes = 0, waiters = 0;
     int functions = 0;
+    const Function *some = NULL;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *function = engine.functions[slot];
         if (!function) continue;
+        some = function;
         functions++;
         CHECK(engine_match(&engine, function->prefix, function->prefix_length) == function);
         int workers = 0;
@@ -160,7 +162,12 @@ static void check_all(void) {
     CHECK(engine.function_count == functions);
     CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
     long long unfreed = 0;
-    for (unsigned client = 0; client < WAITERS; client++) unfreed += waiting[client] != NULL;
+    for (unsigned client = 0; client < WAITERS; client++) {
+        if (!waiting[client]) continue;
+        unfreed++;
+        CHECK(waiting[client]->client == client);
+        CHECK(!some || !engine_may_wait(&engine, some, client, 0));
+    }
     CHECK(engine.leaving == unfreed - waiters);
     long long due = engine_due(&engine);
     CHECK(due < 0 || due > now);
@@ -285,11 +292,10 @@ static void settle(Input *input) {
         return;
     }
     if (!item->dropped && next(input, 2)) engine_adopt(&engine, item);
-    int waited = !list_empty(&item->waiters);
     unsigned told = next(input, 4); /* of many, one turn may tell some only */
     while ((!told || told-- > 1) && engine_next_waiter(&engine, item)) continue;
     if (!list_empty(&item->waiters) && !item->dropped && next(input, 2)) engine_hide(&engine, item);
-    if (!list_empty(&item->waiters) || (waited && !item->dropped && next(input, 2)))
+    if (!list_empty(&item->waiters) || (!item->dropped && next(input, 2)))
         engine_hold(&engine, item, &engine, 10);
     else engine_discard(&engine, item);
 }

@@ -8,6 +8,7 @@ from keymiss.bench import load
 from keymiss.bench.article import measure_article
 from keymiss.bench.load import measure_load
 from keymiss.bench.rows import KEYMISS, OLD, Row, markdown, write_json, write_png
+from keymiss.cli.bench import named_model
 
 ROWS = [
     Row("plain script, cold", "small", OLD, 12.3456, "s", 10.35, "2 cores of a kind"),
@@ -32,6 +33,18 @@ def test_rows_are_written_as_json_and_as_a_picture(tmp_path):
     assert list(first) == ["name", "model", "way", "value", "unit", "article_value", "hardware"]
     write_png(ROWS, tmp_path / "out" / "article.png")
     assert (tmp_path / "out" / "article.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("minilm-qa", ("minilm-qa", "auto")),
+        ("/models/large@int8", ("/models/large", "int8")),
+        ("/home/me@here/model", ("/home/me@here/model", "auto")),
+    ],
+)
+def test_a_model_may_be_named_with_its_precision(given, meant):
+    assert named_model(given) == meant
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def write_json(rows: Sequence[Row], file: Path) -> None:
 def markdown(rows: Sequence[Row]) -> str:
     """The rows as a table: both ways and the article beside one another."""
     lines = [
-        f"| measured | model | old way | keymiss | the article, {ARTICLE_HARDWARE} |",
+        f"| measured | model | old way, fp32 | keymiss | the article, {ARTICLE_HARDWARE} |",
         "|---|---|---|---|---|",
     ]
     for name, model in dict.fromkeys((row.name, row.model) for row in rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -19,6 +19,7 @@ from keymiss.bench.rows import markdown, write_json, write_png
 from keymiss.bench.size import estimate
 from keymiss.cli.terminal import AsJson, app, err, number_of, out
 from keymiss.reader import BUNDLED_MODEL
+from keymiss.reader.engine import Precision
 
 REPEATS, QUICK_REPEATS = 11, 5
 
@@ -55,9 +56,9 @@ def bench_article(
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("starting")
         for model in models:
-            name, _, precision = model.partition("@")
+            name, precision = named_model(model)
             repeats = QUICK_REPEATS if quick else REPEATS
-            for row in measure_article(name, repeats, precision or "auto"):
+            for row in measure_article(name, repeats, precision):
                 progress.update(task, description=f"{row.model}: {row.name}")
                 rows.append(row)
     write_json(rows, folder / "article.json")
@@ -65,6 +66,12 @@ def bench_article(
     (folder / "article.md").write_text(table, encoding="utf-8")
     write_png(rows, folder / "article.png")
     out.print(table, markup=False, highlight=False, soft_wrap=True)
+
+
+def named_model(model: str) -> tuple[str, str]:
+    """A model, and the precision behind its last @: a folder may have others in its name."""
+    name, _, precision = model.rpartition("@")
+    return (name, precision) if precision in get_args(Precision) else (model, "auto")
 
 
 @bench_app.command("load")

@@ -10,7 +10,7 @@ import numpy as np
 from keymiss.reader.tokens import Ids, SpecialTokens
 
 GROUP_TOKENS = 2048
-"""Pairs run together while their padded tokens stay below this; more does not get faster."""
+"""Pairs run together while their padded tokens are no more than this; more does not get faster."""
 
 CALL_TOKENS = 32
 """What a call of the engine costs besides its tokens, in tokens."""

@@ -107,7 +107,7 @@ typedef struct Item {
     int deaths;  /* workers lost with this item in hand */
     int written; /* a write event's key was written while TAKEN: queue it once more */
     int dropped; /* what it was computed from has changed: reply, but do not store */
-    int sent;    /* ANSWERED, and its replies have left: the caller's note */
+    int sent;    /* ANSWERED, and no reply is due any more: the caller's note */
     unsigned short attempt, oldest;
     char id[ID_BYTES + 1];
     size_t key_length; /* 0 in a write queue: events were lost, walk the keys */

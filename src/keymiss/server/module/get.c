@@ -17,11 +17,12 @@
  *   - A computed value is stored after the replies have left, with NX. Stored any sooner, it would
  *     send a tracking client its invalidation before its value, and leave it with a stale copy. The
  *     server hands the replies over at the end of the loop's turn, and frees the Parked structures
- *     there: a timer set by forget_parked runs behind them, one set inside ANSWER would run ahead
- *     of them. It stores only what was answered before it was set: what is answered while it is
- *     pending waits for the next one. Until then the item stays, ANSWERED, and serves the value to
- *     all who ask. A value that nobody waits for is stored by a timer, too: ANSWER may run in a
- *     MULTI about another slot, into which the server would put the key.
+ *     there: a timer set by forget_parked runs behind them, one set inside ANSWER runs ahead of
+ *     them, and is set there only when none are due. It stores only what was answered before it was
+ *     set: what is answered while it is pending waits for the next one. Until then the item stays,
+ *     ANSWERED, and serves the value to all who ask. A value that nobody waits for is stored by a
+ *     timer, too: ANSWER may run in a MULTI about another slot, into which the server would put
+ *     the key.
  *   - What a wait has taken is free when forget_parked runs. A client that CLIENT UNBLOCK has let
  *     go may execute what it had sent behind before: it may not wait anew until then, or two
  *     clients that let each other go would begin thousands of waits in one turn.
@@ -29,8 +30,9 @@
  *     many clients do not hold up the others.
  *
  * Whether a key that the filter has seen is there when the command runs
- *   Nothing of another client's happens between the two, but a key may expire, may be evicted to
- *   make room for the command itself, or may go while CLIENT PAUSE holds the command back. Where
+ *   Nothing of another client's happens between the two, but that an I/O thread may allocate; a key
+ *   may expire, may be evicted to make room for the command itself, or may go while CLIENT PAUSE
+ *   holds the command back. Where
  *   one of these is possible, the filter leaves the key to KEYMISS.GET, which looks and replies in
  *   one go. In MULTI the command runs later: a key that is gone by then is nil, as for any GET.
  *
