@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import valkey
 
@@ -125,19 +126,24 @@ def processor() -> str:
     return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
-def _ways() -> list[tuple[str, Callable[[Path, str, str, Sequence[str]], Ran]]]:
+Way: TypeAlias = Callable[[Path, str, str, Sequence[str]], Ran]
+
+
+def _ways() -> list[tuple[str, Way]]:
     old, ours = (OLD, run_old_way), (KEYMISS, run_reader)
     return [old, ours] if has_old_way() else [ours]
+
+
+def _repeated(bench: Bench, run: Way, question: str, texts: Sequence[str]) -> list[Ran]:
+    repeats = bench.repeats // 2 or 1
+    return [run(bench.folder, bench.precision, question, texts) for _ in range(repeats)]
 
 
 def _script(bench: Bench, question: str, texts: Sequence[str]) -> Iterator[Row]:
     """One question and one sentence, from nothing: the plain script."""
     name = "plain script, cold"
     for way, run in _ways():
-        runs = [
-            run(bench.folder, bench.precision, question, texts[:1])
-            for _ in range(bench.repeats // 2 or 1)
-        ]
+        runs = _repeated(bench, run, question, texts[:1])
         wall = statistics.median(each.wall_seconds for each in runs)
         cpu = statistics.median(each.cpu_seconds for each in runs)
         yield bench.row(f"{name}: time that passes", wall, "s", way=way)
@@ -159,10 +165,7 @@ def _reading(bench: Bench, question: str, texts: Sequence[str], asked: float) ->
     """The sentences that a question reads, by the reader alone: the old way one by one."""
     for way, run in _ways():
         # The first text warms up, and is read again.
-        runs = [
-            run(bench.folder, bench.precision, question, [texts[0], *texts])
-            for _ in range(bench.repeats // 2 or 1)
-        ]
+        runs = _repeated(bench, run, question, [texts[0], *texts])
         seconds = statistics.median(each.warm_seconds for each in runs)
         name = f"the reader alone, {len(texts)} sentences, warm"
         yield bench.row(name, seconds * 1000, "ms", way=way)

@@ -32,9 +32,9 @@
  * Whether a key that the filter has seen is there when the command runs
  *   Nothing of another client's happens between the two, but that an I/O thread may allocate; a key
  *   may expire, may be evicted to make room for the command itself, or may go while CLIENT PAUSE
- *   holds the command back. Where
- *   one of these is possible, the filter leaves the key to KEYMISS.GET, which looks and replies in
- *   one go. In MULTI the command runs later: a key that is gone by then is nil, as for any GET.
+ *   holds the command back. Where one of these is possible, the filter leaves the key to
+ *   KEYMISS.GET, which looks and replies in one go. In MULTI the command runs later: a key that is
+ *   gone by then is nil, as for any GET.
  *
  * Whose permissions
  *   KEYMISS.GET begins with a GET as the client's user: who may not GET a key may not compute it.
