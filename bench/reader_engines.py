@@ -26,6 +26,7 @@ from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_graph, graph_file, keep_graph
 from keymiss.reader.graph import build_graph
+from keymiss.reader.quantization import share_kernels
 from keymiss.reader.tokens import Ids
 from keymiss.reader.weights import load_weights
 
@@ -67,7 +68,9 @@ def quantize_roughly(folder: Path) -> None:
         return
     question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokens.encode([QUESTION])[0]
     graph = build_graph(load_config(folder), load_weights(folder))
-    keep_graph(_quantized(graph, question), "int8", path)
+    quantized = _quantized(graph, question)
+    share_kernels(quantized)
+    keep_graph(quantized, "int8", path)
 
 
 def _quantized(graph: ov.Model, question: Ids) -> ov.Model:

@@ -4,7 +4,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.reader.rows import CALL_TOKENS, GROUP_TOKENS, Row, group_rows
+from keymiss.reader.rows import (
+    CALL_TOKENS,
+    GROUP_TOKENS,
+    SLOW_REST,
+    VECTOR,
+    Row,
+    group_rows,
+    padded_length,
+)
 
 
 def cost(groups, step):
@@ -12,13 +20,22 @@ def cost(groups, step):
 
 
 def padded_tokens(group, step):
-    return len(group) * -(-max(group) // step) * step
+    return len(group) * padded_length(max(group), step, 512)
 
 
-@given(st.lists(st.integers(8, 512), max_size=60), st.sampled_from([1, 8]))
+@given(st.integers(1, 512), st.sampled_from([1, 4]), st.integers(1, 512))
+def test_a_padded_length_has_room_for_its_row_and_is_not_one_that_reads_slowly(longest, step, most):
+    longest = min(longest, most)
+    padded = padded_length(longest, step, most)
+    assert longest <= padded <= min(most, longest + step + VECTOR - SLOW_REST)
+    assert padded == most or (padded % VECTOR < SLOW_REST and padded % step == 0)
+    assert padded_length(padded, step, most) == padded
+
+
+@given(st.lists(st.integers(8, 512), max_size=60), st.sampled_from([1, 4]))
 def test_every_row_is_read_once_and_no_simple_way_is_cheaper(lengths, step):
     rows = [Row(i, np.zeros(n, np.int32), 0, 0, 0) for i, n in enumerate(lengths)]
-    found = group_rows(rows, lambda longest: -(-longest // step) * step)
+    found = group_rows(rows, lambda longest: padded_length(longest, step, 512))
     groups = [[len(row.ids) for row in group] for group in found]
     assert sorted(length for group in groups for length in group) == sorted(lengths)
     for group in groups:

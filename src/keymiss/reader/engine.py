@@ -22,6 +22,13 @@ from keymiss.reader.cache import default_cache
 
 Precision = Literal["fp32", "bf16", "int8"]
 
+KEPT_KERNELS = 1000
+"""Of kernels made for the shapes of calls, those used last: some hundred shapes. OpenVINO's 5,000
+take up to 2 GB, and no traffic got faster by them (`bench/shapes.py`)."""
+
+GRAPH = 2
+"""The version of what `build_graph` and `quantize` make: what others kept is not read."""
+
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO calls the arithmetic; of int8, that of the layers which are not quantized."""
 
@@ -31,6 +38,7 @@ def options(precision: Precision, threads: int | None = None) -> dict[str, objec
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
     }
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
@@ -51,7 +59,7 @@ def graph_file(name: str, precision: Precision) -> Path:
         name: of the model's content.
         precision: that its weights are stored for.
     """
-    return default_cache() / "models" / f"{name}-{precision}" / "graph.xml"
+    return default_cache() / "models" / f"{name}-{precision}-{GRAPH}" / "graph.xml"
 
 
 def keep_graph(graph: ov.Model, precision: Precision, path: Path) -> None:

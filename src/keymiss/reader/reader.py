@@ -19,15 +19,15 @@ from keymiss.reader.engine import compile_kept, graph_file
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.precision import choose_precision
-from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows
+from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows, padded_length
 from keymiss.reader.spans import Logits, Span, best_spans, trim
 from keymiss.reader.statistics import Statistics
 from keymiss.reader.tokens import Ids, Tokens
 from keymiss.reader.weights import load_weights
 
-INT8_STEP = 8
+INT8_STEP = 4
 """In int8, lengths are padded to a multiple of this: the engine makes its kernels anew for every
-shape that it has not seen, which takes as long as a sentence."""
+shape that it has not seen, which takes a small model as long as a sentence."""
 
 WARM_TOKENS = 128
 """Up to here, kernels for single pairs are made before the first question comes."""
@@ -199,8 +199,10 @@ class Reader:
 
     def warm_up(self) -> None:
         """Makes ready what the first questions would wait for: packed weights, and kernels."""
-        step = INT8_STEP if self.precision == "int8" else WARM_TOKENS
-        for length in range(step, min(WARM_TOKENS, self._max_tokens) + 1, step):
+        last = min(WARM_TOKENS, self._max_tokens)
+        # Only in int8 new kernels take as long as what they are for.
+        first = 1 if self.precision == "int8" else last
+        for length in dict.fromkeys(map(self._padded_length, range(first, last + 1))):
             ids = np.zeros((1, length), np.int32)
             with self._lock:
                 self._request.infer([ids, ids, np.ones_like(ids)], share_inputs=True)
@@ -247,9 +249,8 @@ class Reader:
         return logits
 
     def _padded_length(self, longest: int) -> int:
-        if self.precision != "int8":
-            return longest
-        return min(-longest // INT8_STEP * -INT8_STEP, self._max_tokens)
+        step = INT8_STEP if self.precision == "int8" else 1
+        return padded_length(longest, step, self._max_tokens)
 
     def _padded(self, group: list[Row]) -> list[Ids]:
         """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""

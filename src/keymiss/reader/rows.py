@@ -17,6 +17,12 @@ CALL_TOKENS = 32
 
 MIN_WINDOW_TOKENS = 8
 
+VECTOR = 16
+"""Attention computes so many tokens at once, and what is left over one by one."""
+
+SLOW_REST = 10
+"""From so many left over on, it is faster to pad to a whole vector (`bench/shapes.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -71,6 +77,19 @@ def cut_pair(
         if len(read):
             ids = np.concatenate([start, asked, between, read, separator])
             yield Row(index, ids, 1 + len(asked) + len(between), first, len(read))
+
+
+def padded_length(longest: int, step: int, most: int) -> int:
+    """The length that rows are padded to, given that of the longest, in tokens.
+
+    Args:
+        longest: of the rows.
+        step: shapes differ by so much at least.
+        most: what the model has positions for.
+    """
+    length = -longest // step * -step
+    rest = length % VECTOR
+    return min(length if rest < SLOW_REST else length + VECTOR - rest, most)
 
 
 def group_rows(rows: list[Row], padded: Callable[[int], int]) -> Iterator[list[Row]]:
