@@ -41,7 +41,7 @@ from timing import milliseconds
 
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.config import EncoderConfig, load_config
-from keymiss.reader.engine import Precision, compile_graph
+from keymiss.reader.engine import Arithmetic, Precision, compile_graph
 from keymiss.reader.precision import choose_precision
 
 RESULTS = Path("bench-results/reader.json")
@@ -138,6 +138,7 @@ def _openvino_products(
 ) -> Callable[[], Any]:
     """Each product alone: in int8 with the step that rounds its input, and with int8 weights."""
     generator = np.random.default_rng(0)
+    arithmetic: Arithmetic = "bf16" if precision == "bf16" else "fp32"
     calls = []
     for rows, columns in shapes:
         left = op.parameter([GEMM_ROWS, rows], np.float32)
@@ -150,7 +151,7 @@ def _openvino_products(
             scales = op.constant(np.full((columns, 1), 0.01, np.float32))
             matrix = op.multiply(op.convert(op.constant(rounded), "f32"), scales)
         graph = ov.Model([op.matmul(given, matrix, False, True)], [left])
-        request = compile_graph(graph, precision).create_infer_request()
+        request = compile_graph(graph, arithmetic).create_infer_request()
         calls.append((request, generator.standard_normal((GEMM_ROWS, rows), np.float32)))
 
     def run() -> None:

@@ -26,6 +26,7 @@ from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_graph, graph_file, keep_graph
 from keymiss.reader.graph import build_graph
+from keymiss.reader.precision import choose_arithmetic
 from keymiss.reader.quantization import share_kernels
 from keymiss.reader.tokens import Ids
 from keymiss.reader.weights import load_weights
@@ -107,6 +108,7 @@ class Exported:
     """A model as ONNX: torch's own export of it, which other engines read."""
 
     def __init__(self, folder: Path) -> None:
+        self._config = load_config(folder)
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name) / "model.onnx"
         model = BertForQuestionAnswering.from_pretrained(folder, attn_implementation="eager").eval()
@@ -150,7 +152,7 @@ class Exported:
         graph = ov.Core().read_model(self.path)
         if precision == "int8":
             graph = _quantized(graph, question)
-        compiled = compile_graph(graph, precision)
+        compiled = compile_graph(graph, choose_arithmetic(precision, self._config))
         request = compiled.create_infer_request()
 
         def run(pairs: Pairs) -> Any:

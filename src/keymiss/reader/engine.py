@@ -21,6 +21,8 @@ import openvino as ov
 from keymiss.reader.cache import default_cache
 
 Precision = Literal["fp32", "bf16", "int8"]
+Arithmetic = Literal["fp32", "bf16"]
+"""What floating-point numbers are computed in; with int8 that is what is not rounded."""
 
 KEPT_KERNELS = 1000
 """Of kernels made for the shapes of calls, those used last: some hundred shapes. OpenVINO's 5,000
@@ -29,15 +31,15 @@ take up to 2 GB, and no traffic got faster by them (`bench/shapes.py`)."""
 GRAPH = 2
 """The version of what `build_graph` and `quantize` make: what others kept is not read."""
 
-HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""What OpenVINO calls the arithmetic; of int8, that of the layers which are not quantized."""
+HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}
+"""What OpenVINO calls them."""
 
 
-def options(precision: Precision, threads: int | None = None) -> dict[str, object]:
+def options(arithmetic: Arithmetic, threads: int | None = None) -> dict[str, object]:
     """The settings of OpenVINO: all threads of this process, or so many, work at one call."""
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
         "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
     }
     if threads:
@@ -46,10 +48,10 @@ def options(precision: Precision, threads: int | None = None) -> dict[str, objec
 
 
 def compile_graph(
-    graph: ov.Model, precision: Precision, threads: int | None = None
+    graph: ov.Model, arithmetic: Arithmetic, threads: int | None = None
 ) -> ov.CompiledModel:
     """Compiles a graph from memory, for one use."""
-    return ov.Core().compile_model(graph, "CPU", options(precision, threads))
+    return ov.Core().compile_model(graph, "CPU", options(arithmetic, threads))
 
 
 def graph_file(name: str, precision: Precision) -> Path:
@@ -77,13 +79,13 @@ def keep_graph(graph: ov.Model, precision: Precision, path: Path) -> None:
 
 
 def compile_kept(
-    path: Path, precision: Precision, build: Callable[[], ov.Model], threads: int | None = None
+    path: Path, arithmetic: Arithmetic, build: Callable[[], ov.Model], threads: int | None = None
 ) -> ov.CompiledModel:
     """Compiles a kept graph, or makes, keeps and compiles it.
 
     Args:
         path: of the graph, from `graph_file`.
-        precision: to compute in.
+        arithmetic: to compute in.
         build: makes the graph, when there is none.
         threads: how many to compute with.
     """
@@ -93,15 +95,15 @@ def compile_kept(
     try:
         with _locked(path.parent):
             if not path.exists():
-                keep_graph(build(), precision, path)
-            return ov.Core().compile_model(path, "CPU", options(precision, threads) | kept)
+                keep_graph(build(), arithmetic, path)
+            return ov.Core().compile_model(path, "CPU", options(arithmetic, threads) | kept)
     except (OSError, RuntimeError):
         # No room, no rights, or damaged files: the model is compiled as if there were no cache.
         # What cannot be made again, an int8 graph, ends here and stays where it is.
         graph = build()
         with suppress(OSError):
             shutil.rmtree(path.parent)
-        return compile_graph(graph, precision, threads)
+        return compile_graph(graph, arithmetic, threads)
 
 
 @contextmanager

@@ -14,19 +14,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 import numpy as np
 import openvino as ov
 
 from keymiss.reader.cache import default_cache, read_object, write_object
 from keymiss.reader.config import EncoderConfig
-from keymiss.reader.engine import Precision, compile_graph
+from keymiss.reader.engine import Arithmetic, Precision, compile_graph
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
 from keymiss.reader.weights import Array, Weights
 
-PROBED: tuple[Precision, ...] = ("fp32", "bf16")
+Name = TypeVar("Name", bound=str)
+
+PROBED: tuple[Arithmetic, ...] = ("fp32", "bf16")
 
 SHAPE = (4, 64)
 """Of the probe's input: four sentences with their neighbours."""
@@ -49,16 +51,25 @@ def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
         if wanted not in known:
             raise ModelError(f"the precision {wanted!r} is none of auto, {', '.join(known)}")
         return cast(Precision, wanted)
+    return _faster(config)
+
+
+def choose_arithmetic(precision: Precision, config: EncoderConfig) -> Arithmetic:
+    """What a model of this precision is computed in; with int8, what is not rounded: the faster."""
+    return _faster(config) if precision == "int8" else precision
+
+
+def _faster(config: EncoderConfig) -> Arithmetic:
     path = default_cache() / "precision.json"
     name = _machine(config)
     outcomes = read_object(path)
     if outcomes.get(name) not in PROBED:  # a damaged file may hold anything
         outcomes[name] = probe(config)
         write_object(path, outcomes)
-    return cast(Precision, outcomes[name])
+    return cast(Arithmetic, outcomes[name])
 
 
-def probe(config: EncoderConfig) -> Precision:
+def probe(config: EncoderConfig) -> Arithmetic:
     """Runs one random layer of the model's width in both precisions, in turn."""
     layer = replace(config, vocabulary=64, layers=1)
     requests = {
@@ -77,16 +88,16 @@ def probe(config: EncoderConfig) -> Precision:
     return "bf16" if seconds["bf16"] < WORTH_IT * seconds["fp32"] else "fp32"
 
 
-def in_turn(work: Mapping[Precision, Callable[[], object]]) -> dict[Precision, float]:
+def in_turn(work: Mapping[Name, Callable[[], object]]) -> dict[Name, float]:
     """Median seconds of each, in rounds, so that what disturbs one disturbs all."""
-    seconds: dict[Precision, list[float]] = {precision: [] for precision in work}
+    seconds: dict[Name, list[float]] = {name: [] for name in work}
     for run in range(RUNS + 1):
-        for precision, once in work.items():
+        for name, once in work.items():
             started = time.perf_counter()
             once()
             if run:  # the first one compiles kernels
-                seconds[precision].append(time.perf_counter() - started)
-    return {precision: statistics.median(times) for precision, times in seconds.items()}
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 class _RandomWeights(Weights):

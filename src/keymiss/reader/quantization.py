@@ -25,7 +25,7 @@ from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_graph, graph_file, keep_graph
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
-from keymiss.reader.precision import in_turn
+from keymiss.reader.precision import choose_arithmetic, in_turn
 from keymiss.reader.reader import Reader
 from keymiss.reader.weights import Array, load_weights
 
@@ -72,11 +72,12 @@ def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Qu
     """
     nncf = _nncf()
     reader = Reader.from_pretrained(folder, "fp32")
+    arithmetic = choose_arithmetic("int8", load_config(folder))
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     everything = range(len(pairs))
 
     def int8(graph: ov.Model) -> Reader:
-        return reader.with_graph(compile_graph(graph, "int8"))
+        return reader.with_graph(compile_graph(graph, arithmetic))
 
     def percent(one: Reader) -> float:
         return 100 * statistics.fmean(score(one, everything))

@@ -18,7 +18,7 @@ from keymiss.reader.config import load_config
 from keymiss.reader.engine import compile_kept, graph_file
 from keymiss.reader.errors import ModelError
 from keymiss.reader.graph import build_graph
-from keymiss.reader.precision import choose_precision
+from keymiss.reader.precision import choose_arithmetic, choose_precision
 from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows, padded_length
 from keymiss.reader.spans import Logits, Span, best_spans, trim
 from keymiss.reader.statistics import Statistics
@@ -119,7 +119,8 @@ class Reader:
                 )
             return build_graph(config, load_weights(folder))
 
-        self._request = compile_kept(kept, self.precision, graph, threads).create_infer_request()
+        arithmetic = choose_arithmetic(self.precision, config)
+        self._request = compile_kept(kept, arithmetic, graph, threads).create_infer_request()
         if self.precision == "int8":  # its answers depend on how it was calibrated
             self.version = model_version(folder, [*files, kept.with_suffix(".bin")])
         self._lock = threading.Lock()
