@@ -25,6 +25,15 @@ PASSAGES = [
 ]
 
 
+READS_A_NEW_SHAPE = """
+from keymiss.reader import Reader
+reader = Reader.from_pretrained("minilm-qa", "int8")
+reader.read("Who?", ["Koch did."])
+print("NEW", flush=True)
+reader.read("Who?", ["Koch did. " * 20])
+"""
+
+
 @pytest.fixture(autouse=True)
 def kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -63,6 +72,18 @@ def test_a_quantized_model_answers_in_int8(questions):
     int8, fp32 = (Reader.from_pretrained(BUNDLED_FOLDER, each) for each in ("int8", "fp32"))
     assert int8.version != fp32.version
     assert answer_of(int8).score != answer_of(fp32).score
+
+
+def test_layers_share_the_kernels_that_a_new_shape_needs(questions):
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    assert keymiss("quantize", "minilm-qa", "--calibrate", questions).returncode == 0
+    telling = os.environ | {"ONEDNN_VERBOSE": "profile_create"}
+    command = [sys.executable, "-c", READS_A_NEW_SHAPE]
+    done = subprocess.run(command, env=telling, capture_output=True, text=True, timeout=100)
+    lines = done.stdout.partition("NEW")[2].splitlines()
+    made = [line for line in lines if "create:cache_miss" in line and ",reorder," not in line]
+    # Kinds of products; six layers with a kernel each for one kind would be 11 at least.
+    assert 1 <= len(made) <= 10, made
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -20,7 +20,7 @@ MIN_WINDOW_TOKENS = 8
 VECTOR = 16
 """Attention computes so many tokens at once, and what is left over one by one."""
 
-SLOW_REST = 10
+SLOW_REST = 12
 """From so many left over on, it is faster to pad to a whole vector (`bench/shapes.py`)."""
 
 
