@@ -55,6 +55,17 @@ def test_the_probe_runs_both(kept):
     assert precision.probe(CONFIG) in ("fp32", "bf16")
 
 
+def test_with_int8_what_is_not_rounded_takes_what_the_probe_says(kept, monkeypatch):
+    monkeypatch.setattr(precision, "probe", lambda config: "bf16")
+    assert precision.choose_arithmetic("int8", CONFIG) == "bf16"
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
+def test_a_precision_that_is_wanted_is_computed_in_without_a_probe(kept, monkeypatch, wanted):
+    monkeypatch.setattr(precision, "probe", None)
+    assert precision.choose_arithmetic(wanted, CONFIG) == wanted
+
+
 def test_an_unknown_precision_is_named():
     with pytest.raises(ModelError, match="'fp8' is none of auto, fp32, bf16"):
         Reader.from_pretrained(BUNDLED_FOLDER, precision="fp8")

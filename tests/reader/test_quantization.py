@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset15 as op
 
 from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader
-from keymiss.reader.quantization import quantize
+from keymiss.reader.engine import compile_graph
+from keymiss.reader.quantization import quantize, share_kernels
 
 GOLDEN = Path(__file__).parent / "golden"
 PASSAGES = [
@@ -72,6 +76,54 @@ def test_a_quantized_model_answers_in_int8(questions):
     int8, fp32 = (Reader.from_pretrained(BUNDLED_FOLDER, each) for each in ("int8", "fp32"))
     assert int8.version != fp32.version
     assert answer_of(int8).score != answer_of(fp32).score
+
+
+def computed(graph, inputs):
+    compiled = compile_graph(graph, "fp32")
+    return np.array(compiled(inputs)[0])
+
+
+def widened(factors):
+    """A product, its GELU, rounded to 8 bits, behind factors of channels if there are any."""
+    random = np.random.default_rng(0)
+    given = op.parameter([-1, -1, 16], np.float32)
+    matrix = op.constant(random.normal(0, 0.3, (64, 16)).astype(np.float32))
+    bias = op.constant(random.normal(0, 0.1, 64).astype(np.float32))
+    source = op.gelu(op.add(op.matmul(given, matrix, False, True), bias), "erf")
+    if factors is not None:
+        source = op.multiply(source, op.constant(factors.reshape(1, 1, 64)))
+    bounds = [op.constant(np.float32(bound)) for bound in (-0.5, 2.0, -0.5, 2.0)]
+    rounded = op.fake_quantize(source, *bounds, 256)
+    return ov.Model([op.matmul(rounded, matrix, False, False)], [given])
+
+
+@pytest.mark.parametrize("factors", [None, np.linspace(0.5, 2, 64, dtype=np.float32)])
+def test_a_range_for_each_channel_rounds_as_the_common_one_did(factors):
+    inputs = [np.random.default_rng(1).normal(0, 1, (2, 50, 16)).astype(np.float32)]
+    common, by_channel = widened(factors), widened(factors)
+    share_kernels(by_channel)
+    ranges = [node for node in by_channel.get_ops() if node.get_type_name() == "FakeQuantize"]
+    assert [list(node.input_value(1).shape) for node in ranges] == [[1, 1, 64]]
+    one, other = (computed(graph, inputs) for graph in (common, by_channel))
+    step = 2.5 / 255
+    assert np.abs(one).max() > 100 * step
+    assert np.abs(one - other).max() < step  # of one number on the border between two steps
+
+
+def test_a_factor_for_each_head_leaves_the_attention_as_it_was():
+    def attention():
+        scores, weights = (op.parameter([-1, 2, -1, 4], np.float32) for _ in range(2))
+        bias = op.parameter([-1, 1, 1, -1], np.float32)
+        product = op.matmul(scores, weights, False, True)
+        return ov.Model([op.softmax(op.add(product, bias), -1)], [scores, weights, bias])
+
+    random = np.random.default_rng(0)
+    inputs = [random.normal(0, 1, (1, 2, 3, 4)).astype(np.float32) for _ in range(2)]
+    inputs.append(np.zeros((1, 1, 1, 3), np.float32))
+    scaled = attention()
+    share_kernels(scaled)
+    before, after = (computed(graph, inputs) for graph in (attention(), scaled))
+    assert 0 < np.abs(before - after).max() < 1e-3
 
 
 def test_layers_share_the_kernels_that_a_new_shape_needs(questions):

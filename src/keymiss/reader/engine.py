@@ -25,11 +25,8 @@ Arithmetic = Literal["fp32", "bf16"]
 """What floating-point numbers are computed in; with int8 that is what is not rounded."""
 
 KEPT_KERNELS = 1000
-"""Of kernels made for the shapes of calls, those used last: some hundred shapes. OpenVINO's 5,000
-take up to 2 GB, and no traffic got faster by them (`bench/shapes.py`)."""
-
-GRAPH = 2
-"""The version of what `build_graph` and `quantize` make: what others kept is not read."""
+"""Of kernels made for the shapes of calls, those used last: one or two hundred shapes. OpenVINO's
+5,000 take more than 1.6 GiB (docs/benchmarks.md), and no traffic got faster by them."""
 
 HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}
 """What OpenVINO calls them."""
@@ -61,7 +58,7 @@ def graph_file(name: str, precision: Precision) -> Path:
         name: of the model's content.
         precision: that its weights are stored for.
     """
-    return default_cache() / "models" / f"{name}-{precision}-{GRAPH}" / "graph.xml"
+    return default_cache() / "models" / f"{name}-{precision}" / "graph.xml"
 
 
 def keep_graph(graph: ov.Model, precision: Precision, path: Path) -> None:

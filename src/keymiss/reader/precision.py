@@ -20,6 +20,7 @@ import numpy as np
 import openvino as ov
 
 from keymiss.reader.cache import default_cache, read_object, write_object
+from keymiss.reader.checkpoint import READING
 from keymiss.reader.config import EncoderConfig
 from keymiss.reader.engine import Arithmetic, Precision, compile_graph
 from keymiss.reader.errors import ModelError
@@ -119,4 +120,4 @@ def _machine(config: EncoderConfig) -> str:
         named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         processor = next(named, processor)
     shape = f"{config.hidden}x{config.inner}x{config.heads}"
-    return f"{processor}, {cores} cores, openvino {ov.__version__}, {shape}"
+    return f"{processor}, {cores} cores, openvino {ov.__version__}, {shape}, reading {READING}"

@@ -201,7 +201,7 @@ class Reader:
     def warm_up(self) -> None:
         """Makes ready what the first questions would wait for: packed weights, and kernels."""
         last = min(WARM_TOKENS, self._max_tokens)
-        # Only in int8 new kernels take as long as what they are for.
+        # In int8 new kernels take a small model longer than what they are for.
         first = 1 if self.precision == "int8" else last
         for length in dict.fromkeys(map(self._padded_length, range(first, last + 1))):
             ids = np.zeros((1, length), np.int32)
@@ -240,7 +240,7 @@ class Reader:
         return rows
 
     def _logits(self, group: list[Row]) -> Logits:
-        """Start and end logits, float32 of shape (rows, longest row, 2)."""
+        """Start and end logits, float32 of shape (rows, padded length, 2)."""
         padded = self._padded(group)
         with self._lock, self.statistics.timed("inference_seconds"):
             output = self._request.infer(padded, share_inputs=True)
@@ -250,11 +250,13 @@ class Reader:
         return logits
 
     def _padded_length(self, longest: int) -> int:
+        if self.precision == "fp32":  # nothing is gained
+            return longest
         step = INT8_STEP if self.precision == "int8" else 1
         return padded_length(longest, step, self._max_tokens)
 
     def _padded(self, group: list[Row]) -> list[Ids]:
-        """What the graph is given: ids, types and mask, each of shape (rows, longest row)."""
+        """What the graph is given: ids, types and mask, each of shape (rows, padded length)."""
         shape = (len(group), self._padded_length(max(len(row.ids) for row in group)))
         ids = np.full(shape, self.tokens.special.padding, np.int32)
         types = np.zeros(shape, np.int32)

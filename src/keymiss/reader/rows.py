@@ -21,7 +21,7 @@ VECTOR = 16
 """Attention computes so many tokens at once, and what is left over one by one."""
 
 SLOW_REST = 12
-"""From so many left over on, it is faster to pad to a whole vector (`bench/shapes.py`)."""
+"""From so many left over on, in bf16 and int8 a whole vector is faster (`bench/shapes.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def padded_length(longest: int, step: int, most: int) -> int:
 
     Args:
         longest: of the rows.
-        step: shapes differ by so much at least.
+        step: lengths are multiples of this, but for `most`.
         most: what the model has positions for.
     """
     length = -longest // step * -step

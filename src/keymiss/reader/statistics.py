@@ -21,7 +21,7 @@ class Statistics:
     """What the pairs were read in: one each, more where a passage is long."""
     tokens: int = 0
     padding: int = 0
-    """Tokens that stand where shorter windows of a group end."""
+    """Tokens that stand where windows of a group end."""
     errors: int = 0
     """Calls that failed."""
     tokenise_seconds: float = 0.0
