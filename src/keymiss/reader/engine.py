@@ -26,7 +26,7 @@ Arithmetic = Literal["fp32", "bf16"]
 
 KEPT_KERNELS = 1000
 """Of kernels made for the shapes of calls, those used last: one or two hundred shapes. OpenVINO's
-5,000 take more than 1.6 GiB (docs/benchmarks.md), and no traffic got faster by them."""
+5,000 take some 1.6 GiB in int8, and no traffic got faster by them."""
 
 HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}
 """What OpenVINO calls them."""
