@@ -24,7 +24,7 @@ from pathlib import Path
 
 import valkey
 from calibration import ask_demo, calibration_error, no_answer
-from processes import Process, ask_once, processor_ms, started_process
+from processes import Process, ask_once, processor_ms, resident_bytes, started_process
 from timing import milliseconds
 
 from keymiss.answers.doctor import FUNCTIONS
@@ -79,11 +79,6 @@ def generate(folder: Path, sentences: int) -> list[str]:
             text = " ".join(f"{sentence()}." for _ in range(SENTENCES_PER_DOCUMENT))
             file.write(json.dumps({"id": f"g{number}", "text": text}) + "\n")
     return [" ".join(chance.choices(vocabulary, cum_weights=weights, k=8)) for _ in range(SEARCHES)]
-
-
-def resident_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def text_bytes(client: valkey.Valkey) -> int:

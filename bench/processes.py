@@ -33,6 +33,12 @@ def processor_ms(process: Process) -> float:
     return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
 def ask_once(http_port: int, question: str) -> dict[str, Any]:
     """What is answered on a connection of its own, as curl asks; raises what `ask` does."""
     with web_connection(http_port) as web:

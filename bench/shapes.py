@@ -6,24 +6,25 @@ python bench/shapes.py [--model NAME_OR_FOLDER] [--precision fp32|bf16|int8]
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import openvino as ov
+from processes import resident_bytes
 from timing import milliseconds
 
 from keymiss.reader import Reader, model_folder
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.config import load_config
-from keymiss.reader.engine import KEPT_KERNELS, compile_kept, graph_file
-from keymiss.reader.graph import build_graph
+from keymiss.reader.engine import KEPT_KERNELS, Precision, graph_file, options
 from keymiss.reader.precision import choose_arithmetic
 from keymiss.reader.rows import SLOW_REST, VECTOR
 from keymiss.reader.tokens import Ids
-from keymiss.reader.weights import load_weights
 
 LENGTHS = range(32, 65, 2)
 ROWS = (1, 8)
@@ -31,16 +32,13 @@ ROUNDS = 11
 NEW_SHAPES = 1600
 
 
-def make_call(name: str, precision: str) -> Callable[[int, int], None]:
+def make_call(name: str, precision: Precision) -> Callable[[int, int], None]:
     """The graph of a model alone, called with rows of a length."""
     folder = model_folder(name)
-    chosen = Reader.from_pretrained(folder, precision).precision  # its graph is kept from here on
-    config = load_config(folder)
-    compiled = compile_kept(
-        graph_file(model_version(folder, model_files(folder)), chosen),
-        choose_arithmetic(chosen, config),
-        lambda: build_graph(config, load_weights(folder)),
-    )
+    Reader.from_pretrained(folder, precision)  # keeps the graph, or says why there is none
+    path = graph_file(model_version(folder, model_files(folder)), precision)
+    arithmetic = choose_arithmetic(precision, load_config(folder))
+    compiled = ov.Core().compile_model(path, "CPU", options(arithmetic))
     request = compiled.create_infer_request()
 
     def call(rows: int, length: int) -> None:
@@ -55,16 +53,10 @@ def arrays(rows: int, length: int) -> list[Ids]:
     return [ids, np.zeros_like(ids), np.ones_like(ids)]
 
 
-def resident() -> int:
-    """MiB of memory that this process has."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="minilm-qa")
-    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "int8"])
+    parser.add_argument("--precision", default="bf16", choices=get_args(Precision))
     arguments = parser.parse_args()
     read = make_call(arguments.model, arguments.precision)
     calls = {(rows, length): partial(read, rows, length) for rows in ROWS for length in LENGTHS}
@@ -85,11 +77,11 @@ def main() -> None:
         print(f"{length:4}{shown}{'  padded' * (length % VECTOR >= SLOW_REST)}")
     new = statistics.median(first[shape] - statistics.median(changed[shape]) for shape in calls)
     print(f"a shape not read before takes {new:.1f} ms more")
-    before = resident()
+    before = resident_bytes(os.getpid())
     others = [(rows, length) for rows in range(1, 17) for length in range(20, 120)]
     for shape in random.sample(others, NEW_SHAPES):
         read(*shape)
-    grown = resident() - before
+    grown = (resident_bytes(os.getpid()) - before) >> 20
     print(f"{NEW_SHAPES} shapes more take {grown} MiB, with {KEPT_KERNELS} kernels kept at most")
 
 
