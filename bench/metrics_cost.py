@@ -1,8 +1,10 @@
 """What metrics cost: misses a second, and the worker's processor time for each, with them over
 without, in pairs, by turns. The second says the same with less noise: the worker is what is busy.
 
-Two servers with a worker each, whose function echoes its key, the case in which metrics weigh most;
-in one worker counting and timing do nothing. Writes bench-results/metrics.json.
+The function echoes its key, the case in which metrics weigh most. Its own worker stops and starts
+counting when a key asks for it: where a process lies in memory changes its speed by percents, so
+two workers would differ by more than is measured. Pairs come from several incarnations of the
+server and the worker all the same. Writes bench-results/metrics.json.
 
     python bench/metrics_cost.py
 """
@@ -12,24 +14,47 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
-from module import APP, MISSES, echo_worker, embedded_server, interval, miss_rate, processor
+import valkey
 
-PAIRS = 60
+from module import APP, echo_worker, embedded_server, interval, miss_rate, processor
+
+INCARNATIONS = 12
+PAIRS = 4
+"""In one incarnation."""
+
+TURNS = 8
+"""In one pair: what disturbs the one disturbs the other."""
+
+TURN = 4_000
+"""Misses in one turn."""
+
 RESULTS = Path("bench-results/metrics.json")
-WITHOUT = """
+SWITCHED = (
+    APP
+    + """
 from keymiss.functions import metrics
-metrics.Observed.observe = metrics.Counted.count = lambda *arguments: None
+
+COUNTING = metrics.Observed.observe, metrics.Counted.count
+SWITCH = {"metrics:with": COUNTING, "metrics:without": (lambda *arguments: None,) * 2}
+
+@functions.on_miss("metrics:", cache="off")
+async def switch(misses):
+    for miss in misses:
+        metrics.Observed.observe, metrics.Counted.count = SWITCH[miss.key]
+    return [miss.key for miss in misses]
 """
+)
 
 
-def rate_and_cost(port: int, worker: int) -> tuple[float, float]:
+def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
     """Misses a second, and nanoseconds that the worker's event loop computes for each."""
+    with valkey.Valkey(port=port) as client:
+        client.get(f"metrics:{metrics}")
     before = computed(worker)
-    rate = miss_rate(port)
-    return rate, (computed(worker) - before) / (10 * MISSES)
+    rate = miss_rate(port, TURN)
+    return rate, (computed(worker) - before) / TURN
 
 
 def computed(pid: int) -> int:
@@ -37,26 +62,39 @@ def computed(pid: int) -> int:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
+def pair(port: int, worker: int) -> tuple[float, float]:
+    """The rate with metrics over that without, and the cost."""
+    turns: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
+    for turn in range(TURNS):
+        for metrics in list(turns)[:: 1 if turn % 2 else -1]:
+            turns[metrics].append(rate_and_cost(port, worker, metrics))
+    counting, still = (
+        [statistics.fmean(values) for values in zip(*each, strict=True)] for each in turns.values()
+    )
+    return counting[0] / still[0], counting[1] / still[1]
+
+
+def measure(folder: Path) -> list[tuple[float, float]]:
+    """The pairs of one incarnation."""
+    (folder / "data").mkdir()
+    with (
+        embedded_server(folder / "data") as server,
+        echo_worker(folder, server, SWITCHED) as worker,
+    ):
+        miss_rate(server.port)
+        return [pair(server.port, worker.pid) for _ in range(PAIRS)]
+
+
 def main() -> None:
-    rates: list[float] = []
-    costs: list[float] = []
-    with ExitStack() as stack:
-        servers = []
-        for app in (APP, WITHOUT + APP):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            (folder / "data").mkdir()
-            server = stack.enter_context(embedded_server(folder / "data"))
-            worker = stack.enter_context(echo_worker(folder, server, app))
-            servers.append((server.port, worker.pid))
-        for number in range(PAIRS):
-            order = (0, 1) if number % 2 else (1, 0)
-            measured = {place: rate_and_cost(*servers[place]) for place in order}
-            rates.append(measured[0][0] / measured[1][0])
-            costs.append(measured[0][1] / measured[1][1])
-    record = {"processor": processor(), "pairs": PAIRS}
-    for name, ratios in (("throughput_ratio", rates), ("worker_cpu_ratio", costs)):
-        low, high = interval(ratios)
-        record[name] = round(statistics.median(ratios), 4)
+    ratios: list[tuple[float, float]] = []
+    for _ in range(INCARNATIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            ratios += measure(Path(folder))
+    record = {"processor": processor(), "pairs": len(ratios)}
+    names = ("throughput_ratio", "worker_cpu_ratio")
+    for name, each in zip(names, zip(*ratios, strict=True), strict=True):
+        low, high = interval(list(each))
+        record[name] = round(statistics.median(each), 4)
         record[f"{name}_interval"] = [round(low, 4), round(high, 4)]
     print(record)
     RESULTS.parent.mkdir(exist_ok=True)

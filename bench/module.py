@@ -189,10 +189,10 @@ def miss_latency(port: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def miss_rate(port: int) -> float:
+def miss_rate(port: int, misses: int = 10 * MISSES) -> float:
     """Misses per second of fifty clients, each waiting for its reply before it asks again."""
     connections = [connect(port) for _ in range(CLIENTS)]
-    rounds = 10 * MISSES // CLIENTS
+    rounds = misses // CLIENTS
     started = time.perf_counter()
     for round_ in range(rounds):
         for number, connection in enumerate(connections):
