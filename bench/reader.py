@@ -1,9 +1,7 @@
 """The reader against torch and ONNX Runtime, and against what the machine can do.
 
 All engines run in one process, one after the other in each round, so that what disturbs one
-disturbs all. A workload's ceiling is the larger of its multiply-adds over the best rate of matrix
-products that any engine reaches here in that precision, and its weights' bytes over the rate at
-which memory is read. Writes bench-results/reader.json and prints a table.
+disturbs all. Writes bench-results/reader.json and prints a table.
 
     python bench/reader.py [--model bert-large|minilm-qa] [--rounds 7]
 """
@@ -18,17 +16,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import openvino as ov
 import torch
-from bert_large import make_large
-from openvino import opset15 as op
+from bert_large import LARGE, make_large
+from ceilings import PRECISIONS, ceiling_ms, gemm_rates, memory_rate
 from reader_engines import (
     QUESTION,
     Engine,
@@ -40,8 +36,8 @@ from reader_engines import (
 from timing import milliseconds
 
 from keymiss.reader import BUNDLED_FOLDER, Reader
-from keymiss.reader.config import EncoderConfig, load_config
-from keymiss.reader.engine import Arithmetic, Precision, compile_graph
+from keymiss.reader.config import load_config
+from keymiss.reader.engine import Precision
 from keymiss.reader.precision import choose_precision
 
 RESULTS = Path("bench-results/reader.json")
@@ -55,13 +51,8 @@ WORKLOADS = {
     "mixed16_padded": Pairs((max(MIXED),) * 16),
 }
 UNSEEN = tuple(Pairs((length,)) for length in (33, 41, 57, 70, 91, 113, 150, 203))
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
-BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 PAUSE_S = 0.1
 """Between two engines: threads of some spin for a while when their work is done."""
-
-GEMM_ROWS = 384
-"""Those of `8x48`: the tokens that one matrix product is done for."""
 
 START = """
 import json, resource, sys, time
@@ -91,94 +82,6 @@ class Row:
     max_ms: float
     ratio_to_torch_fp32: float | None
     ratio_to_ceiling: float
-
-
-# ---- ceilings ----
-
-
-def gemm_rates(config: EncoderConfig) -> dict[Precision, float]:
-    """The best rate of any engine for matrices of the model's shapes: 10^9 multiply-adds a second,
-    of the three shapes together as often as they occur in a layer."""
-    hidden, inner = config.hidden, config.inner
-    shapes = [(hidden, hidden)] * 4 + [(hidden, inner), (inner, hidden)]
-    work = {
-        "torch fp32": _torch_products(shapes, torch.float32),
-        "torch bf16": _torch_products(shapes, torch.bfloat16),
-        "torch int8": _torch_products(shapes, torch.int8),
-        **{f"openvino {each}": _openvino_products(shapes, each) for each in PRECISIONS},
-    }
-    best: dict[str, float] = {}
-    for _ in range(30):
-        for name, run in work.items():
-            best[name] = min(best.get(name, np.inf), milliseconds(run))
-    count = GEMM_ROWS * sum(rows * columns for rows, columns in shapes)
-    return {
-        each: max(count / best[name] / 1e6 for name in best if name.endswith(each))
-        for each in PRECISIONS
-    }
-
-
-def _torch_products(shapes: Sequence[tuple[int, int]], dtype: torch.dtype) -> Callable[[], Any]:
-    left = {rows: torch.randn(GEMM_ROWS, rows).to(dtype) for rows, _ in shapes}
-    right = [torch.randn(columns, rows).to(dtype) for rows, columns in shapes]
-
-    def run() -> None:
-        with torch.inference_mode():
-            for (rows, _), matrix in zip(shapes, right, strict=True):
-                if dtype == torch.int8:
-                    torch._int_mm(left[rows], matrix.T)
-                else:
-                    torch.nn.functional.linear(left[rows], matrix)
-
-    return run
-
-
-def _openvino_products(
-    shapes: Sequence[tuple[int, int]], precision: Precision
-) -> Callable[[], Any]:
-    """Each product alone: in int8 with the step that rounds its input, and with int8 weights."""
-    generator = np.random.default_rng(0)
-    arithmetic: Arithmetic = "bf16" if precision == "bf16" else "fp32"
-    calls = []
-    for rows, columns in shapes:
-        left = op.parameter([GEMM_ROWS, rows], np.float32)
-        given: Any = left
-        matrix: Any = op.constant(generator.standard_normal((columns, rows), np.float32))
-        if precision == "int8":
-            low, high = (op.constant(np.float32(bound)) for bound in (-4, 4 * 127 / 128))
-            given = op.fake_quantize(left, low, high, low, high, 256)
-            rounded = generator.integers(-127, 128, (columns, rows), dtype=np.int8)
-            scales = op.constant(np.full((columns, 1), 0.01, np.float32))
-            matrix = op.multiply(op.convert(op.constant(rounded), "f32"), scales)
-        graph = ov.Model([op.matmul(given, matrix, False, True)], [left])
-        request = compile_graph(graph, arithmetic).create_infer_request()
-        calls.append((request, generator.standard_normal((GEMM_ROWS, rows), np.float32)))
-
-    def run() -> None:
-        for request, array in calls:
-            request.infer([array], share_inputs=True)
-
-    return run
-
-
-def memory_rate() -> float:
-    """Bytes a second that all processors together read from memory."""
-    array = torch.ones(1 << 28)
-    seconds = min(milliseconds(array.sum) for _ in range(10)) / 1000
-    return array.numel() * 4 / seconds
-
-
-def ceiling_ms(
-    config: EncoderConfig, pairs: Pairs, precision: Precision, rate: float, memory: float
-) -> float:
-    matrices = config.layers * (4 * config.hidden**2 + 2 * config.hidden * config.inner)
-    products = sum(pairs.lengths) * matrices
-    attention = sum(2 * config.layers * config.hidden * each**2 for each in pairs.lengths)
-    arithmetic = (products + attention) / (rate * 1e6)
-    return max(arithmetic, 1000 * matrices * BYTES[precision] / memory)
-
-
-# ---- measuring ----
 
 
 def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
@@ -328,6 +231,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    # Quantized roughly, the bundled reader is not left where others look for it.
+    os.environ["XDG_CACHE_HOME"] = str(LARGE.parent)
     chosen = [arguments.model] if arguments.model else ["bert-large", "minilm-qa"]
     name, flags = processor()
     results: dict[str, Any] = {"cpu": name, "flags": flags, "rows": []}
