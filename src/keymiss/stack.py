@@ -52,7 +52,8 @@ class Process:
     def _start(self) -> None:
         self._started = time.monotonic()
         # A session of its own, so that Ctrl-C reaches our process only, which stops the children
-        # in their order.
+        # in their order. Linux gives a session its share of the processors: threads of a reader
+        # that wait for each other yield, to all that runs in their session.
         self._process = subprocess.Popen(self._arguments, start_new_session=True)
 
     def watch(self) -> None:

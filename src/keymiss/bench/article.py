@@ -75,6 +75,11 @@ class Bench:
         model = f"{model_name(self.folder)}, {self.precision}"
         return Row(name, model, way, value, unit, article, self.hardware)
 
+    def drop(self, keys: Sequence[str | bytes]) -> None:
+        """Forgets answers, stored or on their way."""
+        with valkey.Valkey(LOOPBACK, self.port) as client:
+            client.execute_command("KEYMISS.DROP", *keys)
+
     def ask(self, questions: Sequence[str]) -> list[float]:
         """Asks over HTTP, one after the other on one connection; how many seconds each took."""
         seconds = []
@@ -155,8 +160,7 @@ def _asked_anew(bench: Bench, question: str) -> float:
     seconds = []
     with valkey.Valkey(LOOPBACK, bench.port) as client:
         for _ in range(bench.repeats):
-            for key in client.scan_iter("*qa{*", count=1000):
-                client.execute_command("KEYMISS.DROP", key)
+            bench.drop(list(client.scan_iter("*qa{*", count=1000)))
             seconds += bench.ask([question])
     return statistics.median(seconds)
 
@@ -191,31 +195,34 @@ def _gets(bench: Bench, questions: Sequence[str], sentences: Sequence[str]) -> I
     about the sentence in the middle. The tool makes ten keys by a number behind one question; ten
     questions are asked besides, by clients that sleep until they are answered."""
     name = sentences[len(sentences) // 2]
-    with valkey.Valkey(LOOPBACK, bench.port) as client:
-        key = bertqa_key(name, questions[0])
-        uncached = []
-        for _ in range(bench.repeats):
-            client.execute_command("KEYMISS.DROP", key)
-            uncached.append(_requests_per_second(bench.port, key))
-        cached = [_requests_per_second(bench.port, key) for _ in range(bench.repeats)]
-        distinct = [
-            _requests_per_second(bench.port, bertqa_key(name, f"{question} __rand_int__"))
-            for question in questions[: bench.repeats]
-        ]
-        asked = []
-        for first in range(bench.repeats):
-            keys = [bertqa_key(name, question) for question in questions[first : first + REQUESTS]]
-            client.execute_command("KEYMISS.DROP", *keys)
-            asked.append(_our_requests_per_second(bench.port, keys))
+    one, *others = [bertqa_key(name, question) for question in questions]
     tool = "redis-benchmark" if shutil.which("redis-benchmark") else "our client"
-    for who, what, rates, article in (
-        (tool, "one key, not stored", uncached, GETS_PER_SECOND),
-        (tool, "one key, stored", cached, None),
-        (tool, "ten keys, not stored", distinct, None),
-        ("our client", "ten questions, not stored", asked, None),
+
+    def one_key(round_: int) -> float:
+        bench.drop([one])
+        return _requests_per_second(bench.port, one)
+
+    def stored(round_: int) -> float:
+        return _requests_per_second(bench.port, one)
+
+    def ten_keys(round_: int) -> float:
+        key = bertqa_key(name, f"{questions[round_]} __rand_int__")
+        return _requests_per_second(bench.port, key)
+
+    def ten_questions(round_: int) -> float:
+        keys = others[round_ : round_ + REQUESTS]
+        bench.drop(keys)
+        return _our_requests_per_second(bench.port, keys)
+
+    for who, what, measure, article in (
+        (tool, "one key, not stored", one_key, GETS_PER_SECOND),
+        (tool, "one key, stored", stored, None),
+        (tool, "ten keys, not stored", ten_keys, None),
+        ("our client", "ten questions, not stored", ten_questions, None),
     ):
+        rate = statistics.median(measure(round_) for round_ in range(bench.repeats))
         row = f"{who} -n {REQUESTS} -c {CLIENTS}, {what}"
-        yield bench.row(row, statistics.median(rates), "GET/s", article)
+        yield bench.row(row, rate, "GET/s", article)
 
 
 def _requests_per_second(port: int, key: str) -> float:

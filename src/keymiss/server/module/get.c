@@ -1,9 +1,5 @@
-/* get.c: a GET that computes.
- *
- * A command filter sees every command before it runs. It looks only at a GET of a key under a
- * registered ON MISS prefix, and asks, without touching anything, whether the key is there. When it
- * is, the command stays as it came: a hit is a native GET. When it is not, the filter renames the
- * command to KEYMISS.GET, which parks the client on the key and queues an item for the workers.
+/* get.c: a GET that computes: KEYMISS.GET, which filter.c makes of a GET of a missing key, parks
+ * the client on the key and queues an item for the workers.
  *
  * Who may write what, and when
  *   - A waiting client is parked with BlockClientOnKeys, never with BlockClient: only so does the
@@ -29,13 +25,6 @@
  *   - One turn hands over TURN_BYTES of copies of values, the next ones the rest: large values for
  *     many clients do not hold up the others.
  *
- * Whether a key that the filter has seen is there when the command runs
- *   Nothing of another client's happens between the two, but that an I/O thread may allocate; a key
- *   may expire, may be evicted to make room for the command itself, or may go while CLIENT PAUSE
- *   holds the command back. Where one of these is possible, the filter leaves the key to
- *   KEYMISS.GET, which looks and replies in one go. In MULTI the command runs later: a key that is
- *   gone by then is nil, as for any GET.
- *
  * Whose permissions
  *   KEYMISS.GET begins with a GET as the client's user: who may not GET a key may not compute it.
  *
@@ -44,21 +33,11 @@
  *   connection that is subscribed, which RESP3 allows to GET: BlockClientOnKeys gives no handle.
  *
  * The race that remains: a client that waits while its key is dropped gets the answer from before
- * the drop. It asked before, too.
- *
- * Rejected: StringDMA for hits (it rewrites the value's encoding), RM_Call for hits (a quarter more
- * CPU time at pipeline 16), KeyExists (counts a hit of its own), a set of keys known to exist (what
- * tells it that a key has gone is not told of every way to go), `rename-command GET` (a module
- * command named get crashes Valkey 9). docs/decisions/0003-hits.md has the figures. */
+ * the drop. It asked before, too. */
 #include "keymiss.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
-
-/* The ratio is a float: a little more than all may read as 1, or as the next one below. */
-static const float NEARLY_FULL = 0.9999998F;
 
 typedef struct Outcome {
     enum { UNKNOWN, VALUE, NIL, FAILURE } kind;
@@ -75,65 +54,6 @@ enum { TURN_BYTES = 4 << 20 }; /* handed over in a millisecond or two */
 
 static int going_on; /* a timer is set that will tell and store what is ANSWERED */
 static long long turn_bytes = TURN_BYTES; /* what is left to this turn of the event loop */
-
-/* ---- the filter ---- */
-
-/* Redis, and Valkey before 9.1, crash when a filter looks a key up for a client that has said
- * CLIENT NO-TOUCH ON. Who has is not to be learned: once anybody may have, nobody's key is. */
-static int may_look;
-
-void get_prepare(RedisModuleCtx *ctx) {
-    /* Redis 7.0 cannot look without side effects, and a filter must have none. When the module is
-     * loaded later than the server starts, there are clients already. */
-    may_look =
-        RM_GetOpenKeyModesAll &&
-        (api_is_valkey_9_1 || RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_SERVER_STARTUP);
-}
-
-/* CLIENT may have been renamed. */
-static void watch_no_touch(RedisModuleString *argument) {
-    if (text_is(text_of(argument), "NO-TOUCH")) may_look = 0;
-}
-
-static int will_be_there(const Function *function, RedisModuleString *name) {
-    if (!may_look) return 0;
-    /* Clients are paused, or more memory is in use than maxmemory allows. */
-    if (RM_AvoidReplicaTraffic() || RM_GetUsedMemoryRatio() >= NEARLY_FULL) return 0;
-    if (RM_GetSelectedDb(own_context) != function->db) RM_SelectDb(own_context, function->db);
-    RedisModuleKey *key =
-        RM_OpenKey(own_context, name,
-                   REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
-                       REDISMODULE_OPEN_KEY_NOSTATS | REDISMODULE_OPEN_KEY_NOEXPIRE);
-    if (!key) return 0;
-    long long expires = RM_GetAbsExpire(key);
-    RM_CloseKey(key);
-    return expires < 0 || expires > RM_Milliseconds() + EXPIRING_MS;
-}
-
-void get_filter(RedisModuleCommandFilterCtx *filter) {
-    int count = RM_CommandFilterArgsCount(filter);
-    if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
-    if (!engine.function_count || count != 2) return;
-    size_t length;
-    const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);
-    /* Lower case by setting a bit: a library call costs more than all the rest here. */
-    if (length != 3 || (command[0] | 32) != 'g' || (command[1] | 32) != 'e' ||
-        (command[2] | 32) != 't')
-        return;
-    RedisModuleString *name = RM_CommandFilterArgGet(filter, 1);
-    const char *key = RM_StringPtrLen(name, &length);
-    if (!engine_may_match(&engine, key, length)) return;
-    Function *function = engine_match(&engine, key, length);
-    if (!function || function->options.kind != ON_MISS) return;
-    /* The look-up happens in the function's database. A client of another one gets a native GET
-     * either way: from here when the key exists there, from KEYMISS.GET when it does not. */
-    if (will_be_there(function, name)) {
-        function->counters.hits++;
-        return;
-    }
-    const char *renamed = "KEYMISS.GET";
-    RM_CommandFilterArgReplace(filter, 0, RM_CreateString(NULL, renamed, strlen(renamed)));
-}
 
 /* ---- replies ---- */
 
@@ -177,50 +97,6 @@ static int redirect(RedisModuleCtx *ctx, const Function *function, RedisModuleSt
     return refuse(ctx, function, "replica cannot compute; ask the primary");
 }
 
-/* ---- storing ---- */
-
-enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
-
-static int may_store(const Item *item) {
-    if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
-    int flags = RM_GetContextFlags(own_context);
-    if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return 0;
-    if (!(flags & REDISMODULE_CTX_FLAGS_OOM)) return 1;
-    /* An evicting server makes room with its next command; what never expires may not be evictable.
-     */
-    return flags & REDISMODULE_CTX_FLAGS_EVICT &&
-           item->queue->function->options.cache != CACHE_FOREVER;
-}
-
-/* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
- * evicted. */
-static int within_budget(Function *function, long long bytes) {
-    int evicts = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) != 0;
-    if (evicts && function->options.cache != CACHE_FOREVER) return 1;
-    long long all = engine_stored(&engine, now_ms(), evicts);
-    if (budget_allows(function->stored.total + bytes, all, max_stored_bytes, engine.function_count))
-        return 1;
-    function->counters.unstored++;
-    return 0;
-}
-
-static void store(const Item *item, RedisModuleString *value) {
-    Function *function = item->queue->function;
-    long long bytes = STORED_OVERHEAD + (long long)(item->key_length + text_of(value).length);
-    if (!may_store(item) || !within_budget(function, bytes)) return;
-    RM_SelectDb(own_context, function->db);
-    long long cache = function->options.cache;
-    RedisModuleCallReply *reply =
-        cache == CACHE_FOREVER
-            ? RM_Call(own_context, "SET", "!bsc", item->key, item->key_length, value, "NX")
-            : RM_Call(own_context, "SET", "!bsccl", item->key, item->key_length, value, "NX", "PX",
-                      cache);
-    if (!reply) return;
-    if (RM_CallReplyType(reply) == REDISMODULE_REPLY_STRING)
-        budget_add(&function->stored, cache, now_ms(), bytes);
-    RM_FreeCallReply(reply);
-}
-
 /* ---- parked clients ---- */
 
 /* Hands the outcome to those who wait, while the turn has bytes left; 0 when some are left.
@@ -252,7 +128,7 @@ static void go_on_with_answered(RedisModuleCtx *ctx, void *data) {
             list_append(&engine.answered, &item->node);
             break; /* forget_parked sets the next timer */
         }
-        store(item, value);
+        store_value(item, value);
         engine_discard(&engine, item);
         RM_FreeString(NULL, value);
     }

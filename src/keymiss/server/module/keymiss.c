@@ -361,11 +361,11 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     engine_init(&engine);
     own_context = RM_GetDetachedThreadSafeContext(ctx);
     is_replica = (RM_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
-    get_prepare(ctx);
+    filter_prepare(ctx);
     /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
     if (create_commands(ctx) || declare_reading(ctx) || RM_RegisterInfoFunc(ctx, on_info) ||
         register_settings(ctx) || subscribe(ctx) ||
-        !RM_RegisterCommandFilter(ctx, get_filter, REDISMODULE_CMDFILTER_NOSELF))
+        !RM_RegisterCommandFilter(ctx, filter_command, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
     return REDISMODULE_OK;
 }

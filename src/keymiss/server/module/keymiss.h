@@ -21,10 +21,12 @@ Text text_of(const RedisModuleString *string);
 /* Sets the timer for the next lease or wait that ends. Call it after whatever may end sooner. */
 void watch_the_clock(void);
 
-/* get.c: the computing GET. */
-void get_filter(RedisModuleCommandFilterCtx *filter);
+/* filter.c: which GETs compute. */
+void filter_command(RedisModuleCommandFilterCtx *filter);
 /* Once, when the module is loaded. */
-void get_prepare(RedisModuleCtx *ctx);
+void filter_prepare(RedisModuleCtx *ctx);
+
+/* get.c: the computing GET. */
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 /* Replies the error, "KEYMISS ...", to the waiters of an item and frees the item. */
 void fail_item(Item *item, const char *error);
@@ -32,6 +34,9 @@ void fail_item(Item *item, const char *error);
 void fail_items(List *items, const char *reason);
 /* Replies the value, NULL for nil, to the waiters of a miss, and sees to its being stored. */
 void settle_miss(Item *item, RedisModuleString *value);
+
+/* store.c: which computed values are stored. */
+void store_value(const Item *item, RedisModuleString *value);
 
 /* replica.c: where a replica sends a miss. */
 enum { MAX_ERROR_BYTES = 320 };

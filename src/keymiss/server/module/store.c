@@ -1,0 +1,46 @@
+/* store.c: which computed values are stored.
+ *
+ * With NX: what somebody has written in the meantime stays. get.c says when. */
+#include "keymiss.h"
+
+enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
+
+static int may_store(const Item *item) {
+    if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
+    int flags = RM_GetContextFlags(own_context);
+    if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return 0;
+    if (!(flags & REDISMODULE_CTX_FLAGS_OOM)) return 1;
+    /* An evicting server makes room with its next command; what never expires may not be evictable.
+     */
+    return flags & REDISMODULE_CTX_FLAGS_EVICT &&
+           item->queue->function->options.cache != CACHE_FOREVER;
+}
+
+/* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
+ * evicted. */
+static int within_budget(Function *function, long long bytes) {
+    int evicts = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) != 0;
+    if (evicts && function->options.cache != CACHE_FOREVER) return 1;
+    long long all = engine_stored(&engine, now_ms(), evicts);
+    if (budget_allows(function->stored.total + bytes, all, max_stored_bytes, engine.function_count))
+        return 1;
+    function->counters.unstored++;
+    return 0;
+}
+
+void store_value(const Item *item, RedisModuleString *value) {
+    Function *function = item->queue->function;
+    long long bytes = STORED_OVERHEAD + (long long)(item->key_length + text_of(value).length);
+    if (!may_store(item) || !within_budget(function, bytes)) return;
+    RM_SelectDb(own_context, function->db);
+    long long cache = function->options.cache;
+    RedisModuleCallReply *reply =
+        cache == CACHE_FOREVER
+            ? RM_Call(own_context, "SET", "!bsc", item->key, item->key_length, value, "NX")
+            : RM_Call(own_context, "SET", "!bsccl", item->key, item->key_length, value, "NX", "PX",
+                      cache);
+    if (!reply) return;
+    if (RM_CallReplyType(reply) == REDISMODULE_REPLY_STRING)
+        budget_add(&function->stored, cache, now_ms(), bytes);
+    RM_FreeCallReply(reply);
+}
