@@ -47,6 +47,9 @@ SCRIPT_SECONDS, SEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
 """What the article measured: its plain script (processor time, loading included), `/qasearch`, and
 ten GETs of a function key by fifty clients."""
 
+QUESTION = "Who performs viral transmission among adults"
+"""What the article asked of a key. The tool makes ten keys by twelve digits behind it."""
+
 REQUESTS, CLIENTS = 10, 50
 """Of `redis-benchmark -n 10 -c 50`."""
 
@@ -75,10 +78,11 @@ class Bench:
         model = f"{model_name(self.folder)}, {self.precision}"
         return Row(name, model, way, value, unit, article, self.hardware)
 
-    def drop(self, keys: Sequence[str | bytes]) -> None:
-        """Forgets answers, stored or on their way."""
+    def forget(self) -> None:
+        """Drops all answers, stored or on their way."""
         with valkey.Valkey(LOOPBACK, self.port) as client:
-            client.execute_command("KEYMISS.DROP", *keys)
+            for key in client.scan_iter("*qa{*", count=1000):
+                client.execute_command("KEYMISS.DROP", key)
 
     def ask(self, questions: Sequence[str]) -> list[float]:
         """Asks over HTTP, one after the other on one connection; how many seconds each took."""
@@ -158,10 +162,9 @@ def _script(bench: Bench, question: str, texts: Sequence[str]) -> Iterator[Row]:
 def _asked_anew(bench: Bench, question: str) -> float:
     """Seconds for a question of which no answer is stored."""
     seconds = []
-    with valkey.Valkey(LOOPBACK, bench.port) as client:
-        for _ in range(bench.repeats):
-            bench.drop(list(client.scan_iter("*qa{*", count=1000)))
-            seconds += bench.ask([question])
+    for _ in range(bench.repeats):
+        bench.forget()
+        seconds += bench.ask([question])
     return statistics.median(seconds)
 
 
@@ -191,28 +194,27 @@ async def _texts(bench: Bench, question: str) -> dict[str, str]:
 
 
 def _gets(bench: Bench, questions: Sequence[str], sentences: Sequence[str]) -> Iterator[Row]:
-    """Ten GETs by fifty clients: of one key that is not stored, of one that is, of ten keys, all
-    about the sentence in the middle. The tool makes ten keys by a number behind one question; ten
-    questions are asked besides, by clients that sleep until they are answered."""
+    """Ten GETs by fifty clients about the sentence in the middle: of one key that is not stored, of
+    one that is, of ten keys; and of ten questions, by clients that sleep until they are answered.
+    """
     name = sentences[len(sentences) // 2]
-    one, *others = [bertqa_key(name, question) for question in questions]
     tool = "redis-benchmark" if shutil.which("redis-benchmark") else "our client"
 
     def one_key(round_: int) -> float:
-        bench.drop([one])
-        return _requests_per_second(bench.port, one)
+        bench.forget()
+        return _requests_per_second(bench.port, bertqa_key(name, QUESTION))
 
     def stored(round_: int) -> float:
-        return _requests_per_second(bench.port, one)
+        return _requests_per_second(bench.port, bertqa_key(name, QUESTION))
 
     def ten_keys(round_: int) -> float:
-        key = bertqa_key(name, f"{questions[round_]} __rand_int__")
-        return _requests_per_second(bench.port, key)
+        bench.forget()
+        return _requests_per_second(bench.port, bertqa_key(name, f"{QUESTION} __rand_int__"))
 
     def ten_questions(round_: int) -> float:
-        keys = others[round_ : round_ + REQUESTS]
-        bench.drop(keys)
-        return _our_requests_per_second(bench.port, keys)
+        bench.forget()
+        asked = questions[round_ : round_ + REQUESTS]
+        return _our_requests_per_second(bench.port, [bertqa_key(name, each) for each in asked])
 
     for who, what, measure, article in (
         (tool, "one key, not stored", one_key, GETS_PER_SECOND),
