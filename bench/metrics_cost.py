@@ -18,7 +18,15 @@ from pathlib import Path
 
 import valkey
 
-from module import APP, echo_worker, embedded_server, interval, miss_rate, processor
+from module import (
+    APP,
+    echo_worker,
+    embedded_server,
+    interval,
+    main_thread_ns,
+    miss_rate,
+    processor,
+)
 
 INCARNATIONS = 12
 PAIRS = 4
@@ -52,14 +60,9 @@ def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
     """Misses a second, and nanoseconds that the worker's event loop computes for each."""
     with valkey.Valkey(port=port) as client:
         client.get(f"metrics:{metrics}")
-    before = computed(worker)
+    before = main_thread_ns(worker)
     rate = miss_rate(port, TURN)
-    return rate, (computed(worker) - before) / TURN
-
-
-def computed(pid: int) -> int:
-    """Nanoseconds on a processor (Linux, Documentation/scheduler/sched-stats.rst)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return rate, (main_thread_ns(worker) - before) / TURN
 
 
 def pair(port: int, worker: int) -> tuple[float, float]:

@@ -89,6 +89,12 @@ def receive(connection: socket.socket, size: int) -> None:
         size -= len(connection.recv(min(size, 65536)))
 
 
+def main_thread_ns(pid: int) -> int:
+    """Nanoseconds on a processor of a process's main thread, by the kernel's account (Linux,
+    Documentation/scheduler/sched-stats.rst)."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A server under measurement: its process, and a connection that asks it."""
@@ -96,18 +102,14 @@ class Asked:
     pid: int
     connection: socket.socket
 
-    def cpu_ns(self) -> int:
-        """CPU time of the server's main thread since it started, by the kernel's account."""
-        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0])
-
     def turn(self, key: bytes, pipeline: int) -> int:
         """Nanoseconds of the server's main thread for one turn of GETs of a stored key."""
         request = get_command(key) * pipeline
-        before = self.cpu_ns()
+        before = main_thread_ns(self.pid)
         for _ in range(COMMANDS[pipeline] // pipeline):
             self.connection.sendall(request)
             receive(self.connection, len(REPLY) * pipeline)
-        return self.cpu_ns() - before
+        return main_thread_ns(self.pid) - before
 
 
 def one_pair(servers: tuple[Asked, Asked], key: bytes, pipeline: int) -> tuple[float, float]:

@@ -198,14 +198,15 @@ def _gets(bench: Bench, questions: Sequence[str], sentences: Sequence[str]) -> I
     one that is, of ten keys; and of ten questions, by clients that sleep until they are answered.
     """
     name = sentences[len(sentences) // 2]
+    key = bertqa_key(name, QUESTION)
     tool = "redis-benchmark" if shutil.which("redis-benchmark") else "our client"
 
     def one_key(round_: int) -> float:
         bench.forget()
-        return _requests_per_second(bench.port, bertqa_key(name, QUESTION))
+        return _requests_per_second(bench.port, key)
 
     def stored(round_: int) -> float:
-        return _requests_per_second(bench.port, bertqa_key(name, QUESTION))
+        return _requests_per_second(bench.port, key)
 
     def ten_keys(round_: int) -> float:
         bench.forget()
