@@ -29,10 +29,10 @@ from keymiss.answers.finding import find
 from keymiss.answers.found import Found, found_from_json
 from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.corpus.ingest import ingest
+from keymiss.keys import qa_key
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded import free_port
-from keymiss.server.keys import qa_key
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 

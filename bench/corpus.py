@@ -33,10 +33,10 @@ from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
+from keymiss.keys import bucket_tag, find_key
 from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.calibration import load_calibration
 from keymiss.server.embedded import free_port, listens
-from keymiss.server.keys import bucket_tag, find_key
 from module import embedded_server, processor
 
 RESULTS = Path("bench-results/corpus.json")

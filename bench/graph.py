@@ -27,10 +27,10 @@ from keymiss.graph.functions import Graph, links_of
 from keymiss.graph.links import Neighbourhood
 from keymiss.graph.matching import Matcher
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
+from keymiss.keys import document_keys
 from keymiss.search.functions import CANDIDATES
 from keymiss.search.index import SentenceIndex
 from keymiss.search.ranking import fuse, rank
-from keymiss.server.keys import document_keys
 
 RESULTS = Path("bench-results/graph.json")
 READ = 10

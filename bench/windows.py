@@ -22,11 +22,11 @@ from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.sentences import split_sentences
+from keymiss.keys import document_keys
 from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.functions import CANDIDATES
 from keymiss.search.index import SentenceIndex
 from keymiss.search.ranking import rank
-from keymiss.server.keys import document_keys
 
 WINDOWS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (2, 2), (3, 3)]
 """Sentences before, sentences after."""

@@ -13,11 +13,11 @@ from keymiss import functions
 from keymiss.answers.finding import each_slot_once, find
 from keymiss.answers.status import parse_list
 from keymiss.corpus.ingest import ingest
+from keymiss.keys import FIND, slot_tag
 from keymiss.search.functions import search_functions
 from keymiss.search.index import Candidate, Candidates
 from keymiss.search.searched import Searched, searched_to_json
 from keymiss.server.connecting import connect
-from keymiss.server.keys import FIND, slot_tag
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.routing import Servers
 from keymiss.server.topology import ALL_SLOTS

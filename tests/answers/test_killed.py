@@ -17,8 +17,8 @@ import valkey
 from keymiss.corpus import verify as verifying
 from keymiss.corpus.status import read_status
 from keymiss.corpus.verify import verify
+from keymiss.keys import bucket_tag, find_key
 from keymiss.server.embedded import EmbeddedServer, free_port
-from keymiss.server.keys import bucket_tag, find_key
 
 MOMENTS = int(os.environ.get("MOMENTS", "3"))
 DOCUMENTS = 1500

@@ -15,8 +15,8 @@ from keymiss.answers import notes, texts
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
+from keymiss.keys import bertqa_key, document_keys, find_key, parse_answer_key, qa_key
 from keymiss.reader import Reader
-from keymiss.server.keys import bertqa_key, document_keys, find_key, parse_answer_key, qa_key
 
 QUESTION = "How long does measles virus remain infectious in the air?"
 

@@ -18,7 +18,7 @@ from keymiss.answers.status import parse_list
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.corpus.verify import verify
-from keymiss.server.keys import bertqa_key, bucket_tag, find_key, qa_key
+from keymiss.keys import bertqa_key, bucket_tag, find_key, qa_key
 
 ROUNDS = int(os.environ.get("ROUNDS", "8"))
 DOCUMENTS = 12

@@ -12,8 +12,8 @@ from keymiss.answers.found import found_from_json
 from keymiss.answers.tokens import pack, tokens_function, unpack
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.keys import qa_key
 from keymiss.reader import Passage, Reader
-from keymiss.server.keys import qa_key
 
 READER = Reader.from_pretrained("minilm-qa")
 TOKENS = READER.tokens

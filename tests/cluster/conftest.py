@@ -24,10 +24,10 @@ from keymiss.errors import Unavailable
 from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
+from keymiss.keys import bertqa_key
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import Client, connect
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import bertqa_key
 from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack

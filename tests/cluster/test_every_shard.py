@@ -10,8 +10,8 @@ import valkey.cluster
 from load import QUESTIONS, ask
 
 from keymiss.corpus.store import open_corpus
+from keymiss.keys import bertqa_key
 from keymiss.server.connecting import primaries_of
-from keymiss.server.keys import bertqa_key
 
 
 def test_answers_come_from_every_shard(system):

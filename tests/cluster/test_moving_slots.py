@@ -10,7 +10,7 @@ from valkey.crc import key_slot
 
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
-from keymiss.server.keys import find_key, slot_tag
+from keymiss.keys import find_key, slot_tag
 from keymiss.server.local_cluster import free_cluster_ports
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
 from keymiss.server.topology import first_slot, has_slot_of, parse_cluster_info, slot_ranges

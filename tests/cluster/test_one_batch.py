@@ -5,8 +5,8 @@ import threading
 from load import wait_for
 
 from keymiss.functions import on_miss
+from keymiss.keys import slot_tag
 from keymiss.server.connecting import primaries_of
-from keymiss.server.keys import slot_tag
 from keymiss.server.topology import first_slot
 
 

@@ -17,9 +17,9 @@ from keymiss.functions import serve
 from keymiss.graph.serving import serve_graph
 from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import Concept, Vocabulary
+from keymiss.keys import bertqa_key, statistics_key
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import EmbeddedServer, free_port
-from keymiss.server.keys import bertqa_key, statistics_key
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.routing import Servers
 

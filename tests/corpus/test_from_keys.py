@@ -9,7 +9,7 @@ from keymiss.corpus.from_keys import KeyPattern, parse_keys, read_keys, scan_key
 from keymiss.corpus.ingest import ingest_sources
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import SetupError
-from keymiss.server.keys import document_keys
+from keymiss.keys import document_keys
 
 
 def stored(client, raw, key):

@@ -7,7 +7,7 @@ from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import open_corpus
 from keymiss.corpus.verify import repair, verify
 from keymiss.errors import Unavailable
-from keymiss.server.keys import DocumentKeys, bertqa_key, qa_key
+from keymiss.keys import DocumentKeys, bertqa_key, qa_key
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keymiss.graph import postings as module
 from keymiss.graph.postings import Postings
-from keymiss.server.keys import document_keys
+from keymiss.keys import document_keys
 
 MOST = 1000
 

@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 
 from keymiss.answers import model_statistics
 from keymiss.answers.model_statistics import ModelStatistics
+from keymiss.keys import statistics_key
 from keymiss.reader import Reader
 from keymiss.reader.statistics import Statistics
-from keymiss.server.keys import statistics_key
 from keymiss.web.app import create_app
 
 SECRET = "a secret of the tests"

@@ -12,9 +12,14 @@ ROOT = Path(keymiss.__file__).parent
 # From top to bottom; each may import what stands below it.
 LAYERS = (
     *("__main__", "cli", "bench", "stack", "web", "answers", "graph", "search", "corpus"),
-    *("functions", "server", "errors"),
+    *("functions", "server", "keys", "errors"),
 )
-ALONE = {"reader": {"reader"}, "server": {"server", "errors"}, "errors": set()}
+ALONE = {
+    "reader": {"reader"},
+    "server": {"server", "keys", "errors"},
+    "keys": {"errors"},
+    "errors": set(),
+}
 """Those that know less than their place would allow."""
 
 

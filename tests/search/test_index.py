@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from keymiss.keys import document_keys
 from keymiss.search.index import SentenceIndex
-from keymiss.server.keys import document_keys
 
 BATS = document_keys("bats", 1024)
 CAMELS = document_keys("camels", 1024)

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.functions import Shard
+from keymiss.keys import document_keys
 from keymiss.search.cache import claim_folder
 from keymiss.search.functions import search_functions, update_index
 from keymiss.search.index import SentenceIndex
-from keymiss.server.keys import document_keys
 
 BATS = document_keys("bats", 1024)
 CAMELS = document_keys("camels", 1024)

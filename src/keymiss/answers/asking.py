@@ -17,9 +17,9 @@ from keymiss.answers.showing import Shown, read_shown
 from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
 from keymiss.functions.metrics import outcome
 from keymiss.graph.links import Neighbourhood
+from keymiss.keys import DocumentKeys, document_of_sentence, qa_key
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import fuse
-from keymiss.server.keys import DocumentKeys, document_of_sentence, qa_key
 from keymiss.server.routing import Servers
 
 READ = 10

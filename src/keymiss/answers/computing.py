@@ -7,7 +7,7 @@ import asyncio
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput, KeymissError, Moving, TooSlow, Unavailable, from_resp
-from keymiss.server.keys import encode
+from keymiss.keys import encode
 from keymiss.server.routing import Servers
 
 MOVING_SECONDS = 0.1

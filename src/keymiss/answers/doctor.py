@@ -15,9 +15,9 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.status import read_status
 from keymiss.errors import KeymissError, SetupError, Unavailable
+from keymiss.keys import find_key, slot_tag
 from keymiss.server.connecting import Client, a_slot_of_each, nodes_of, primaries_of
 from keymiss.server.embedded import module_path
-from keymiss.server.keys import find_key, slot_tag
 
 FUNCTIONS = ("index", "find", "qa", "bertqa")
 TOKENS = "tokens"

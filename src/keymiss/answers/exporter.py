@@ -15,8 +15,8 @@ from valkey.exceptions import ResponseError, ValkeyError
 from keymiss.answers.status import parse_list
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import KeymissError
+from keymiss.keys import bucket_key
 from keymiss.server.connecting import Client, connect
-from keymiss.server.keys import bucket_key
 from keymiss.server.topology import node_url, parse_cluster_info, server_name
 
 TIMEOUT_SECONDS = 2.0

@@ -17,10 +17,10 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.answers.computing import compute
 from keymiss.errors import TooSlow, Unavailable
+from keymiss.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.search.index import Candidates
 from keymiss.search.ranking import Ranked, rank
 from keymiss.search.searched import Searched, all_searched_from_json, searched_from_json
-from keymiss.server.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.server.routing import Servers
 from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of, joined
 

@@ -18,9 +18,9 @@ from keymiss.answers.texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
+from keymiss.keys import BERTQA, QA, AnswerKey, parse_answer_key
 from keymiss.reader import Answer, Reader
 from keymiss.search.question import check_question
-from keymiss.server.keys import BERTQA, QA, AnswerKey, parse_answer_key
 
 CACHE = "1h"
 BATCH = 64

@@ -13,8 +13,8 @@ from keymiss.answers.showing import Shown, read_shown
 from keymiss.errors import BadInput, KeymissError, NoGraph, NotFound, TooSlow, Unavailable
 from keymiss.graph.links import Neighbourhood, read_record, read_years
 from keymiss.graph.postings import Years
+from keymiss.keys import DocumentKeys, document_of_sentence, edge_key, links_key, slot_tag
 from keymiss.search.question import normalise_question
-from keymiss.server.keys import DocumentKeys, document_of_sentence, edge_key, links_key, slot_tag
 from keymiss.server.routing import Servers
 from keymiss.server.topology import Primary, first_slot
 

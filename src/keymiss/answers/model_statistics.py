@@ -17,8 +17,8 @@ from valkey.exceptions import ValkeyError
 from keymiss.errors import BadInput, NotFound
 from keymiss.functions import Event, Function, on_miss
 from keymiss.functions.function import Result
+from keymiss.keys import MODELINFO, decode, parse_modelinfo_key, statistics_key
 from keymiss.reader import Reader
-from keymiss.server.keys import MODELINFO, decode, parse_modelinfo_key, statistics_key
 from keymiss.server.routing import Servers
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.server.keys import ANSWERS, encode
+from keymiss.keys import ANSWERS, encode
 from keymiss.server.transactions import Command
 
 NOTED_SECONDS = 3600 + 300

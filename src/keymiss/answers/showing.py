@@ -9,7 +9,7 @@ from typing import Any
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.server.keys import DocumentKeys, decode_text
+from keymiss.keys import DocumentKeys, decode_text
 from keymiss.server.routing import Servers
 from keymiss.server.transactions import Command
 

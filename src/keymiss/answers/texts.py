@@ -14,8 +14,8 @@ from keymiss.answers.tokens import HASH, unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
 from keymiss.functions import Shard
+from keymiss.keys import AnswerKey, decode_text
 from keymiss.reader import Passage, Tokens
-from keymiss.server.keys import AnswerKey, decode_text
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
-from keymiss.reader import Ids, Tokens
-from keymiss.server.keys import (
+from keymiss.keys import (
     SENTENCES,
     TOKENS,
     DocumentKeys,
@@ -19,6 +18,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_tokens_key,
 )
+from keymiss.reader import Ids, Tokens
 from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 

@@ -26,6 +26,13 @@ from keymiss.bench.cold import Ran, has_old_way, run_old_way, run_reader
 from keymiss.bench.questions import ask, web_connection
 from keymiss.bench.rows import KEYMISS, OLD, Row
 from keymiss.corpus.demo import load_questions
+from keymiss.keys import (
+    bertqa_key,
+    decode,
+    document_of_sentence,
+    modelinfo_key,
+    statistics_key,
+)
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
 from keymiss.reader.config import load_config
@@ -33,13 +40,6 @@ from keymiss.reader.engine import Precision
 from keymiss.reader.precision import choose_precision
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import (
-    bertqa_key,
-    decode,
-    document_of_sentence,
-    modelinfo_key,
-    statistics_key,
-)
 from keymiss.server.routing import Servers
 from keymiss.stack import running_stack
 

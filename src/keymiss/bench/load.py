@@ -19,10 +19,10 @@ import valkey
 
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import SetupError
+from keymiss.keys import modelinfo_key
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.connecting import Client, connect, primaries_of
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import modelinfo_key
 from keymiss.stack import demo_cluster, running_stack
 
 QUESTIONS = 20

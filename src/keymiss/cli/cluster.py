@@ -10,7 +10,7 @@ from rich.table import Table
 
 from keymiss.cli.terminal import app, number_of, out
 from keymiss.errors import BadInput
-from keymiss.server.keys import SLOTS
+from keymiss.keys import SLOTS
 from keymiss.server.local_cluster import LocalCluster, Node, is_up
 from keymiss.server.resharding import move_slots, plan_emptying, plan_even
 from keymiss.server.topology import slot_ranges

@@ -19,9 +19,9 @@ from keymiss.answers.asking import Answers
 from keymiss.cli.asking import ask_all
 from keymiss.cli.terminal import Model, app, connect, number_of, out, print_answers
 from keymiss.corpus.demo import load_questions
+from keymiss.keys import bertqa_key
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.keys import bertqa_key
 from keymiss.server.routing import Servers
 from keymiss.stack import demo_cluster, running_stack, stop_signals
 

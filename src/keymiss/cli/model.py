@@ -17,11 +17,11 @@ from keymiss.answers.computing import explain
 from keymiss.answers.squad import best_f1, evaluate_reader, first_answers, load_squad
 from keymiss.cli.terminal import DEFAULT_URL, AsJson, Precision, Url, app, connect, number_of, out
 from keymiss.errors import SetupError, Unavailable
+from keymiss.keys import modelinfo_key, statistics_key
 from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, ModelError, Reader, model_folder
 from keymiss.reader.checkpoint import model_files
 from keymiss.reader.hub import Pulled, pull, pulled
 from keymiss.reader.quantization import quantize
-from keymiss.server.keys import modelinfo_key, statistics_key
 
 model_app = typer.Typer(help="Look after the readers.", no_args_is_help=True)
 app.add_typer(model_app, name="model")

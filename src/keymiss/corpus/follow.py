@@ -9,8 +9,8 @@ from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
 from keymiss.corpus.store import create_corpus, forget_documents
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, on_write
+from keymiss.keys import ARTICLES, decode, encode
 from keymiss.server.connecting import Client
-from keymiss.server.keys import ARTICLES, decode, encode
 
 
 def follow_function(

@@ -12,8 +12,8 @@ from valkey.exceptions import ResponseError
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import MAX_LINE_BYTES, Source, plain_document, record_document
 from keymiss.errors import BadInput, SetupError, TooLarge
+from keymiss.keys import decode, is_own_key
 from keymiss.server.connecting import Client
-from keymiss.server.keys import decode, is_own_key
 
 MAX_VALUE_BYTES = MAX_LINE_BYTES
 SCAN_COUNT = 1000

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from keymiss.corpus.store import open_corpus
 from keymiss.corpus.survey import survey
+from keymiss.keys import CORPUS, decode
 from keymiss.server.connecting import Client, primaries_of
-from keymiss.server.keys import CORPUS, decode
 
 
 @dataclass(frozen=True, slots=True)

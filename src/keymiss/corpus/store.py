@@ -13,8 +13,8 @@ from valkey.exceptions import ClusterDownError, ResponseError, ValkeyError
 from keymiss.corpus.document import Document
 from keymiss.corpus.sentences import SPLITTER, split_sentences
 from keymiss.errors import BadInput, SetupError, Unavailable
+from keymiss.keys import CORPUS, SLOTS, DocumentKeys, document_keys
 from keymiss.server.connecting import Client, Transaction, execute_transactions
-from keymiss.server.keys import CORPUS, SLOTS, DocumentKeys, document_keys
 from keymiss.server.transactions import Command
 
 DEFAULT_BUCKETS = 1024

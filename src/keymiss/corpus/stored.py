@@ -9,7 +9,7 @@ from typing import Any
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.server.keys import DocumentKeys, decode_text
+from keymiss.keys import DocumentKeys, decode_text
 from keymiss.server.topology import is_elsewhere, raise_unless_elsewhere
 from keymiss.server.transactions import Command, Executed
 

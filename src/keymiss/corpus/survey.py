@@ -9,8 +9,7 @@ from itertools import islice
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import KeymissError
-from keymiss.server.connecting import Client
-from keymiss.server.keys import (
+from keymiss.keys import (
     ANSWERS,
     ARTICLES,
     BERTQA,
@@ -26,6 +25,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_tokens_key,
 )
+from keymiss.server.connecting import Client
 
 SCAN_COUNT = 1000
 PIPELINE = 500

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from keymiss.corpus.store import Corpus, forget_documents, open_corpus
 from keymiss.corpus.survey import PIPELINE, Present, survey
 from keymiss.errors import BadInput
+from keymiss.keys import DocumentKeys, encode, unescape
 from keymiss.server.connecting import Client
-from keymiss.server.keys import DocumentKeys, encode, unescape
 
 SETTLING_SECONDS = 1.0
 """What is written while we look may seem damaged: only what stays so for this long is."""

@@ -23,7 +23,7 @@ from keymiss.functions.connection import FunctionConnection, Item
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.metrics import HANDLED
 from keymiss.functions.shard import SCAN_COUNT, Shard, ShardLost
-from keymiss.server.keys import decode
+from keymiss.keys import decode
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of, raise_unless_elsewhere
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Sequence
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions.function import Event, Function, Result
-from keymiss.server.keys import encode
+from keymiss.keys import encode
 
 logger = logging.getLogger(__name__)
 

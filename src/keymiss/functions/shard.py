@@ -11,7 +11,7 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.errors import SetupError
-from keymiss.server.keys import decode
+from keymiss.keys import decode
 from keymiss.server.topology import (
     ALL_SLOTS,
     MOVED,

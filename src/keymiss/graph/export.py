@@ -15,8 +15,8 @@ from keymiss.errors import SetupError, Unavailable
 from keymiss.graph.links import Ends, Link, Node, ranks_of, span
 from keymiss.graph.recording import YEAR
 from keymiss.graph.stored import stored_vocabulary
+from keymiss.keys import CONCEPTS
 from keymiss.server.connecting import Client, primaries_of
-from keymiss.server.keys import CONCEPTS
 
 SCAN_COUNT = 1000
 BATCH = 1000

@@ -17,8 +17,7 @@ from keymiss.graph.metrics import GRAPH_CONCEPTS, GRAPH_DOCUMENTS, GRAPH_SENTENC
 from keymiss.graph.postings import NamedIn, Postings
 from keymiss.graph.recording import STAMP, YEAR, concepts_function
 from keymiss.graph.vocabulary import Vocabulary
-from keymiss.search.question import check_question
-from keymiss.server.keys import (
+from keymiss.keys import (
     CONCEPTS,
     EDGE,
     LINKS,
@@ -27,6 +26,7 @@ from keymiss.server.keys import (
     parse_document_key,
     parse_shard_key,
 )
+from keymiss.search.question import check_question
 from keymiss.server.topology import is_elsewhere
 
 FORMAT = 1

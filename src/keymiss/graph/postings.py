@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keymiss.server.keys import DocumentKeys
+from keymiss.keys import DocumentKeys
 
 Rows = npt.NDArray[np.int64]
 Years = dict[int, int]

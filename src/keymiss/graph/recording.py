@@ -12,7 +12,7 @@ from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.matching import Match, Matcher
 from keymiss.graph.vocabulary import Vocabulary
-from keymiss.server.keys import (
+from keymiss.keys import (
     CONCEPTS,
     EDGES,
     SENTENCES,

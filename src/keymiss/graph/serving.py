@@ -13,8 +13,8 @@ from keymiss.functions import Superseded, serve
 from keymiss.graph.functions import graph_functions
 from keymiss.graph.stored import stored_vocabulary
 from keymiss.graph.vocabulary import Vocabulary
+from keymiss.keys import VOCABULARY
 from keymiss.server.connecting import connect
-from keymiss.server.keys import VOCABULARY
 from keymiss.server.routing import Servers
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from valkey.exceptions import ResponseError
 
 from keymiss.errors import SetupError
 from keymiss.graph.vocabulary import Vocabulary, concept_of_line
+from keymiss.keys import VOCABULARY, vocabulary_part
 from keymiss.server.connecting import Client
-from keymiss.server.keys import VOCABULARY, vocabulary_part
 
 PART_BYTES = 4 << 20
 """Of lines in one key, before they are packed."""

@@ -10,6 +10,15 @@ from keymiss.corpus.stored import StoredText, read_stored
 from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
+from keymiss.keys import (
+    ARTICLES,
+    FIND,
+    FIND_HERE,
+    DocumentKeys,
+    decode,
+    parse_document_key,
+    parse_shard_key,
+)
 from keymiss.search.cache import claim_folder
 from keymiss.search.index import SentenceIndex
 from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
@@ -20,15 +29,6 @@ from keymiss.search.searched import (
     all_searched_to_json,
     searched_to_json,
     together,
-)
-from keymiss.server.keys import (
-    ARTICLES,
-    FIND,
-    FIND_HERE,
-    DocumentKeys,
-    decode,
-    parse_document_key,
-    parse_shard_key,
 )
 
 FEW, FEW_SENTENCES = 8, 100_000

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tantivy
 
-from keymiss.server.keys import DocumentKeys
+from keymiss.keys import DocumentKeys
 
 logger = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import valkey
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import BadInput, SetupError
+from keymiss.keys import SLOTS
 from keymiss.server.embedded import (
     LOOPBACK,
     SERVER_PORTS,
@@ -23,7 +24,6 @@ from keymiss.server.embedded import (
     check_port,
     free_port,
 )
-from keymiss.server.keys import SLOTS
 from keymiss.server.topology import Slots, parse_cluster_info, union
 
 SETTLING_SECONDS = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keymiss.errors import BadInput, KeymissError
-from keymiss.server.keys import SLOTS
+from keymiss.keys import SLOTS
 from keymiss.server.local_cluster import LocalCluster, Member, Node
 from keymiss.server.topology import Slots, first_slot, slot_ranges
 

@@ -25,7 +25,7 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
-from keymiss.server.keys import SLOTS, decode, encode
+from keymiss.keys import SLOTS, decode, encode
 
 Slots = int
 ALL_SLOTS: Slots = (1 << SLOTS) - 1

@@ -24,7 +24,7 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
-from keymiss.server.keys import encode
+from keymiss.keys import encode
 from keymiss.server.transactions import Command
 
 CONNECT_SECONDS = 2.0
