@@ -34,7 +34,7 @@ from keymiss.bench.questions import ask, web_connection
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.sentences import split_sentences
+from keymiss.corpus.sentences import cut_text
 from keymiss.errors import Unavailable
 from keymiss.server.connecting import connect
 from keymiss.server.embedded import LOOPBACK, free_port
@@ -76,7 +76,7 @@ def write_articles(path: Path) -> None:
         sentence
         for _, reads in read_files([ARTICLES])
         for document in reads
-        for sentence in split_sentences(document.paragraphs)
+        for sentence in cut_text(document.paragraphs).sentences
     ]
     mixed = random.Random(11)
     with path.open("w", encoding="utf-8") as file:

@@ -55,7 +55,7 @@ def words(count: int) -> list[str]:
         word
         for _, documents in read_files([ARTICLES])
         for document in documents
-        for word in re.findall("[a-z]+", " ".join(document.paragraphs).lower())
+        for word in re.findall("[a-z]+", document.text.lower())
     )
     made = dict.fromkeys(word for word, _ in found.most_common())
     chance = random.Random(1)
@@ -84,7 +84,7 @@ def generate(folder: Path, sentences: int) -> list[str]:
 def text_bytes(client: valkey.Valkey) -> int:
     return sum(
         len(text)
-        for key in client.scan_iter("sentence:*", 1000)
+        for key in client.scan_iter("keymiss:sentences:*", 1000)
         for text in client.hvals(key)  # type: ignore[union-attr]
     )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import read_files
-from keymiss.corpus.sentences import split_sentences
+from keymiss.corpus.sentences import cut_text
 from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.functions import Graph, links_of
 from keymiss.graph.links import Neighbourhood
@@ -53,7 +53,7 @@ class Question:
 def documents(paths: Iterable[Path]) -> dict[str, list[str]]:
     """The sentences of each document."""
     return {
-        read.id: split_sentences(read.paragraphs)
+        read.id: cut_text(read.paragraphs).sentences
         for _, reads in read_files(paths)
         for read in reads
         if isinstance(read, Document)

@@ -21,7 +21,7 @@ from keymiss.answers.squad import load_squad
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import read_files
-from keymiss.corpus.sentences import split_sentences
+from keymiss.corpus.sentences import cut_text
 from keymiss.keys import document_keys
 from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.functions import CANDIDATES
@@ -114,7 +114,7 @@ def right_places(
 def main() -> None:
     reader = Reader.from_pretrained(BUNDLED_MODEL)
     for name, (documents, asked) in (("demo", demo()), ("squad", squad(Path(sys.argv[1])))):
-        texts = {one.id: split_sentences(one.paragraphs) for one in documents}
+        texts = {one.id: cut_text(one.paragraphs).sentences for one in documents}
         questions = list(search(texts, asked))
         print(f"{name}: {len(questions)} questions, {sum(map(len, texts.values()))} sentences")
         for window in WINDOWS:

@@ -1,4 +1,8 @@
-"""Every key name that keymiss uses, built and parsed here and nowhere else.
+"""Every name of a key or of a field that keymiss uses, built and parsed here and nowhere else.
+
+All keys of keymiss begin with `keymiss:`, but for `bertqa{TAG}_DOC:{TAG}:N_QUESTION`, which is the
+article's own. What is not exactly of a form that is built here belongs to somebody else, whatever
+it begins with: parsers take a key only when they would build the same one.
 
 `TAG` is a short base-62 string whose only meaning is the hash slot that it hashes to: it keeps a
 document's keys together in a cluster. See docs/keys.md for what each key holds.
@@ -18,29 +22,57 @@ from keymiss.errors import BadInput
 SLOTS = 16384
 """Hash slots of a cluster (Valkey cluster specification)."""
 
-CORPUS = "corpus"
-SENTENCES = "sentence:"
-ARTICLES = "article_id:"
-TOKENS = "tokenized:"
-ANSWERS = "answers:"
-BUCKETS = "documents:"
-CONCEPTS = "concepts:"
-EDGES = "edges_scored:"
-VOCABULARY = "vocabulary"
-STATISTICS = "statistics:"
-FIND = "find{"
-FIND_HERE = "findhere{"
-QA = "qa{"
+OURS = "keymiss:"
+"""What all keys but `bertqa` begin with."""
+
+CORPUS = f"{OURS}corpus"
+DOCUMENTS = f"{OURS}document:"
+SENTENCES = f"{OURS}sentences:"
+TOKENS = f"{OURS}tokens:"
+ANSWERS = f"{OURS}answers:"
+BUCKETS = f"{OURS}bucket:"
+CONCEPTS = f"{OURS}concepts:"
+EDGES = f"{OURS}edges:"
+VOCABULARY = f"{OURS}vocabulary"
+STATISTICS = f"{OURS}statistics:"
+FIND = f"{OURS}find{{"
+FIND_HERE = f"{OURS}findhere{{"
+QA = f"{OURS}qa{{"
 BERTQA = "bertqa{"
-LINKS = "links{"
-EDGE = "edge{"
-MODELINFO = "modelinfo{"
+LINKS = f"{OURS}links{{"
+EDGE = f"{OURS}edge{{"
+MODELINFO = f"{OURS}modelinfo{{"
 """Prefixes: what a function is registered for."""
 
-_OWN = (
-    *(SENTENCES, ARTICLES, TOKENS, ANSWERS, BUCKETS, CONCEPTS, EDGES, f"{VOCABULARY}:"),
-    *(STATISTICS, FIND, FIND_HERE, QA, BERTQA, LINKS, EDGE, MODELINFO),
-)
+_OF_SENTENCE = "<tag>}_<document>:{<tag>}:<sentence#>_<question*>"
+FIND_FORM = f"{FIND}<tag>}}_<question*>"
+FIND_HERE_FORM = f"{FIND_HERE}<tag>}}_<question*>"
+QA_FORM = QA + _OF_SENTENCE
+BERTQA_FORM = BERTQA + _OF_SENTENCE
+LINKS_FORM = f"{LINKS}<tag>}}_<question*>"
+EDGE_FORM = f"{EDGE}<tag>}}_<source>:<target>"
+MODELINFO_FORM = f"{MODELINFO}<model>}}"
+"""The exact forms of the keys that functions compute (docs/commands.md, FORM)."""
+
+TITLE, YEAR, SOURCE = "title", "year", "source"
+SOURCE_KEY = "key"
+SENTENCE_COUNT = "sentences"
+PARAGRAPHS = "paragraphs"
+TEXT_HASH, FACTS_HASH = "text_hash", "facts_hash"
+"""Fields of `keymiss:document:`. TEXT_HASH stands with a document's tokens, too: of which text they
+are."""
+
+BUCKET_COUNT, SPLITTER, CREATED = "buckets", "splitter", "created"
+"""Fields of `keymiss:corpus`."""
+
+STAMP = "of"
+"""The field of `keymiss:concepts:` that names the text and the vocabulary; YEAR stands beside."""
+
+FINGERPRINT, CONCEPT_COUNT, PARTS = "fingerprint", "concepts", "parts"
+"""Fields of `keymiss:vocabulary`, with CREATED."""
+
+OLD_CORPUS = "corpus"
+"""The key of a corpus whose keys had no prefix: it is recognised, and not read."""
 
 MAX_DOCUMENT_BYTES = 512
 MAX_SENTENCE_DIGITS = 9
@@ -48,17 +80,26 @@ MAX_SENTENCE_DIGITS = 9
 _BASE62 = string.digits + string.ascii_letters
 _RESERVED = re.compile(r"[{}:%\x00-\x1f\x7f]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
+_PART = r"[^{}:]+"
 _ANSWER = re.compile(
-    r"(?P<function>bertqa|qa)\{(?P<tag>[^{}:]+)\}"
-    r"_(?P<document>[^{}:]+):\{(?P=tag)\}:(?P<sentence>[0-9]{1,9})_(?P<question>.*)",
+    rf"(?:{OURS}qa|bertqa)\{{(?P<tag>{_PART})\}}"
+    rf"_(?P<document>{_PART}):\{{(?P=tag)\}}:(?P<sentence>[0-9]{{1,9}})_(?P<question>.*)",
     re.DOTALL,
 )
-_OF_SHARD = re.compile(r"(?:find|findhere|links|edge)\{(?P<tag>[^{}:]+)\}_(?P<asked>.*)", re.DOTALL)
-_OF_DOCUMENT = re.compile(r"[a-z_]+:(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}")
-_TOKENS = re.compile(
-    r"tokenized:(?P<fingerprint>[^{}:]+):(?P<document>[^{}:]+):\{(?P<tag>[^{}:]+)\}"
+_OF_SHARD = re.compile(
+    rf"{OURS}(?:find|findhere|links|edge)\{{(?P<tag>{_PART})\}}_(?P<asked>.*)", re.DOTALL
 )
-_BUCKET = re.compile(r"documents:\{(?P<tag>[^{}:]+)\}")
+_OF_DOCUMENT = re.compile(
+    rf"{OURS}(?:document|sentences|answers|concepts):"
+    rf"(?P<document>{_PART}):\{{(?P<tag>{_PART})\}}"
+)
+_TOKENS = re.compile(
+    rf"{TOKENS}(?P<fingerprint>[0-9a-f]+):(?P<document>{_PART}):\{{(?P<tag>{_PART})\}}"
+)
+_BUCKET = re.compile(rf"{BUCKETS}\{{(?P<tag>{_PART})\}}")
+_EDGES = re.compile(rf"{EDGES}{_PART}:{_PART}:\{{(?P<tag>{_PART})\}}")
+_VOCABULARY_PART = re.compile(rf"{VOCABULARY}:[0-9a-f]+:[0-9]+")
+_STATISTICS = re.compile(rf"{STATISTICS}\{{{_PART}\}}")
 
 
 def crc16(data: bytes) -> int:
@@ -85,13 +126,22 @@ def bucket_tag(bucket: int, buckets: int) -> str:
 
 
 def bucket_key(bucket: int, buckets: int) -> str:
-    """`documents:{TAG}` of a bucket."""
-    return f"{BUCKETS}{{{bucket_tag(bucket, buckets)}}}"
+    """`keymiss:bucket:{TAG}` of a bucket."""
+    return bucket_key_of(bucket_tag(bucket, buckets))
+
+
+def bucket_key_of(tag: str) -> str:
+    """`keymiss:bucket:{TAG}`."""
+    return f"{BUCKETS}{{{tag}}}"
 
 
 def slot_tag(slot: int) -> str:
     """The tag that hashes to a slot."""
     return _tags()[slot]
+
+
+def _is_tag(text: str) -> bool:
+    return slot_tag(crc16(encode(text)) % SLOTS) == text
 
 
 def escape(document: str) -> str:
@@ -135,9 +185,9 @@ class DocumentKeys:
     tag: str
 
     @property
-    def article(self) -> str:
-        """Hash: title, year, source, sentence count, content hash (written last)."""
-        return f"{ARTICLES}{self.document}:{{{self.tag}}}"
+    def facts(self) -> str:
+        """Hash: title, year, source, how many sentences, where paragraphs begin, hashes."""
+        return f"{DOCUMENTS}{self.document}:{{{self.tag}}}"
 
     @property
     def sentences(self) -> str:
@@ -152,16 +202,21 @@ class DocumentKeys:
     @property
     def bucket(self) -> str:
         """Set: the documents of the bucket."""
-        return f"{BUCKETS}{{{self.tag}}}"
+        return bucket_key_of(self.tag)
 
     @property
     def concepts(self) -> str:
         """Hash: sentence number -> the concepts named there, and of which text and vocabulary."""
         return f"{CONCEPTS}{self.document}:{{{self.tag}}}"
 
+    @property
+    def edges_suffix(self) -> str:
+        """What the names of the bucket's edges end with: `keymiss:edges:SRC:DST` stands before."""
+        return f":{{{self.tag}}}"
+
     def edge(self, source: str, target: str) -> str:
         """Sorted set: the bucket's sentences that name both concepts, by how often."""
-        return f"{EDGES}{source}:{target}:{{{self.tag}}}"
+        return f"{EDGES}{source}:{target}{self.edges_suffix}"
 
     def tokens(self, fingerprint: str) -> str:
         """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
@@ -184,15 +239,20 @@ def document_keys(document: str, buckets: int) -> DocumentKeys:
     return DocumentKeys(escaped, bucket_tag(bucket, buckets))
 
 
-def is_own_key(key: str) -> bool:
-    """Whether a key is one that keymiss itself writes."""
-    return key in (CORPUS, VOCABULARY) or key.startswith(_OWN)
+def _documents_keys(match: re.Match[str] | None) -> DocumentKeys | None:
+    """The keys of the document that a key names, when it names it as we would."""
+    if not match or not _is_tag(match["tag"]):
+        return None
+    document = match["document"]
+    if len(encode(document)) > MAX_DOCUMENT_BYTES or _escaped(unescape(document)) != document:
+        return None
+    return DocumentKeys(document, match["tag"])
 
 
 def parse_document_key(key: str) -> DocumentKeys | None:
-    """The document of an `article_id:`, `sentence:` or `answers:` key, None for other keys."""
-    match = _OF_DOCUMENT.fullmatch(key)
-    return DocumentKeys(match["document"], match["tag"]) if match else None
+    """The document of a `keymiss:document:`, `sentences:`, `answers:` or `concepts:` key, None for
+    other keys."""
+    return _documents_keys(_OF_DOCUMENT.fullmatch(key))
 
 
 def document_of_sentence(name: str) -> DocumentKeys:
@@ -208,20 +268,42 @@ def document_of_sentence(name: str) -> DocumentKeys:
 
 
 def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
-    """The tokenizer's fingerprint and the document of a `tokenized:` key, None for other keys."""
+    """The tokenizer's fingerprint and the document of a `keymiss:tokens:` key, None for others."""
     match = _TOKENS.fullmatch(key)
-    return (match["fingerprint"], DocumentKeys(match["document"], match["tag"])) if match else None
+    keys = _documents_keys(match)
+    return (match["fingerprint"], keys) if match and keys else None
 
 
 def parse_bucket_key(key: str) -> str | None:
-    """The tag of a `documents:` key, None for other keys."""
+    """The tag of a `keymiss:bucket:` key, None for other keys."""
     match = _BUCKET.fullmatch(key)
-    return match["tag"] if match else None
+    return match["tag"] if match and _is_tag(match["tag"]) else None
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a key is keymiss's to write: nothing else is to be kept under such a name."""
+    return key.startswith(OURS) or _ANSWER.fullmatch(key) is not None
+
+
+def has_known_form(key: str) -> bool:
+    """Whether a key is of a form that keymiss writes."""
+    if key in (CORPUS, VOCABULARY):
+        return True
+    edges = _EDGES.fullmatch(key)
+    return bool(
+        parse_document_key(key)
+        or parse_tokens_key(key)
+        or parse_bucket_key(key)
+        or (edges and _is_tag(edges["tag"]))
+        or _VOCABULARY_PART.fullmatch(key)
+        or _STATISTICS.fullmatch(key)
+        or _ANSWER.fullmatch(key)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """A parsed `qa` or `bertqa` key."""
+    """A parsed `keymiss:qa` or `bertqa` key."""
 
     keys: DocumentKeys
     sentence: int
@@ -229,7 +311,7 @@ class AnswerKey:
 
 
 def qa_key(sentence: str, question: str) -> str:
-    """`qa{TAG}_DOC:{TAG}:N_QUESTION`; `sentence` is the name `DOC:{TAG}:N`."""
+    """`keymiss:qa{TAG}_DOC:{TAG}:N_QUESTION`; `sentence` is the name `DOC:{TAG}:N`."""
     return _answer_key(QA, sentence, question)
 
 
@@ -244,7 +326,7 @@ def _answer_key(prefix: str, sentence: str, question: str) -> str:
 
 
 def parse_answer_key(key: str) -> AnswerKey:
-    """Parses a `qa` or `bertqa` key.
+    """Parses a `keymiss:qa` or `bertqa` key.
 
     Raises:
         BadInput: the key does not have the form.
@@ -259,17 +341,17 @@ def parse_answer_key(key: str) -> AnswerKey:
 
 
 def vocabulary_part(fingerprint: str, part: int) -> str:
-    """`vocabulary:FINGERPRINT:N`, a string."""
+    """`keymiss:vocabulary:FINGERPRINT:N`, a string."""
     return f"{VOCABULARY}:{fingerprint}:{part}"
 
 
 def statistics_key(model: str) -> str:
-    """`statistics:{NAME}`, a hash: what readers of this name have done, for each shard."""
+    """`keymiss:statistics:{NAME}`, a hash: what readers of this name have done, for each shard."""
     return f"{STATISTICS}{{{_escaped(model)}}}"
 
 
 def modelinfo_key(model: str) -> str:
-    """`modelinfo{NAME}`, in the same slot: the same, computed for whoever asks."""
+    """`keymiss:modelinfo{NAME}`, in the same slot: the same, computed for whoever asks."""
     return f"{MODELINFO}{_escaped(model)}}}"
 
 
@@ -281,7 +363,7 @@ def parse_modelinfo_key(key: str) -> str:
     """
     name = unescape(key.removeprefix(MODELINFO).removesuffix("}"))
     if modelinfo_key(name) != key:
-        raise BadInput("the key is not of the form modelinfo{NAME}")
+        raise BadInput("the key is not of the form keymiss:modelinfo{NAME}")
     return name
 
 
@@ -290,22 +372,22 @@ def _escaped(text: str) -> str:
 
 
 def find_key(tag: str, question: str) -> str:
-    """`find{TAG}_QUESTION`: the candidates of the shard that owns the tag's slot."""
+    """`keymiss:find{TAG}_QUESTION`: the candidates of the shard that owns the tag's slot."""
     return f"{FIND}{tag}}}_{question}"
 
 
 def find_here_key(tag: str, question: str) -> str:
-    """`findhere{TAG}_QUESTION`: the candidates of all shards on the host of the tag's shard."""
+    """`keymiss:findhere{TAG}_QUESTION`: the candidates of all shards on the host of the tag's."""
     return f"{FIND_HERE}{tag}}}_{question}"
 
 
 def links_key(tag: str, question: str) -> str:
-    """`links{TAG}_QUESTION`: the question's concepts and their edges on the tag's shard."""
+    """`keymiss:links{TAG}_QUESTION`: the question's concepts and their edges on the shard."""
     return f"{LINKS}{tag}}}_{question}"
 
 
 def edge_key(tag: str, source: str, target: str) -> str:
-    """`edge{TAG}_SRC:DST`: the sentences of an edge on the tag's shard."""
+    """`keymiss:edge{TAG}_SRC:DST`: the sentences of an edge on the tag's shard."""
     return f"{EDGE}{tag}}}_{source}:{target}"
 
 
@@ -318,6 +400,6 @@ def parse_shard_key(key: str) -> str:
     match = _OF_SHARD.fullmatch(key)
     if not match:
         name = key.partition("{")[0]
-        asked = "SRC:DST" if name == "edge" else "QUESTION"
+        asked = "SRC:DST" if name == EDGE[:-1] else "QUESTION"
         raise BadInput(f"the key is not of the form {name}{{TAG}}_{asked}")
     return match["asked"]

@@ -78,14 +78,14 @@ def test_a_strangers_key_among_the_articles_disturbs_nobody(stack, tmp_path):
     path = tmp_path / "wombat.txt"
     path.write_text("The wombat flu turns the ears yellow.")
     with valkey.Valkey(port=stack.port) as client:
-        client.set("article_id:odd:{x}", "no hash")
-        client.hset("article_id:odd", "no", "tag")
+        client.set("keymiss:document:odd:{x}", "no hash")
+        client.hset("keymiss:document:odd", "no", "tag")
         assert ingest(client, [path]).stored == 1
         for _ in range(100):
             found = asked(stack.url, "Which colour does wombat flu turn the ears?").answers
             if found and found[0].text == "yellow":
                 break
-        client.delete("article_id:odd:{x}", "article_id:odd")
+        client.delete("keymiss:document:odd:{x}", "keymiss:document:odd")
     assert found[0].text == "yellow"
 
 

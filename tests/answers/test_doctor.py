@@ -57,7 +57,7 @@ def test_no_worker_and_no_corpus(raw):
 
 
 def test_a_corpus_key_of_another_program(raw):
-    raw.set("corpus", "mine")
+    raw.set("keymiss:corpus", "mine")
     assert "belongs to another program" in wrongs(raw)
 
 
@@ -90,7 +90,7 @@ def test_a_replica(tmp_path, server):
 
 def test_documents_without_tokens(stack):
     with valkey.Valkey(port=stack.port) as client:
-        key = client.keys("tokenized:*")[0]
+        key = client.keys("keymiss:tokens:*")[0]
         saved = client.dump(key)
         client.delete(key)
         assert re.search(r"\b1 of \d+ documents have no tokens yet", wrongs(client))
@@ -101,7 +101,7 @@ def test_an_index_that_is_behind(server, raw, tmp_path, background):
     (tmp_path / "a.txt").write_text("One.")
     ingest(raw, [tmp_path])
     with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
-        worker.execute_command("KEYMISS.SERVE", "find", "ON", "MISS", "PREFIX", "find{")
+        worker.execute_command("KEYMISS.SERVE", "find", "ON", "MISS", "PREFIX", "keymiss:find{")
         found = background(wrongs, raw)
         ((_, _, id, _),) = worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 9000, "find")
         worker.execute_command("KEYMISS.ANSWER", id, '{"documents": 0}')
@@ -110,14 +110,14 @@ def test_an_index_that_is_behind(server, raw, tmp_path, background):
 
 def test_workers_of_different_functions_and_a_queue_that_grows(server, raw, background, eventually):
     with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
-        serve = ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "qa{", "PENDING", 1)
+        serve = ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "keymiss:qa{", "PENDING", 1)
         worker.execute_command(*serve)
         assert "no worker serves index, find, bertqa" in wrongs(raw)
-        waiting = background(raw.get, "qa{x}")
+        waiting = background(raw.get, "keymiss:qa{x}")
         eventually(lambda: raw.info("keymiss")["keymiss_waiting"] == 1)
         assert "1 keys wait for qa, of at most 1" in wrongs(raw)
         worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 1, "qa")
-        raw.set("qa{x}", "done")
+        raw.set("keymiss:qa{x}", "done")
         assert waiting.result(3) == b"done"
 
 

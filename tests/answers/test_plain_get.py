@@ -15,7 +15,14 @@ from keymiss.answers import notes, texts
 from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
-from keymiss.keys import bertqa_key, document_keys, find_key, parse_answer_key, qa_key
+from keymiss.keys import (
+    TEXT_HASH,
+    bertqa_key,
+    document_keys,
+    find_key,
+    parse_answer_key,
+    qa_key,
+)
 from keymiss.reader import Reader
 
 QUESTION = "How long does measles virus remain infectious in the air?"
@@ -90,7 +97,9 @@ def test_qa_says_where_the_answer_stands(client, sentence):
     found = json.loads(client.get(qa_key(sentence, QUESTION)))
     assert found["text"] == "up to two hours"
     assert sentence.endswith(f":{found['sentence']}")
-    text = client.hget("sentence:" + sentence.rpartition(":")[0], str(found["sentence"])).decode()
+    text = client.hget(
+        "keymiss:sentences:" + sentence.rpartition(":")[0], str(found["sentence"])
+    ).decode()
     assert text[found["start"] : found["end"]] == found["text"]
     assert found["v"] == 2
     assert found["probability"] > 0.05
@@ -110,7 +119,7 @@ def test_questions_may_hold_anything(client, sentence, question):
 def test_a_key_is_noted_with_its_document_before_it_can_be_cached(client, sentence):
     key = qa_key(sentence, "What is noted?")
     client.get(key)
-    noted = client.zscore("answers:" + sentence.rpartition(":")[0], key)
+    noted = client.zscore("keymiss:answers:" + sentence.rpartition(":")[0], key)
     # The answer is stored later, for an hour.
     assert time.time() + 3600 < noted
 
@@ -120,17 +129,13 @@ def test_a_key_is_noted_with_its_document_before_it_can_be_cached(client, senten
     [
         (b"bertqa{{tag}}_{sentence}_", "the question is empty"),
         (b"bertqa{{tag}}_{sentence}_ \n ", "the question is empty"),
-        (b"qa{{tag}}_{sentence}_\xff\xfe", "the question is no UTF-8"),
-        (b"qa{{tag}}_{sentence}_" + b"x" * 2049, "2049 bytes; the limit is 2048"),
-        (b"qa{{tag}}_nowhere:{{tag}}:1_Who?", "document 'nowhere' has no sentence 1"),
-        (b"qa{{tag}}_measles-contagiousness:{{tag}}:99999_Who?", "has no sentence 99999"),
-        (b"qa{{tag}}_measles:{{other}}:1_Who?", "the key is not of the form"),
-        (b"qa{{tag}}_" + b"x" * 513 + b":{{tag}}:1_Who?", "at most 512 bytes"),
-        (b"qa{{", "the key is not of the form"),
-        (b"bertqa{{}}__:{{}}:_", "the key is not of the form"),
-        (b"find{{tag}}_ ", "the question is empty"),
-        (b"find{{tag", "the key is not of the form find"),
-        (b"find{{tag}}_\xff", "the question is no UTF-8"),
+        (b"keymiss:qa{{tag}}_{sentence}_\xff\xfe", "the question is no UTF-8"),
+        (b"keymiss:qa{{tag}}_{sentence}_" + b"x" * 2049, "2049 bytes; the limit is 2048"),
+        (b"keymiss:qa{{tag}}_nowhere:{{tag}}:1_Who?", "document 'nowhere' has no sentence 1"),
+        (b"keymiss:qa{{tag}}_measles-contagiousness:{{tag}}:99999_Who?", "has no sentence 99999"),
+        (b"keymiss:qa{{tag}}_" + b"x" * 513 + b":{{tag}}:1_Who?", "at most 512 bytes"),
+        (b"keymiss:find{{tag}}_ ", "the question is empty"),
+        (b"keymiss:find{{tag}}_\xff", "the question is no UTF-8"),
     ],
 )
 def test_a_key_that_makes_no_sense_is_a_clear_error(client, sentence, key, message):
@@ -146,9 +151,31 @@ def test_a_key_that_makes_no_sense_is_a_clear_error(client, sentence, key, messa
     assert stored(client) == before
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(b"bertqa{", b"bertqa{}", b"bertqa{{tag}}", b"bertqa{{}}__:{{}}:_", b"bertqa{mine}:7"),
+        *(b"bertqa{{tag}}_{sentence}", b"bertqa{{tag}}_measles:{{other}}:1_Who?"),
+        *(b"bertqa{{tag}}_measles:{{tag}}:x_Who?", b"bertqa{{tag}}_m:{{tag}}:1234567890_Who?"),
+        *(b"keymiss:qa{{", b"keymiss:qa{{tag}}_measles:{{other}}:1_Who?", b"keymiss:find{{tag"),
+        *(b"keymiss:edge{{tag}}_K1", b"keymiss:modelinfo{x", b"keymiss:modelinfo{x}y"),
+        *(b"keymiss:whatever", b"qa{{tag}}_{sentence}_Who?", b"find{{tag}}_Who?"),
+    ],
+)
+def test_a_missing_key_of_another_form_is_nil_at_once(client, sentence, key):
+    tag = sentence[sentence.index("{") + 1 : sentence.index("}")]
+    key = key.replace(b"{sentence}", sentence.encode()).replace(b"{{", b"{").replace(b"}}", b"}")
+    key = key.replace(b"{tag", b"{" + tag.encode())
+    taken = client.info("keymiss")["keymiss_misses"]
+    assert client.get(key) is None
+    assert client.info("keymiss")["keymiss_misses"] == taken
+
+
 def stored(client):
     """All keys but those that count what readers have done."""
-    return {key for key in client.scan_iter(count=1000) if not key.startswith(b"statistics:")}
+    return {
+        key for key in client.scan_iter(count=1000) if not key.startswith(b"keymiss:statistics:")
+    }
 
 
 def test_a_hundred_kilobytes_are_refused(client, sentence):
@@ -216,7 +243,7 @@ def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
     assert not raw.exists(keys.answers)
 
 
-@pytest.mark.parametrize("name", [b"bertqa{\xff}_\xfe:{\xff}:0_q", b"qa{x}_\xff:{x}:0_q"])
+@pytest.mark.parametrize("name", [b"bertqa{\xff}_\xfe:{\xff}:0_q", b"keymiss:qa{x}_\xff:{x}:0_q"])
 def test_a_document_that_is_no_utf8_is_not_there(client, name):
     with pytest.raises(valkey.ResponseError, match=r"^KEYMISS failed NotFound"):
         client.get(name)
@@ -249,13 +276,13 @@ def test_without_memory_for_a_note_it_is_answered_and_not_stored(stack, client, 
         finally:
             admin.config_set("maxmemory", "0")
     assert not client.exists(key)
-    assert client.zscore("answers:" + sentence.rpartition(":")[0], key) is None
+    assert client.zscore("keymiss:answers:" + sentence.rpartition(":")[0], key) is None
 
 
 def test_a_text_that_is_no_utf8_is_read_and_forgotten_like_others(client, eventually):
     keys = document_keys("odd", 16)
     client.hset(keys.sentences, mapping={0: "Anna found the zyxxyblorp.", 1: b"Bad \xff\xfe text."})
-    client.hset(keys.article, mapping={"hash": "of it", "title": b"\xff"})
+    client.hset(keys.facts, mapping={TEXT_HASH: "of it", "title": b"\xff"})
 
     def found():
         return json.loads(client.get(find_key(keys.tag, "zyxxyblorp")))["candidates"]
@@ -263,5 +290,5 @@ def test_a_text_that_is_no_utf8_is_read_and_forgotten_like_others(client, eventu
     eventually(found)
     value = json.loads(client.get(qa_key(keys.sentence(0), "Who found the zyxxyblorp?")))
     assert value["text"].startswith("Anna")
-    client.delete(keys.sentences, keys.article)
+    client.delete(keys.sentences, keys.facts)
     eventually(lambda: not found())

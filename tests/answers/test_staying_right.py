@@ -170,7 +170,7 @@ def test_nothing_goes_stale(server, raw, workers, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert verify(raw) == []
-    cached = [*raw.scan_iter("qa{*", 1000), *raw.scan_iter("bertqa{*", 1000)]
+    cached = [*raw.scan_iter("keymiss:qa{*", 1000), *raw.scan_iter("bertqa{*", 1000)]
     assert cached
     for key in cached:
         stored = raw.get(key)
@@ -195,7 +195,7 @@ def test_a_slow_reader_that_holds_a_miss_while_its_document_changes(server, raw,
     keys = open_corpus(raw).keys("d1")
     key = qa_key(keys.sentence(0), "Which colour?").encode()
     with valkey.Valkey(port=server.port, single_connection_client=True) as slow:
-        slow.execute_command("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "qa{")
+        slow.execute_command("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "keymiss:qa{")
         with valkey.Valkey(port=server.port, single_connection_client=True) as client:
             client.connection.send_command("GET", key)
             ((_, _, id, _),) = slow.execute_command(

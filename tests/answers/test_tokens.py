@@ -12,7 +12,7 @@ from keymiss.answers.found import found_from_json
 from keymiss.answers.tokens import pack, tokens_function, unpack
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import forget_documents, open_corpus
-from keymiss.keys import qa_key
+from keymiss.keys import TEXT_HASH, qa_key
 from keymiss.reader import Passage, Reader
 
 READER = Reader.from_pretrained("minilm-qa")
@@ -39,7 +39,7 @@ def expected(raw, keys):
     texts = raw.hgetall(keys.sentences)
     ids = TOKENS.encode([text.decode() for text in texts.values()])
     fields = {number: pack(each, TOKENS.vocabulary) for number, each in zip(texts, ids)}  # noqa: B905
-    return {b"hash": raw.hget(keys.article, "hash"), **fields}
+    return {TEXT_HASH.encode(): raw.hget(keys.facts, TEXT_HASH), **fields}
 
 
 def test_a_document_is_tokenised_when_it_is_written(raw, serving, tmp_path, eventually):
@@ -62,12 +62,12 @@ def test_a_worker_that_comes_finds_what_has_no_tokens_and_tokens_of_nothing(
 ):
     keys = write(raw, tmp_path, "One. Two.")
     gone = open_corpus(raw).keys("gone")
-    raw.hset(gone.tokens(TOKENS.fingerprint), "hash", "x")
-    raw.hset(keys.tokens("otherone"), "hash", "x")
-    raw.hset(keys.tokens(TOKENS.fingerprint), "hash", "of another text")
+    raw.hset(gone.tokens(TOKENS.fingerprint), TEXT_HASH, "x")
+    raw.hset(keys.tokens("0ddba11"), TEXT_HASH, "x")
+    raw.hset(keys.tokens(TOKENS.fingerprint), TEXT_HASH, "of another text")
     serve(tokens_function(TOKENS))
     eventually(lambda: tokens_of(raw, keys) == expected(raw, keys))
-    eventually(lambda: raw.keys("tokenized:*") == [keys.tokens(TOKENS.fingerprint).encode()])
+    eventually(lambda: raw.keys("keymiss:tokens:*") == [keys.tokens(TOKENS.fingerprint).encode()])
 
 
 @given(st.lists(st.integers(0, 30_000), max_size=20), st.sampled_from([30_000, 65_536, 250_000]))
@@ -101,4 +101,4 @@ def test_a_model_whose_tokens_do_not_concatenate_reads_the_text(client, raw, ser
     found = found_from_json(raw.get(qa_key(keys.sentence(1), "Who barks?")))
     assert found.model == "roberta"
     assert client.hget(keys.sentences, str(found.sentence))[found.start : found.end] == found.text
-    assert not client.keys("tokenized:*")
+    assert not client.keys("keymiss:tokens:*")

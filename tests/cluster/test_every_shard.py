@@ -101,7 +101,7 @@ def test_every_bucket_lies_where_its_documents_do(system):
     corpus = open_corpus(system.client)
     held = 0
     for primary in primaries_of(system.client):
-        for raw in primary.scan_iter("article_id:*"):
+        for raw in primary.scan_iter("keymiss:document:*"):
             document = raw.decode().split(":")[1]
             keys = corpus.keys(document)
             assert primary.sismember(keys.bucket, document)

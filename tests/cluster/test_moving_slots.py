@@ -51,7 +51,7 @@ def slots_of_documents(system, node):
     """The slots of a primary in which there are documents."""
     slots = 0
     with node.client() as client:
-        for key in client.scan_iter("article_id:*"):
+        for key in client.scan_iter("keymiss:document:*"):
             slots |= 1 << key_slot(key.encode())
     return slots
 
@@ -106,7 +106,7 @@ def test_documents_are_stored_and_forgotten_right_after_their_slot_has_moved(sys
     keys = next(
         keys
         for keys in (corpus.keys(f"visitor-{number}") for number in itertools.count())
-        if has_slot_of(slots, keys.article)
+        if has_slot_of(slots, keys.facts)
     )
     sentence = "A zeppelin crossed the Bodensee without a pilot."
     atomically(system.cluster, source, target, slots)

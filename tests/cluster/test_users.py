@@ -116,14 +116,14 @@ async def until_the_graph_is_there(servers):
 @pytest.mark.parametrize(
     ("user", "command"),
     [
-        ("reader", ("HGETALL", "sentence:x:{1}")),
+        ("reader", ("HGETALL", "keymiss:sentences:x:{1}")),
         ("reader", ("SET", "bertqa{1}_x:{1}:0_q", "mine")),
         ("reader", ("KEYMISS.DROP", "bertqa{1}_x:{1}:0_q")),
-        ("web", ("HSET", "sentence:x:{1}", "0", "text")),
+        ("web", ("HSET", "keymiss:sentences:x:{1}", "0", "text")),
         ("web", ("KEYMISS.TAKE", "COUNT", "1", "BLOCK", "0", "qa")),
         ("worker", ("FLUSHALL",)),
         ("worker", ("CONFIG", "SET", "maxmemory", "1")),
-        ("ingest", ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "qa{")),
+        ("ingest", ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "keymiss:qa{")),
         ("metrics", ("GET", "bertqa{1}_x:{1}:0_q")),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from keymiss.corpus.demo import ARTICLES, FOLDER, load_questions, load_unanswerable
 from keymiss.corpus.formats import find_files, read_file
-from keymiss.corpus.sentences import split_sentences
+from keymiss.corpus.sentences import cut_text
 
 DOCUMENTS = {
     document.id: document for file in find_files([ARTICLES]) for document in read_file(*file)
@@ -32,7 +32,7 @@ def test_there_are_sixty_questions_ten_of_them_in_other_words():
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.text[:40])
 def test_the_answer_stands_verbatim_in_one_sentence(question):
-    sentences = split_sentences(DOCUMENTS[question.document].paragraphs)
+    sentences = cut_text(DOCUMENTS[question.document].paragraphs).sentences
     assert any(question.answer in sentence for sentence in sentences)
 
 

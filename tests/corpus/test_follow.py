@@ -73,7 +73,7 @@ def test_a_key_without_text_has_no_document(client, sentences, follow, eventuall
     reports = follow()
     removing(client)
     eventually(lambda: sum(report.forgotten for report in reports) == 1)
-    assert client.keys("*_id:*") == [create_corpus(client).keys("doc:b").article]
+    assert client.keys("keymiss:document:*") == [create_corpus(client).keys("doc:b").facts]
 
 
 def test_what_went_while_nobody_followed_is_found(server, client, raw, sentences, follow):
@@ -117,11 +117,11 @@ def test_documents_that_are_not_accepted_are_forgotten(client, sentences, follow
 def test_answers_from_the_old_text_are_dropped(client, raw, sentences, follow, eventually):
     client.hset("doc:a", "body", "One.")
     follow()
-    client.set("qa{x}_cached", "old")
-    client.zadd(create_corpus(raw).keys("doc:a").answers, {"qa{x}_cached": 9e12})
+    client.set("keymiss:qa{x}_a:{x}:0_cached", "old")
+    client.zadd(create_corpus(raw).keys("doc:a").answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
     client.hset("doc:a", "body", "Two.")
     eventually(lambda: sentences("doc:a") == ["Two."])
-    assert not client.exists("qa{x}_cached")
+    assert not client.exists("keymiss:qa{x}_a:{x}:0_cached")
 
 
 def test_two_followers_end_with_the_same(client, sentences, follow, eventually):

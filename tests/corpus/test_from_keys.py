@@ -14,7 +14,7 @@ from keymiss.keys import document_keys
 
 def stored(client, raw, key):
     keys = open_corpus(raw).keys(key)
-    return client.hgetall(keys.article), client.hvals(keys.sentences)
+    return client.hgetall(keys.facts), client.hvals(keys.sentences)
 
 
 def test_a_hash_is_a_document_whose_id_is_its_key(client, raw):
@@ -80,7 +80,7 @@ def test_a_hash_is_no_string(client, raw):
 def test_keys_of_keymiss_itself_are_no_texts(client, raw):
     client.set("note:a", "One.")
     ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:")))
-    assert list(scan_keys(raw, KeyPattern("sentence:", "0"))) == []
+    assert list(scan_keys(raw, KeyPattern("keymiss:sentences:", "0"))) == []
     assert [source for source, _ in scan_keys(raw, KeyPattern(""))] == ["note:a"]
 
 
@@ -105,5 +105,5 @@ def test_only_a_prefix_with_a_star_is_a_pattern(pattern):
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
 def test_every_key_of_a_document_is_recognised_as_our_own(id):
     keys = document_keys(id, 16)
-    for key in (keys.article, keys.sentences, keys.answers, keys.bucket, keys.tokens("f")):
+    for key in (keys.facts, keys.sentences, keys.answers, keys.bucket, keys.tokens("f")):
         assert key not in KeyPattern("")

@@ -27,7 +27,7 @@ def test_a_document_is_a_hash_of_sentences_and_a_hash_of_facts(client, raw, tmp_
     assert (report.stored, report.sentences, report.problems) == (1, 3, [])
     keys = open_corpus(raw).keys("a:1")
     assert client.hgetall(keys.sentences) == {"0": "The title", "1": "One {x}.", "2": "Two: é."}
-    article = client.hgetall(keys.article)
+    article = client.hgetall(keys.facts)
     assert (article["title"], article["sentences"]) == ("The title", "3")
     assert set(client.smembers(keys.bucket)) == {"a%3A1"}
 
@@ -80,7 +80,8 @@ def test_a_key_of_another_program_is_a_problem_of_its_document_only(client, raw,
     client.set(open_corpus_keys(raw, "a").bucket, "mine")
     report = ingest(raw, [tmp_path])
     assert report.stored == 1
-    assert "the document 'a': WRONGTYPE" in report.problems[0]
+    assert "the document 'a': the key 'keymiss:bucket:" in report.problems[0]
+    assert "belongs to another program" in report.problems[0]
 
 
 def test_an_id_that_is_too_long_is_a_problem(client, raw, tmp_path):
@@ -92,11 +93,11 @@ def test_answers_noted_with_a_document_are_dropped_when_it_is_rewritten(client, 
     write(tmp_path, "a.txt", "One.")
     ingest(raw, [tmp_path])
     keys = open_corpus(raw).keys("a")
-    client.set("qa{x}_cached", "old")
-    client.zadd(keys.answers, {"qa{x}_cached": 9e12})
+    client.set("keymiss:qa{x}_a:{x}:0_cached", "old")
+    client.zadd(keys.answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
     write(tmp_path, "a.txt", "Two.")
     ingest(raw, [tmp_path])
-    assert not client.exists("qa{x}_cached", keys.answers)
+    assert not client.exists("keymiss:qa{x}_a:{x}:0_cached", keys.answers)
 
 
 def test_the_number_of_buckets_is_fixed_at_creation(client, raw):
@@ -111,16 +112,16 @@ def test_without_a_corpus_it_says_how_to_make_one(client, raw):
 
 @pytest.mark.parametrize("value", ["x", "0", "99999", "-1"])
 def test_a_damaged_corpus_key_is_a_setup_error(client, raw, value):
-    client.hset("corpus", "buckets", value)
+    client.hset("keymiss:corpus", "buckets", value)
     with pytest.raises(SetupError, match="is damaged"):
         open_corpus(raw)
 
 
 def test_a_corpus_key_of_another_program_is_left_alone(client, raw, tmp_path):
-    client.set("corpus", "mine")
+    client.set("keymiss:corpus", "mine")
     with pytest.raises(SetupError, match="belongs to another program"):
         ingest(raw, [tmp_path])
-    assert client.get("corpus") == "mine"
+    assert client.get("keymiss:corpus") == "mine"
 
 
 def test_the_documented_rights_suffice(server, client, raw, tmp_path):
@@ -136,12 +137,12 @@ def test_the_documented_rights_suffice(server, client, raw, tmp_path):
                 lambda: ingest(limited, [tmp_path]),
                 lambda: forget_documents(limited, [keys]),
             ):
-                client.set("qa{x}cached", "old")
-                client.zadd(keys.answers, {"qa{x}cached": 9e12})
+                client.set("keymiss:qa{x}_a:{x}:0_cached", "old")
+                client.zadd(keys.answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
                 write(tmp_path, "a.txt", "Two.")
                 change()
-                assert not client.exists("qa{x}cached")
-            assert client.keys("*") == ["corpus"]
+                assert not client.exists("keymiss:qa{x}_a:{x}:0_cached")
+            assert client.keys("*") == ["keymiss:corpus"]
     finally:
         raw.execute_command("ACL", "DELUSER", "ingest")
 

@@ -37,7 +37,7 @@ def test_what_a_killed_ingest_has_written_is_whole(server, articles, monkeypatch
             time.sleep(0.0001)
         ingesting.kill()
         ingesting.wait()
-        stored = sum(1 for _ in raw.scan_iter("article_id:*", 1000))
+        stored = sum(1 for _ in raw.scan_iter("keymiss:document:*", 1000))
         assert stored < 1500, "it was faster than the kill"
         if stored:
             assert verify(raw) == []

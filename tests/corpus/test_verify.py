@@ -7,7 +7,7 @@ from keymiss.corpus.ingest import ingest
 from keymiss.corpus.store import open_corpus
 from keymiss.corpus.verify import repair, verify
 from keymiss.errors import Unavailable
-from keymiss.keys import DocumentKeys, bertqa_key, qa_key
+from keymiss.keys import PARAGRAPHS, TEXT_HASH, bertqa_key, document_keys, qa_key
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +22,8 @@ def keys(raw, tmp_path):
     (tmp_path / "b:é.txt").write_text("Other.", encoding="utf-8")
     ingest(raw, [tmp_path])
     keys = open_corpus(raw).keys("a")
-    content_hash = raw.hget(keys.article, "hash")
-    raw.hset(keys.tokens("f"), mapping={"hash": content_hash, 0: b"1", 1: b"2", 2: b"3"})
+    of_text = raw.hget(keys.facts, TEXT_HASH)
+    raw.hset(keys.tokens("f00d"), mapping={TEXT_HASH: of_text, 0: b"1", 1: b"2", 2: b"3"})
     raw.set(answer(keys), "One")
     raw.zadd(keys.answers, {answer(keys): 9e12})
     return keys
@@ -33,26 +33,26 @@ def answer(keys, question="What?"):
     return qa_key(keys.sentence(0), question)
 
 
-GONE = DocumentKeys("gone", "0")
+GONE = document_keys("gone", 1024)
 
 PLANTED = {
     "a sentence is missing": lambda c, k: c.hdel(k.sentences, "1"),
     "a sentence too many": lambda c, k: c.hset(k.sentences, "7", "Seven."),
     "no sentences": lambda c, k: c.delete(k.sentences),
-    "no article": lambda c, k: c.delete(k.article),
-    "no hash": lambda c, k: c.hdel(k.article, "hash"),
-    "an article of another type": lambda c, k: (c.delete(k.article), c.set(k.article, "x")),
+    "no article": lambda c, k: c.delete(k.facts),
+    "no hash": lambda c, k: c.hdel(k.facts, TEXT_HASH),
+    "no paragraphs": lambda c, k: c.hdel(k.facts, PARAGRAPHS),
+    "paragraphs that begin nowhere": lambda c, k: c.hset(k.facts, PARAGRAPHS, "0 2 99"),
+    "facts of another type": lambda c, k: (c.delete(k.facts), c.set(k.facts, "x")),
     "not in its bucket's set": lambda c, k: c.srem(k.bucket, k.document),
     "the set names what is gone": lambda c, k: c.sadd(k.bucket, "gone"),
-    "tokens of another text": lambda c, k: c.hset(k.tokens("f"), "hash", "old"),
-    "tokens of some sentences": lambda c, k: c.hdel(k.tokens("f"), "1"),
-    "tokens of what is gone": lambda c, k: c.hset(GONE.tokens("f"), "hash", "x"),
+    "tokens of another text": lambda c, k: c.hset(k.tokens("f00d"), TEXT_HASH, "old"),
+    "tokens of some sentences": lambda c, k: c.hdel(k.tokens("f00d"), "1"),
+    "tokens of what is gone": lambda c, k: c.hset(GONE.tokens("f00d"), TEXT_HASH, "x"),
     "notes of what is gone": lambda c, k: c.zadd(GONE.answers, {"x": 1}),
     "sentences of what is gone": lambda c, k: c.hset(GONE.sentences, "0", "x"),
     "an answer of what is gone": lambda c, k: c.set(bertqa_key(GONE.sentence(3), "What?"), "x"),
     "an answer that is not noted": lambda c, k: c.set(answer(k, "Not noted?"), "x"),
-    "a document under another tag": lambda c, k: c.copy(k.article, DocumentKeys("a", "0").article),
-    "a key that nobody writes": lambda c, k: c.set("sentence:x", "y"),
 }
 
 
@@ -72,8 +72,8 @@ def test_planted_damage_is_found_and_mended(raw, keys, plant):
 def test_mending_leaves_other_documents_alone(raw, keys):
     raw.hdel(keys.sentences, "1")
     repair(raw, verify(raw))
-    assert not raw.exists(keys.article, keys.sentences, keys.tokens("f"), answer(keys))
-    assert raw.exists(open_corpus(raw).keys("b:é").article)
+    assert not raw.exists(keys.facts, keys.sentences, keys.tokens("f00d"), answer(keys))
+    assert raw.exists(open_corpus(raw).keys("b:é").facts)
 
 
 def test_what_is_whole_again_at_a_second_look_is_not_damaged(raw, keys, monkeypatch):

@@ -28,14 +28,16 @@ def graph(raw, serve, eventually):
     store_vocabulary(raw, VOCABULARY)
     ingest(raw, [ARTICLES])
     serve(*graph_functions(VOCABULARY))
-    eventually(lambda: sum(bool(raw.hget(k, "of")) for k in raw.scan_iter("concepts:*")) == 20)
+    eventually(
+        lambda: sum(bool(raw.hget(k, "of")) for k in raw.scan_iter("keymiss:concepts:*")) == 20
+    )
     return collect_graph(raw)
 
 
 def test_ranks_are_numbers_of_sentences(raw, graph):
     assert len(graph.links) > 500
     for link in graph.links[::50]:
-        sets = raw.keys(f"edges_scored:{link.source}:{link.target}:*")
+        sets = raw.keys(f"keymiss:edges:{link.source}:{link.target}:*")
         assert link.rank == sum(raw.zcard(key) for key in sets)
         assert (link.source, link.target) == tuple(sorted((link.source, link.target)))
 
@@ -121,7 +123,7 @@ def test_names_are_parameters_never_parts_of_a_query(raw, serve, falkordb, tmp_p
     (tmp_path / "a.txt").write_text("Measles and fever.")
     ingest(raw, [tmp_path])
     serve(*graph_functions(vocabulary))
-    eventually(lambda: raw.keys("edges_*"))
+    eventually(lambda: raw.keys("keymiss:edges:*"))
     eventually(lambda: collect_graph(raw).links)
     write_to_falkordb(collect_graph(raw), falkordb)
     assert sorted(asked(falkordb, "MATCH (e:entity) RETURN e.name")) == [["fever"], [name]]

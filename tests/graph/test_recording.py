@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.sentences import split_sentences
+from keymiss.corpus.sentences import cut_text
 from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.functions import graph_functions
 from keymiss.graph.matching import Matcher
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
+from keymiss.keys import TEXT_HASH
 
 VOCABULARY = Vocabulary(
     [
@@ -44,19 +45,21 @@ def write(folder, **texts):
 
 def graph_of(raw):
     """All that the keys say: records, and edges with their sentences and scores."""
-    records = {key: raw.hgetall(key) for key in raw.scan_iter("concepts:*")}
-    edges = {key: dict(raw.zrange(key, 0, -1, withscores=True)) for key in raw.keys("edges_*")}
+    records = {key: raw.hgetall(key) for key in raw.scan_iter("keymiss:concepts:*")}
+    edges = {
+        key: dict(raw.zrange(key, 0, -1, withscores=True)) for key in raw.keys("keymiss:edges:*")
+    }
     return records, edges
 
 
 def is_done(raw, vocabulary):
     """Whether each document is recorded as it is, and nothing else is."""
     stamps = {
-        key.replace(b"article_id:", b"concepts:"): raw.hget(key, "hash")
+        key.replace(b"keymiss:document:", b"keymiss:concepts:"): raw.hget(key, TEXT_HASH)
         + f" {vocabulary.fingerprint}".encode()
-        for key in raw.scan_iter("article_id:*")
+        for key in raw.scan_iter("keymiss:document:*")
     }
-    return stamps == {key: raw.hget(key, "of") for key in raw.scan_iter("concepts:*")}
+    return stamps == {key: raw.hget(key, "of") for key in raw.scan_iter("keymiss:concepts:*")}
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_a_document_is_recorded_with_its_edges(raw, recording, tmp_path, eventua
     assert raw.zrange(keys.edge("K1", "K3"), 0, -1, withscores=True) == [
         (keys.sentence(0).encode(), 3.0)
     ]
-    assert len(raw.keys("edges_scored:*")) == 1
+    assert len(raw.keys("keymiss:edges:*")) == 1
 
 
 def test_a_rewrite_replaces_edges_and_forgetting_takes_them_away(
@@ -103,7 +106,7 @@ def test_what_a_killed_worker_left_half_done_is_made_whole(raw, serve, tmp_path,
     raw.zadd(gone.edge("K1", "K2"), {gone.sentence(0): 2})
     serve(*graph_functions(VOCABULARY))
     eventually(lambda: is_done(raw, VOCABULARY))
-    assert raw.keys("edges_*") == [a.edge("K1", "K3").encode()]
+    assert raw.keys("keymiss:edges:*") == [a.edge("K1", "K3").encode()]
 
 
 def test_another_vocabulary_takes_the_place_of_the_first(raw, serve, tmp_path, eventually):
@@ -116,7 +119,7 @@ def test_another_vocabulary_takes_the_place_of_the_first(raw, serve, tmp_path, e
     serve(*graph_functions(other))
     eventually(lambda: is_done(raw, other))
     keys = open_corpus(raw).keys("a")
-    assert raw.keys("edges_*") == [keys.edge("X1", "X2").encode()]
+    assert raw.keys("keymiss:edges:*") == [keys.edge("X1", "X2").encode()]
 
 
 def test_lists_of_concepts_do_not_grow_without_bound(raw, serve, tmp_path, eventually):
@@ -193,7 +196,7 @@ def test_articles_in_any_order_twice_with_deletions_between_give_the_same_graph(
     corpus = open_corpus(raw)
     for _ in range(2):
         chance.shuffle(files)
-        gone = [key.decode().split(":")[1] for key in once[0]]
+        gone = [key.decode().split(":")[2] for key in once[0]]
         forget_documents(raw, [corpus.keys(each) for each in chance.sample(gone, 9)])
         for file in files:
             ingest(raw, [file])
@@ -206,7 +209,7 @@ def ranks(edges):
     """Sentences by edge, all buckets together."""
     counts = Counter()
     for key, members in edges.items():
-        _, source, target, _ = key.decode().split(":")
+        _, _, source, target, _ = key.decode().split(":")
         counts[source, target] += len(members)
     return counts
 
@@ -216,7 +219,7 @@ def counted(articles, matcher, vocabulary):
     counts = Counter()
     for _, reads in read_files([articles]):
         for document in reads:
-            for sentence in split_sentences(document.paragraphs):
+            for sentence in cut_text(document.paragraphs).sentences:
                 named = {vocabulary.concepts[m.concept].id for m in matcher.find(sentence)}
                 counts.update(itertools.combinations(sorted(named), 2))
     return counts

@@ -22,12 +22,12 @@ def test_what_is_stored_comes_back_from_as_many_parts_as_it_takes(raw, monkeypat
     for vocabulary in (LARGE, SMALL):
         store_vocabulary(raw, vocabulary)
         assert stored_vocabulary(raw).concepts == vocabulary.concepts
-    assert len(raw.keys("vocabulary*")) == 2
+    assert len(raw.keys("keymiss:vocabulary*")) == 2
 
 
 def test_a_damaged_one_is_an_error(raw):
     store_vocabulary(raw, SMALL)
-    part = raw.keys("vocabulary:*")[0]
+    part = raw.keys("keymiss:vocabulary:*")[0]
     raw.set(part, "x")
     with pytest.raises(SetupError, match="cannot be read"):
         stored_vocabulary(raw)
@@ -37,10 +37,10 @@ def test_a_damaged_one_is_an_error(raw):
 
 
 def test_a_key_of_another_program_stays_as_it_is(raw):
-    raw.set("vocabulary", "theirs")
+    raw.set("keymiss:vocabulary", "theirs")
     with pytest.raises(SetupError, match="belongs to another program"):
         store_vocabulary(raw, SMALL)
-    assert raw.get("vocabulary") == b"theirs"
+    assert raw.get("keymiss:vocabulary") == b"theirs"
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_workers_follow_the_vocabulary(raw, following, tmp_path, eventually):
     (tmp_path / "a.txt").write_text("Measles brings Fieber. It is term 7.")
     ingest(raw, [tmp_path])
     store_vocabulary(raw, SMALL)
-    eventually(lambda: raw.keys("edges_scored:K1:K2:*"))
+    eventually(lambda: raw.keys("keymiss:edges:K1:K2:*"))
     store_vocabulary(raw, LARGE)
-    (record,) = raw.keys("concepts:*")
+    (record,) = raw.keys("keymiss:concepts:*")
     eventually(lambda: (raw.hget(record, "1") or b"").startswith(b'[["K7"'))
-    assert not raw.keys("edges_*")
+    assert not raw.keys("keymiss:edges:*")

@@ -170,7 +170,7 @@ class Load:
             while not self._stop.is_set():
                 for question in questions[:10]:
                     self._system.ask(question)
-                    try_get(client, "qa{no sense")
+                    try_get(client, "keymiss:qa{a}_no:{a}:1_sense")
                 questions = questions[1:] + questions[:1]
 
 
@@ -242,7 +242,7 @@ def test_a_hit_rate_that_collapses_is_an_alert(monitored):
         number = 0
         while not monitored.is_firing("KeymissHitRateCollapse"):
             assert number < 3000
-            try_get(client, f"qa{{no sense {number}")
+            try_get(client, f"keymiss:qa{{a}}_no:{{a}}:1_sense {number}")
             number += 1
             time.sleep(0.01)
 

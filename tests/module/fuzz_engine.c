@@ -443,13 +443,38 @@ static void check_registration(const Registration *registration) {
     CHECK(options->timeout > 0 && options->lease > 0 && options->limit > 0);
     CHECK(options->cache >= CACHE_FOREVER && strlen(options->version) <= MAX_NAME_BYTES);
     CHECK(!options->each || options->kind == ON_WRITE);
+    Text form = options_form(options);
+    if (!form.length) return;
+    CHECK(options->kind == ON_MISS && !form_check(form));
+    CHECK(form_prefix(form).length >= registration->prefix_length);
+    CHECK(!memcmp(form.bytes, registration->prefix, registration->prefix_length));
+}
+
+/* A key that was made for a form has it, and any other key is looked at without harm. */
+static void match(Input *input) {
+    static const char *pieces[] = {"<a>", "<b#>", "<a>", "{", "}_", ":", "<c", "<d*>", "x", ">"};
+    static const char *filled[] = {"word", "123", "word", "{", "}_", ":", "<c", "a{b}:", "x", ">"};
+    char form[80] = "", key[80] = "";
+    while (next(input, 8) && strlen(form) < 60) {
+        unsigned which = next(input, sizeof pieces / sizeof *pieces);
+        strcat(form, pieces[which]);
+        strcat(key, filled[which]);
+    }
+    Text text = {form, strlen(form)};
+    if (form_check(text)) return;
+    /* A word takes all that it can: what is like it must not follow. */
+    int greedy = strstr(form, "<a><") || strstr(form, "<a>x") || strstr(form, "<b#><b") ||
+                 strstr(form, "<c>");
+    if (!greedy) CHECK(form_matches(text, (Text){key, strlen(key)}));
+    form_matches(text, (Text){(const char *)input->bytes, input->left});
 }
 
 /* Words with a known beginning and a random end, so that many are nearly right. */
 static void parse(Input *input) {
-    static const char *words[] = {
-        "f",       "ON", "miss", "WRITE", "PREFIX", "abc:",    "CACHE",   "forever", "LEASE",
-        "PENDING", "9",  "",     "EACH",  "CLEAN",  "VERSION", "TIMEOUT", "off",     "-1"};
+    static const char *words[] = {"f",       "ON",    "miss",    "WRITE", "PREFIX",
+                                  "abc:",    "CACHE", "forever", "LEASE", "PENDING",
+                                  "9",       "",      "EACH",    "CLEAN", "VERSION",
+                                  "TIMEOUT", "off",   "-1",      "FORM",  "abc:<a>:<b#>_<a>"};
     char buffer[MAX_SERVE_ARGUMENTS][400];
     Text texts[MAX_SERVE_ARGUMENTS];
     int count = 1 + (int)next(input, MAX_SERVE_ARGUMENTS - 1);
@@ -474,8 +499,10 @@ static void parse(Input *input) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     Input input = {bytes, length};
-    if (next(&input, 4)) run(&input);
-    else parse(&input);
+    unsigned what = next(&input, 8);
+    if (what > 2) run(&input);
+    else if (what) parse(&input);
+    else match(&input);
     return 0;
 }
 

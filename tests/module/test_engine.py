@@ -21,6 +21,7 @@ def fuzzer(tmp_path_factory):
         Path(__file__).with_name("fuzz_engine.c"),
         SOURCES / "budget.c",
         SOURCES / "engine.c",
+        SOURCES / "form.c",
         SOURCES / "items.c",
         SOURCES / "options.c",
     ]
@@ -37,7 +38,7 @@ def test_whatever_is_done_the_engine_keeps_its_books(fuzzer):
 
 
 def test_the_engine_knows_nothing_of_the_server():
-    headers = ("list.h", "budget.h", "engine.h", "options.h")
+    headers = ("list.h", "budget.h", "engine.h", "form.h", "options.h", "text.h")
     for name in (*headers, "budget.c", "engine.c", "items.c", "options.c"):
         assert "api.h" not in (SOURCES / name).read_text()
         assert "RedisModule" not in (SOURCES / name).read_text()

@@ -169,28 +169,32 @@ def test_a_file_that_a_replica_rewrites_keeps_functions(
     assert set(functions(replica)) == {"echo", "index"}
 
 
-def test_a_replica_of_a_replica_learns_of_functions_when_that_is_promoted(
+def test_a_replica_of_a_replica_learns_of_functions_before_and_after_it_came(
     launch, connect, worker_of, functions, replicate, eventually
 ):
     primary, middle, last = launch(), launch(), launch()
-    worker_of(primary).serve()
+    worker = worker_of(primary)
+    worker.serve("early", "early:")
     replicate(middle, primary)
-    eventually(lambda: functions(middle))
     replicate(last, middle)
+    assert set(functions(last)) == {"early"}
+    worker.serve("late", "late:")
+    eventually(lambda: set(functions(last)) == {"early", "late"})
+    connect(primary).execute_command("KEYMISS.FORGET", "early")
+    eventually(lambda: set(functions(last)) == {"late"})
     connect(middle).execute_command("REPLICAOF", "NO", "ONE")
-    eventually(lambda: set(functions(last)) == {"echo"})
+    eventually(lambda: connect(middle).info("replication")["role"] == "master")
+    assert set(functions(middle)) == set(functions(last)) == {"late"}
 
 
-def test_a_replica_that_comes_during_a_pause_learns_of_functions_after_it(
-    launch, connect, worker_of, functions, replicate, eventually
+def test_a_replica_that_comes_during_a_pause_knows_the_functions(
+    launch, connect, worker_of, functions, replicate
 ):
     primary, replica = launch(), launch()
     worker_of(primary).serve()
     connect(primary).client_pause(60_000, all=False)
     replicate(replica, primary)
-    assert functions(replica) == {}
-    connect(primary).client_unpause()
-    eventually(lambda: set(functions(replica)) == {"echo"})
+    assert set(functions(replica)) == {"echo"}
 
 
 def test_a_redefinition_takes_the_place_of_one_that_nobody_serves(

@@ -46,7 +46,7 @@ def test_forget_deletes_a_document_and_says_what_was_not_there(keymiss, client, 
     done = keymiss("forget", "a", "b")
     assert (done.returncode, done.stdout) == (1, "1 document forgotten\n")
     assert "there is no document 'b'" in done.stderr
-    assert client.keys("*") == ["corpus"]
+    assert client.keys("*") == ["keymiss:corpus"]
 
 
 def test_status_counts(keymiss, keys):

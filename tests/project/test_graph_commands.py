@@ -38,7 +38,7 @@ def graph(keymiss, vocabulary, raw, serve, tmp_path, eventually):
     (tmp_path / "a.txt").write_text("Rubeola brings fever.")
     ingest(raw, [tmp_path / "a.txt"])
     serve(*graph_functions(load_vocabulary(vocabulary).vocabulary))
-    eventually(lambda: raw.keys("edges_scored:K1:K2:*"))
+    eventually(lambda: raw.keys("keymiss:edges:K1:K2:*"))
 
 
 def test_a_graph_is_exported_to_a_file_or_a_folder(keymiss, graph, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keymiss import keys
 from keymiss.errors import BadInput
-from keymiss.server import keys
 
 ids = st.text(min_size=1, max_size=60)
 questions = st.one_of(st.text(max_size=80), st.binary(max_size=80).map(keys.decode))
@@ -44,7 +44,12 @@ def test_any_bytes_survive_decoding(data):
 
 @given(st.binary(max_size=80).map(keys.decode))
 def test_no_key_breaks_the_parser(text):
-    for key in (text, f"qa{{{text}", f"bertqa{{a}}_{text}", f"qa{{a}}_d:{{a}}:{text}"):
+    for key in (
+        text,
+        f"keymiss:qa{{{text}",
+        f"bertqa{{a}}_{text}",
+        f"keymiss:qa{{a}}_d:{{a}}:{text}",
+    ):
         with contextlib.suppress(BadInput):
             keys.parse_answer_key(key)
 
@@ -52,13 +57,13 @@ def test_no_key_breaks_the_parser(text):
 @pytest.mark.parametrize(
     "key",
     [
-        "qa{a}_doc:{b}:1_Q",
-        "qa{a}_doc:{a}:x_Q",
-        "qa{a}_doc:{a}:1234567890_Q",
-        "qa{a}_do:c:{a}:1_Q",
-        "qa{}_doc:{}:1_Q",
-        "qa{a}doc:{a}:1_Q",
-        "qb{a}_doc:{a}:1_Q",
+        "keymiss:qa{a}_doc:{b}:1_Q",
+        "keymiss:qa{a}_doc:{a}:x_Q",
+        "keymiss:qa{a}_doc:{a}:1234567890_Q",
+        "keymiss:qa{a}_do:c:{a}:1_Q",
+        "keymiss:qa{}_doc:{}:1_Q",
+        "keymiss:qa{a}doc:{a}:1_Q",
+        "keymiss:qb{a}_doc:{a}:1_Q",
     ],
 )
 def test_other_forms_are_refused(key):

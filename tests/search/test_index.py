@@ -48,7 +48,7 @@ def test_a_replaced_document_is_found_by_its_new_words_only(index):
     index.commit()
     assert names(index, "camels") == []
     assert names(index, "dromedaries") == [CAMELS.sentence(0)]
-    assert index.content_hash(CAMELS) == "2"
+    assert index.text_hash(CAMELS) == "2"
 
 
 def test_a_removed_document_is_gone(index):
@@ -56,7 +56,7 @@ def test_a_removed_document_is_gone(index):
     index.commit()
     assert names(index, "bats") == []
     assert index.known() == [CAMELS]
-    assert index.content_hash(BATS) is None
+    assert index.text_hash(BATS) is None
 
 
 def test_the_limit_holds(index):

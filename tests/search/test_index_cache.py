@@ -40,7 +40,7 @@ def test_a_reopened_index_holds_what_was_committed(tmp_path):
     del index
     again = SentenceIndex(tmp_path / "i")
     assert again.known() == [BATS]
-    assert again.content_hash(BATS) == "1"
+    assert again.text_hash(BATS) == "1"
     found = again.find("bats and camels", 10)
     assert (found.documents, found.sentences, found.sentence_counts["bat"]) == (1, 2, 1)
     again.put(BATS, "2", {0: "Bats sleep."})
@@ -83,8 +83,8 @@ def test_a_restarted_worker_reads_only_what_has_changed(server, tmp_path, monkey
 
     async def walk(index):
         async with aclosing(Shard(server.url)) as shard:
-            keys = [key async for key in shard.keys("article_id:")]
-            gone = [each.article for each in index.known()]
+            keys = [key async for key in shard.keys("keymiss:document:")]
+            gone = [each.facts for each in index.known()]
             await update_index(index, shard, [*keys, *gone])
 
     with valkey.Valkey(port=server.port) as raw:
@@ -115,11 +115,11 @@ def test_a_document_that_cannot_be_read_keeps_no_other_from_being_found(server, 
 
     with valkey.Valkey(port=server.port) as raw:
         ingest(raw, [tmp_path])
-        raw.set(CAMELS.article, "no hash")
+        raw.set(CAMELS.facts, "no hash")
         bats = open_corpus(raw).keys("bats")
         with pytest.raises(valkey.ResponseError, match="WRONGTYPE"):
-            asyncio.run(update([bats.article, CAMELS.article]))
-        asyncio.run(update([bats.article]))  # a batch that fails is tried one by one
+            asyncio.run(update([bats.facts, CAMELS.facts]))
+        asyncio.run(update([bats.facts]))  # a batch that fails is tried one by one
     assert names(index, "bats") == [bats.sentence(0)]
 
 

@@ -14,14 +14,17 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.status import read_status
+from keymiss.corpus.store import open_corpus
+from keymiss.corpus.survey import survey
 from keymiss.errors import KeymissError, SetupError, Unavailable
-from keymiss.keys import find_key, slot_tag
+from keymiss.keys import OURS, find_key, slot_tag
 from keymiss.server.connecting import Client, a_slot_of_each, nodes_of, primaries_of
 from keymiss.server.embedded import module_path
 
 FUNCTIONS = ("index", "find", "qa", "bertqa")
 TOKENS = "tokens"
 """Served as well, where the tokenizer of the workers' model allows it."""
+SHOWN_KEYS, SHOWN_BYTES = 5, 80
 OLDEST = {"valkey": (8, 0), "redis": (7, 4)}
 
 
@@ -167,6 +170,8 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
 
 def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
     try:
+        corpus = open_corpus(client)
+        yield from _foreign(survey(client, corpus).foreign)
         status = read_status(client)
     except Unavailable as error:
         yield Defect("there is no corpus yet", str(error).partition("; ")[2])
@@ -186,6 +191,17 @@ def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
             f"the index holds {indexed} documents, the corpus {status.documents}",
             "wait a moment; if it stays so, start `keymiss worker` again",
         )
+
+
+def _foreign(keys: list[str]) -> Iterator[Defect]:
+    if not keys:
+        return
+    shown = ", ".join(key[:SHOWN_BYTES] for key in keys[:SHOWN_KEYS])
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    yield Defect(
+        f"keys that keymiss has not written begin with {OURS}: {shown}{more}",
+        "keymiss leaves them alone; give them another name, since later versions may use it",
+    )
 
 
 def _indexed(client: Client) -> int | None:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from valkey.exceptions import ValkeyError
 
@@ -18,7 +19,7 @@ from keymiss.answers.texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
-from keymiss.keys import BERTQA, QA, AnswerKey, parse_answer_key
+from keymiss.keys import BERTQA, BERTQA_FORM, QA, QA_FORM, AnswerKey, parse_answer_key
 from keymiss.reader import Answer, Reader
 from keymiss.search.question import check_question
 
@@ -36,16 +37,17 @@ class _Asked:
 
 
 def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Function]:
-    """The functions that answer `qa{..}` and `bertqa{..}` keys with this reader, whose statistics
-    they keep."""
+    """The functions that answer `keymiss:qa{..}` and `bertqa{..}` keys with this reader, whose
+    statistics they keep."""
     notes = Notes()
+    computing = partial(on_miss, cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
 
-    @on_miss(QA, name="qa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
+    @computing(QA, name="qa", form=QA_FORM)
     async def qa(events: Sequence[Event]) -> list[Result]:
         found = await _read(reader, statistics, notes, events)
         return [one.to_json() if isinstance(one, Found) else one for one in found]
 
-    @on_miss(BERTQA, name="bertqa", cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
+    @computing(BERTQA, name="bertqa", form=BERTQA_FORM)
     async def bertqa(events: Sequence[Event]) -> list[Result]:
         found = await _read(reader, statistics, notes, events)
         return [_answer(one) if isinstance(one, Found) else one for one in found]

@@ -17,7 +17,7 @@ from valkey.exceptions import ValkeyError
 from keymiss.errors import BadInput, NotFound
 from keymiss.functions import Event, Function, on_miss
 from keymiss.functions.function import Result
-from keymiss.keys import MODELINFO, decode, parse_modelinfo_key, statistics_key
+from keymiss.keys import MODELINFO, MODELINFO_FORM, decode, parse_modelinfo_key, statistics_key
 from keymiss.reader import Reader
 from keymiss.server.routing import Servers
 
@@ -74,9 +74,10 @@ class ModelStatistics:
 
 
 def statistics_function() -> Function:
-    """The function `modelinfo`: GET modelinfo{NAME} is what all readers of this name have done."""
+    """The function `modelinfo`: `GET keymiss:modelinfo{NAME}` is what all readers of this name have
+    done."""
 
-    @on_miss(MODELINFO, name="modelinfo", cache="off")
+    @on_miss(MODELINFO, name="modelinfo", form=MODELINFO_FORM, cache="off")
     async def modelinfo(events: Sequence[Event]) -> list[Result]:
         results: list[Result] = []
         for event in events:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.keys import ANSWERS, encode
+from keymiss.keys import ANSWERS, encode, parse_document_key
 from keymiss.server.transactions import Command
 
 NOTED_SECONDS = 3600 + 300
@@ -93,6 +93,8 @@ async def sweep(shard: Shard) -> None:
     batch: list[Command] = []
     try:
         async for noted in shard.keys(ANSWERS):
+            if parse_document_key(noted) is None:
+                continue  # somebody else's
             batch.append(("ZREMRANGEBYSCORE", noted, "-inf", now))
             if len(batch) == SWEPT_TOGETHER:
                 await shard.read(batch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.keys import DocumentKeys, decode_text
+from keymiss.keys import TITLE, DocumentKeys, decode_text
 from keymiss.server.routing import Servers
 from keymiss.server.transactions import Command
 
@@ -33,7 +33,7 @@ async def read_shown(
     commands: list[Command] = []
     for keys, number in sentences:
         commands.append(("HGET", keys.sentences, number))
-        commands.append(("HGET", keys.article, "title"))
+        commands.append(("HGET", keys.facts, TITLE))
     try:
         async with asyncio.timeout(SECONDS):
             replies = await servers.execute_all(commands)

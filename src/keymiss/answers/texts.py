@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from keymiss.answers.notes import MOST_NOTED, NOTED_SECONDS, Notes
-from keymiss.answers.tokens import HASH, unpack
+from keymiss.answers.tokens import unpack
 from keymiss.answers.window import Window, make_window, window_numbers
 from keymiss.errors import KeymissError, Moving, NotFound
 from keymiss.functions import Shard
-from keymiss.keys import AnswerKey, decode_text
+from keymiss.keys import TEXT_HASH, AnswerKey, decode_text
 from keymiss.reader import Passage, Tokens
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
@@ -35,7 +35,7 @@ class Text:
 Named = tuple[str, AnswerKey]
 
 _READ = """
-local sentences, article, tokens, answers = unpack(KEYS)
+local sentences, facts, tokens, answers = unpack(KEYS)
 local number, name, now, expires, most, hash = unpack(ARGV, 1, 6)
 -- A stranger's keys leave no note behind.
 if redis.call('HEXISTS', sentences, number) == 0 then return {} end
@@ -61,7 +61,7 @@ end
 return {
   noted,
   redis.call('HMGET', sentences, unpack(ARGV, 7)),
-  redis.call('HGET', article, hash),
+  redis.call('HGET', facts, hash),
   redis.call('HMGET', tokens, hash, unpack(ARGV, 7)),
 }
 """
@@ -106,10 +106,10 @@ async def _read_once(
 
 def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> Command:
     """The call of the script for a key."""
-    keys = (key.keys.sentences, key.keys.article, key.keys.tokens(tokens.fingerprint))
+    keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokens.fingerprint))
     window = window_numbers(key.sentence)
     noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
-    return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, HASH, *window)
+    return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, TEXT_HASH, *window)
 
 
 def _is_noted(reply: object) -> bool | None:
@@ -132,7 +132,7 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
         return KeymissError(f"the text of {key.keys.document!r} cannot be read: {read}")
     if not read:
         return _no_sentence(key)
-    _, texts, content_hash, (of_tokens, *packed) = read
+    _, texts, of_text, (of_tokens, *packed) = read
     window = make_window(
         key.sentence, [None if text is None else decode_text(text) for text in texts]
     )
@@ -142,7 +142,7 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
         return Text(window, window.text)
     stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
     wanted = [stored[window.first + index] for index in range(len(window.sentences))]
-    if content_hash is None or of_tokens != content_hash or None in wanted:
+    if of_text is None or of_tokens != of_text or None in wanted:
         return Text(window, window.text)
     ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
     return Text(window, Passage(window.text, ids))

@@ -12,6 +12,7 @@ from keymiss.corpus.stored import StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.keys import (
     SENTENCES,
+    TEXT_HASH,
     TOKENS,
     DocumentKeys,
     encode,
@@ -22,14 +23,11 @@ from keymiss.reader import Ids, Tokens
 from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 
-HASH = "hash"
-"""The field of the content hash of the text that the tokens are of."""
-
 SMALL_VOCABULARY = 1 << 16
 
 
 def tokens_function(tokens: Tokens) -> Function:
-    """The function that keeps `tokenized:` keys in step with the sentences."""
+    """The function that keeps `keymiss:tokens:` keys in step with the sentences."""
 
     @on_write(SENTENCES, name="tokens", batch=64, derived=TOKENS, version=tokens.fingerprint)
     async def follow(events: Sequence[Event]) -> None:
@@ -45,12 +43,12 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
     `keys` are those of sentences, or of tokens, which are deleted when they are of another
     tokenizer or of no document.
     """
-    await _delete_strange(tokens, shard, keys)
+    await _delete_of_others(tokens, shard, keys)
     parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
     beside = await read_derived(
-        shard, list(parsed), lambda each: ("HGET", each.tokens(tokens.fingerprint), HASH)
+        shard, list(parsed), lambda each: ("HGET", each.tokens(tokens.fingerprint), TEXT_HASH)
     )
-    stale = [document for document, of_text, of_tokens in beside if of_text != of_tokens]
+    stale = [each.document for each in beside if each.text_hash != each.reply]
     writing = [
         await _writing(tokens, document, text)
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
@@ -62,12 +60,12 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
 
 async def _writing(tokens: Tokens, document: DocumentKeys, text: StoredText) -> list[Command]:
     key = encode(document.tokens(tokens.fingerprint))
-    if text.content_hash is None or not text.sentences:
+    if text.text_hash is None or not text.sentences:
         return [("UNLINK", key)]
     made = await asyncio.to_thread(tokens.encode, list(text.sentences.values()))
     packed = [pack(ids, tokens.vocabulary) for ids in made]
     fields = itertools.chain(*zip(text.sentences, packed, strict=True))
-    return [("UNLINK", key), ("HSET", key, HASH, text.content_hash, *fields)]
+    return [("UNLINK", key), ("HSET", key, TEXT_HASH, text.text_hash, *fields)]
 
 
 def pack(ids: Ids, vocabulary: int) -> bytes:
@@ -86,12 +84,13 @@ def _document_of(key: str) -> DocumentKeys | None:
     return derived[1] if derived else parse_document_key(key)
 
 
-async def _delete_strange(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
-    strange = [
+async def _delete_of_others(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+    of_others = [
         encode(key)
         for key in keys
-        if key.startswith(TOKENS)
-        and ((parsed := parse_tokens_key(key)) is None or parsed[0] != tokens.fingerprint)
+        if (parsed := parse_tokens_key(key)) and parsed[0] != tokens.fingerprint
     ]
-    if strange:
-        await shard.read([("UNLINK", key) for key in strange])
+    types = await shard.read([("TYPE", key) for key in of_others])
+    # What is of another type is no tokenizer's.
+    pairs = zip(of_others, types, strict=True)
+    await shard.read([("UNLINK", key) for key, type in pairs if type == b"hash"])

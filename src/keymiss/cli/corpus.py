@@ -25,6 +25,7 @@ from keymiss.cli.terminal import (
     out,
     serve_functions,
 )
+from keymiss.corpus.export import export_corpus
 from keymiss.corpus.follow import follow_function
 from keymiss.corpus.formats import Source, find_files, read_files
 from keymiss.corpus.from_keys import KeyPattern, parse_keys, scan_keys
@@ -89,7 +90,7 @@ def _follow(url: str, keys: KeyPattern, accept: Accept, as_json: bool) -> None:
     """Prints a report for every batch that has changed something."""
 
     def print_changes(report: Report) -> None:
-        if report.stored or report.forgotten or report.problems:
+        if report.stored or report.renamed or report.forgotten or report.problems:
             _print_report(report, as_json)
 
     def say_ready() -> None:
@@ -153,6 +154,26 @@ def corpus_repair(url: Url = DEFAULT_URL) -> None:
         out.print(f"{len(damages)} mended", highlight=False)
 
 
+@corpus_app.command("export")
+def corpus_export(
+    file: Annotated[Path, typer.Argument(help="A .jsonl file; one that exists is replaced.")],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Write all documents as JSON lines, which `ingest` stores on another server as they are."""
+    with connect(url) as client:
+        exported = export_corpus(client, file)
+    for problem in exported.problems:
+        err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
+    documents, sentences = exported.documents, exported.sentences
+    out.print(
+        f"{number_of(documents, 'document')} with {number_of(sentences, 'sentence')} written, "
+        f"{len(exported.problems)} left out",
+        highlight=False,
+    )
+    if exported.problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
@@ -175,6 +196,8 @@ def _summary(report: Report) -> str:
         f"{report.unchanged} unchanged",
         f"{len(report.problems)} left out",
     ]
+    if report.renamed:
+        counts.append(f"{report.renamed} with a new title, year or source")
     if report.not_accepted:
         counts.append(f"{report.not_accepted} in other languages")
     if report.forgotten:

@@ -7,9 +7,17 @@ from collections.abc import Callable, Sequence
 from keymiss.corpus.from_keys import KeyPattern, read_keys
 from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
 from keymiss.corpus.store import create_corpus, forget_documents
-from keymiss.errors import BadInput
+from keymiss.errors import BadInput, SetupError
 from keymiss.functions import Event, Function, on_write
-from keymiss.keys import ARTICLES, decode, encode
+from keymiss.keys import (
+    BERTQA,
+    DOCUMENTS,
+    OURS,
+    SOURCE_KEY,
+    decode,
+    encode,
+    parse_document_key,
+)
 from keymiss.server.connecting import Client
 
 
@@ -20,11 +28,19 @@ def follow_function(
 
     When it is attached it is told of all keys, and of all documents, so that those whose key went
     in the meantime are found. `on_report` is called in a thread, after every batch.
+
+    Raises:
+        SetupError: keymiss's own functions serve keys that begin so, too.
     """
+    if any(keys.prefix.startswith(own) or own.startswith(keys.prefix) for own in (OURS, BERTQA)):
+        raise SetupError(
+            f"'{keys.prefix}*' cannot be followed: keymiss's own keys begin with {OURS!r} and "
+            f"{BERTQA!r}; name a prefix that has nothing in common with them"
+        )
 
     # Every follower is told of every write: of two with one queue, the slower could store an older
     # text over a later one. And nothing is queued while nobody follows.
-    @on_write(keys.prefix, name=f"follow:{keys.prefix}", each=True, derived=ARTICLES)
+    @on_write(keys.prefix, name=f"follow:{keys.prefix}", each=True, derived=DOCUMENTS)
     def follow(events: Sequence[Event]) -> None:
         on_report(update_documents(client, keys, [event.key for event in events], accept))
 
@@ -36,11 +52,12 @@ def update_documents(
 ) -> Report:
     """Makes documents agree with these keys.
 
-    `named` are keys of the text, or `article_id:` keys, which stand for the keys that they name.
+    `named` are keys of the text, or `keymiss:document:` keys, which stand for the keys that they
+    name.
     """
-    articles = [key for key in named if key.startswith(ARTICLES)]
-    sources = {encode(key) for key in named if not key.startswith(ARTICLES)}
-    sources.update(key for key in _keys_of(client, articles) if key and decode(key) in keys)
+    facts = [key for key in named if key.startswith(DOCUMENTS) and parse_document_key(key)]
+    sources = {encode(key) for key in named if not key.startswith(DOCUMENTS)}
+    sources.update(key for key in _keys_of(client, facts) if key and decode(key) in keys)
     report = Report()
     corpus = create_corpus(client)
     without: list[str] = []
@@ -53,7 +70,7 @@ def update_documents(
         except BadInput:
             continue  # no document can have such an id
     # A document of the same id that came from a file is not ours to forget.
-    owners = _keys_of(client, [document.article for _, document in gone])
+    owners = _keys_of(client, [document.facts for _, document in gone])
     ours = [
         document
         for (key, document), owner in zip(gone, owners, strict=True)
@@ -76,10 +93,10 @@ def _note_empty(documents: Stream, without: list[str]) -> Stream:
         yield source, document
 
 
-def _keys_of(client: Client, articles: Sequence[str]) -> list[bytes | None]:
+def _keys_of(client: Client, facts: Sequence[str]) -> list[bytes | None]:
     """From which key each document was taken; None where it was from elsewhere, or is gone."""
     pipeline = client.pipeline(transaction=False)
-    for article in articles:
-        pipeline.hget(encode(article), "key")
-    replies = pipeline.execute(raise_on_error=False) if articles else []
+    for each in facts:
+        pipeline.hget(encode(each), SOURCE_KEY)
+    replies = pipeline.execute(raise_on_error=False) if facts else []
     return [reply if isinstance(reply, bytes) else None for reply in replies]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.front_matter import front_matter_plugin
 
-from keymiss.corpus.document import Document
+from keymiss.corpus.document import Document, Paragraph
 from keymiss.errors import BadInput, TooLarge
+from keymiss.keys import SOURCE, SOURCE_KEY, TITLE, YEAR
 
 MAX_FILE_BYTES = 64 << 20
-MAX_LINE_BYTES = 16 << 20
-"""A JSON lines file may be of any size, each of its lines may not."""
+MAX_LINE_BYTES = 2 * MAX_FILE_BYTES
+"""A JSON lines file may be of any size, each of its lines may not: the largest of documents fits,
+as `corpus export` writes it."""
 
 Read = Document | BadInput
 Source = tuple[str, Iterable[Read]]
@@ -111,11 +113,13 @@ def _label(value: Any, name: str) -> str:
     return str(value) if type(value) is int else _text(value, name)
 
 
-def _document(id: str, title: str, paragraphs: list[str], year: str, source: str) -> Document:
-    kept = tuple(paragraph for paragraph in paragraphs if paragraph.strip())
+def _document(
+    id: str, title: str, paragraphs: Sequence[Paragraph], year: str, source: str, key: str = ""
+) -> Document:
+    kept = tuple(each for each in paragraphs if (each.strip() if isinstance(each, str) else each))
     if not kept:
         raise BadInput(f"the document {id!r} has no text")
-    return Document(id, title.strip() or id, kept, year, source)
+    return Document(id, title.strip() or id, kept, year, source, key)
 
 
 _BLANK_LINES = re.compile(r"(?:\r?\n[ \t]*){2,}")
@@ -139,8 +143,8 @@ def _read_cord19(path: Path, default_id: str) -> Iterator[Read]:
         *_section(article, "body_text", required=True),
     ]
     id = _label(article.get("paper_id"), "paper_id") or default_id
-    title = _text(metadata.get("title"), "title")
-    yield _document(id, title, paragraphs, _label(metadata.get("year"), "year"), "")
+    title = _text(metadata.get(TITLE), TITLE)
+    yield _document(id, title, paragraphs, _label(metadata.get(YEAR), YEAR), "")
 
 
 def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
@@ -156,7 +160,8 @@ def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
 
 
 def _read_jsonl(path: Path, default_id: str) -> Iterator[Read]:
-    """One object a line: id, title, text; year and source if there are any."""
+    """One object a line: id, title, text; year and source if there are any. In place of the text
+    there may be paragraphs, lists of sentences, as `corpus export` writes them."""
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE_BYTES + 1):
@@ -181,7 +186,22 @@ def _jsonl_document(line: bytes, default_id: str) -> Document:
         record = _load_object(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BadInput(f"is no UTF-8: {error}") from None
-    return record_document(record, _label(record.get("id"), "id") or default_id, "text")
+    id = _label(record.get("id"), "id") or default_id
+    if "paragraphs" in record:
+        return _cut_document(record, id)
+    return record_document(record, id, "text")
+
+
+def _cut_document(record: dict[str, Any], id: str) -> Document:
+    """A document whose paragraphs are lists of sentences already."""
+    paragraphs = record["paragraphs"]
+    if not isinstance(paragraphs, list) or not all(isinstance(each, list) for each in paragraphs):
+        raise BadInput("the field 'paragraphs' is no list of lists of sentences")
+    cut = [tuple(_text(one, "paragraphs") for one in each) for each in paragraphs]
+    if not all(one.strip() for each in cut for one in each):
+        raise BadInput("the field 'paragraphs' holds a sentence without text")
+    title, source, key = (_text(record.get(name), name) for name in (TITLE, SOURCE, SOURCE_KEY))
+    return _document(id, title, cut, _label(record.get(YEAR), YEAR), source, key)
 
 
 def record_document(record: dict[str, Any], id: str, text_field: str) -> Document:
@@ -190,10 +210,8 @@ def record_document(record: dict[str, Any], id: str, text_field: str) -> Documen
     Raises:
         BadInput: a field is not text, or there is no text.
     """
-    title, text, source = (
-        _text(record.get(name), name) for name in ("title", text_field, "source")
-    )
-    year = _label(record.get("year"), "year")
+    title, text, source = (_text(record.get(name), name) for name in (TITLE, text_field, SOURCE))
+    year = _label(record.get(YEAR), YEAR)
     return _document(id, title, _split_paragraphs(text), year, source)
 
 
@@ -206,8 +224,8 @@ def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
     tokens = parser.parse(_read_text(path))
     fields = _front_matter(tokens)
     heading, paragraphs = _markdown_text(tokens)
-    title = _text(fields.get("title"), "title") or heading
-    year, source = _text(fields.get("year"), "year"), _text(fields.get("source"), "source")
+    title = _text(fields.get(TITLE), TITLE) or heading
+    year, source = _text(fields.get(YEAR), YEAR), _text(fields.get(SOURCE), SOURCE)
     yield _document(default_id, title, paragraphs, year, source)
 
 

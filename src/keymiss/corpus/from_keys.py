@@ -10,17 +10,17 @@ from typing import Any
 from valkey.exceptions import ResponseError
 
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import MAX_LINE_BYTES, Source, plain_document, record_document
+from keymiss.corpus.formats import Source, plain_document, record_document
 from keymiss.errors import BadInput, SetupError, TooLarge
-from keymiss.keys import decode, is_own_key
+from keymiss.keys import OURS, SOURCE, TITLE, YEAR, decode, is_reserved
 from keymiss.server.connecting import Client
 
-MAX_VALUE_BYTES = MAX_LINE_BYTES
+MAX_VALUE_BYTES = 16 << 20
 SCAN_COUNT = 1000
 BATCH = 100
 """Keys that are asked for their sizes, and then read, in one round trip each."""
 
-LABELS = ("title", "year", "source")
+LABELS = (TITLE, YEAR, SOURCE)
 """Fields of a hash that are taken beside its text."""
 
 
@@ -33,18 +33,20 @@ class KeyPattern:
 
     def __contains__(self, key: str) -> bool:
         """Whether a key is one of them; those of keymiss itself never are."""
-        return key.startswith(self.prefix) and not is_own_key(key)
+        return key.startswith(self.prefix) and not is_reserved(key)
 
 
 def parse_keys(pattern: str, field: str = "") -> KeyPattern:
     """The keys that a pattern like `doc:*` means.
 
     Raises:
-        SetupError: the pattern is no prefix with a star behind it.
+        SetupError: the pattern is no prefix with a star behind it, or one of keymiss's own.
     """
     prefix, star, rest = pattern.partition("*")
     if not star or rest or any(letter in prefix for letter in "?[]\\"):
         raise SetupError(f"{pattern!r} is no prefix with a star behind it, like 'doc:*'")
+    if prefix.startswith(OURS):
+        raise SetupError(f"{pattern!r}: keys that begin with {OURS!r} are keymiss's own")
     return KeyPattern(prefix, field)
 
 

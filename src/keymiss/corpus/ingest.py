@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import Read, Source, read_files
@@ -18,6 +20,7 @@ from keymiss.corpus.store import (
     prepare,
     stored_documents,
     write_documents,
+    write_facts,
 )
 from keymiss.errors import BadInput
 from keymiss.server.connecting import Client, addresses_of_primaries
@@ -43,6 +46,8 @@ class Report:
     """What an ingest did."""
 
     stored: int = 0
+    renamed: int = 0
+    """Documents of which only title, year or source had changed: their text stayed as it was."""
     unchanged: int = 0
     not_accepted: int = 0
     """Documents that the caller did not want."""
@@ -59,9 +64,15 @@ Stream = Iterable[tuple[str, Prepared | None]]
 """Every document that can be stored, with the name of its source; None behind the last of each."""
 
 
+_Named = list[tuple[str, Prepared]]
+"""Documents with the names of their sources."""
+
+Write = Callable[[Client, Sequence[Prepared]], list[ValkeyError | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    documents: list[tuple[str, Prepared]]
+    documents: _Named
     done: list[str]
     """Sources of which this batch holds the last document."""
 
@@ -171,22 +182,40 @@ def _batches(documents: Stream) -> Iterator[_Batch]:
 
 
 def _write(client: Client, batch: _Batch, report: Report, on_done: Callable[[str], None]) -> None:
-    stored = stored_documents(client, [document.keys for _, document in batch.documents])
-    changed = [
-        (source, document, known.noted)
-        for (source, document), known in zip(batch.documents, stored, strict=True)
-        if document.content_hash != known.content_hash
-    ]
-    report.unchanged += len(batch.documents) - len(changed)
-    together = [number for number, (*_, noted) in enumerate(changed) if noted <= FEW_NOTES]
-    written = write_documents(client, [changed[number][1] for number in together])
-    errors = dict(zip(together, written, strict=True))
-    for number, (source, document, _) in enumerate(changed):
-        error = errors[number] if number in errors else write_documents(client, [document])[0]
-        if error is not None:
-            report.problems.append(f"{source}: the document {document.document.id!r}: {error}")
-            continue
-        report.stored += 1
-        report.sentences += len(document.sentences)
+    known = stored_documents(client, [document.keys for _, document in batch.documents])
+    few: _Named = []
+    many: _Named = []
+    renamed: _Named = []
+    for (source, document), stored in zip(batch.documents, known, strict=True):
+        if stored.foreign:
+            error = BadInput(f"the key {stored.foreign!r} belongs to another program")
+            _note_problem(report, source, document, error)
+        elif document.text_hash != stored.text_hash:
+            (few if stored.noted <= FEW_NOTES else many).append((source, document))
+        elif document.facts_hash != stored.facts_hash:
+            renamed.append((source, document))
+        else:
+            report.unchanged += 1
+    for some in (few, *([each] for each in many)):
+        for document in _written(client, some, write_documents, report):
+            report.stored += 1
+            report.sentences += len(document.sentences)
+    report.renamed += len(_written(client, renamed, write_facts, report))
     for done in batch.done:
         on_done(done)
+
+
+def _written(client: Client, documents: _Named, write: Write, report: Report) -> list[Prepared]:
+    """Writes documents; those that were written."""
+    errors = write(client, [document for _, document in documents])
+    written = []
+    for (source, document), error in zip(documents, errors, strict=True):
+        if error is None:
+            written.append(document)
+        else:
+            _note_problem(report, source, document, error)
+    return written
+
+
+def _note_problem(report: Report, source: str, document: Prepared, error: Exception) -> None:
+    report.problems.append(f"{source}: the document {document.document.id!r}: {error}")

@@ -27,7 +27,6 @@ def in_language(language: str) -> Callable[[Document], bool]:
         raise SetupError(f"the language {language!r} is none of {known}")
 
     def accept(document: Document) -> bool:
-        text = "\n".join(document.paragraphs)[:ENOUGH]
-        return bool(identifier.classify(text)[0] == language)
+        return bool(identifier.classify(document.text[:ENOUGH])[0] == language)
 
     return accept

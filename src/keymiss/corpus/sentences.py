@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 
 from tokenizesentences import tokenize_spans
+
+from keymiss.corpus.document import Paragraph
 
 LONGEST = 1500
 """Characters. Text without any full stop is cut at white space: a reader has 512 tokens of room."""
 
 SPLITTER = f"tokenizesentences-{version('tokenizesentences')}"
-"""Names the way of cutting: stored with a corpus, and part of a document's content hash."""
+"""Names the way of cutting: stored with a corpus."""
 
 
-def split_sentences(paragraphs: Iterable[str]) -> list[str]:
-    """The sentences of all paragraphs, in order; nothing but white space between them is lost."""
-    return [
-        piece
-        for paragraph in paragraphs
-        for start, end in tokenize_spans(paragraph)
-        for piece in _pieces(paragraph[start:end])
-    ]
+@dataclass(frozen=True, slots=True)
+class CutText:
+    """The sentences of a text, in order, and the numbers of those that begin paragraphs."""
+
+    sentences: tuple[str, ...]
+    starts: tuple[int, ...]
+
+
+def cut_text(paragraphs: Iterable[Paragraph]) -> CutText:
+    """Cuts what is not cut yet; nothing but white space between sentences is lost."""
+    sentences: list[str] = []
+    starts = []
+    for paragraph in paragraphs:
+        cut = _sentences(paragraph) if isinstance(paragraph, str) else paragraph
+        before = len(sentences)
+        sentences.extend(cut)
+        if len(sentences) > before:
+            starts.append(before)
+    return CutText(tuple(sentences), tuple(starts))
+
+
+def _sentences(paragraph: str) -> Iterator[str]:
+    for start, end in tokenize_spans(paragraph):
+        yield from _pieces(paragraph[start:end])
 
 
 def _pieces(sentence: str) -> Iterator[str]:
@@ -32,3 +52,22 @@ def _pieces(sentence: str) -> Iterator[str]:
         sentence = sentence[cut:].lstrip()
     if sentence:
         yield sentence
+
+
+def write_starts(starts: Iterable[int]) -> str:
+    """The numbers as they are stored: in decimal digits, with spaces between."""
+    return " ".join(map(str, starts))
+
+
+def read_starts(stored: bytes, sentences: int) -> tuple[int, ...]:
+    """The numbers that `write_starts` wrote, of a text with so many sentences.
+
+    Raises:
+        ValueError: these are no such numbers: they begin with 0 and rise.
+    """
+    starts = tuple(map(int, stored.split()))
+    if not starts or starts[0] != 0 or starts[-1] >= sentences:
+        raise ValueError(f"{stored[:80]!r} are not where the paragraphs of a text begin")
+    if any(one >= other for one, other in pairwise(starts)):
+        raise ValueError(f"{stored[:80]!r} does not rise")
+    return starts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keymiss.corpus.store import open_corpus
 from keymiss.corpus.survey import survey
-from keymiss.keys import CORPUS, decode
+from keymiss.keys import CORPUS, SENTENCE_COUNT, SPLITTER, decode
 from keymiss.server.connecting import Client, primaries_of
 
 
@@ -31,19 +31,19 @@ def read_status(client: Client) -> Status:
         Unavailable: there is no corpus.
     """
     corpus = open_corpus(client)
-    documents = survey(client).documents
+    documents = survey(client, corpus).documents
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents.items():
-        if keys.article:
-            pipeline.hget(document.article, "sentences")
+        if keys.facts:
+            pipeline.hget(document.facts, SENTENCE_COUNT)
     counts = [int(reply) for reply in pipeline.execute(raise_on_error=False) if _is_count(reply)]
     return Status(
-        documents=sum(keys.article for keys in documents.values()),
+        documents=sum(keys.facts for keys in documents.values()),
         sentences=sum(counts),
         with_tokens=sum(bool(keys.tokens) for keys in documents.values()),
         cached_answers=sum(len(keys.cached) for keys in documents.values()),
         buckets=corpus.buckets,
-        splitter=decode(client.hget(CORPUS, "splitter") or b""),
+        splitter=decode(client.hget(CORPUS, SPLITTER) or b""),
         dataset_bytes=sum(
             int(each.info("memory")["used_memory_dataset"]) for each in primaries_of(client)
         ),

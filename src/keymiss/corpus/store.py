@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import valkey
 from valkey.exceptions import ClusterDownError, ResponseError, ValkeyError
 
-from keymiss.corpus.document import Document
-from keymiss.corpus.sentences import SPLITTER, split_sentences
+from keymiss.corpus.document import Document, text_hash
+from keymiss.corpus.sentences import SPLITTER as SPLITTER_NAME
+from keymiss.corpus.sentences import cut_text, write_starts
 from keymiss.errors import BadInput, SetupError, Unavailable
-from keymiss.keys import CORPUS, SLOTS, DocumentKeys, document_keys
+from keymiss.keys import (
+    BUCKET_COUNT,
+    CORPUS,
+    CREATED,
+    FACTS_HASH,
+    OLD_CORPUS,
+    PARAGRAPHS,
+    SENTENCE_COUNT,
+    SLOTS,
+    SOURCE,
+    SOURCE_KEY,
+    SPLITTER,
+    TEXT_HASH,
+    TITLE,
+    YEAR,
+    DocumentKeys,
+    document_keys,
+)
 from keymiss.server.connecting import Client, Transaction, execute_transactions
 from keymiss.server.transactions import Command
 
@@ -35,18 +54,32 @@ def open_corpus(client: Client) -> Corpus:
     """The corpus on this server.
 
     Raises:
-        Unavailable: there is none yet.
-        SetupError: the key `corpus` holds something else.
+        Unavailable: there is none yet, or one under the key names of an earlier version.
+        SetupError: the key `keymiss:corpus` holds something else.
     """
     try:
-        buckets = client.hget(CORPUS, "buckets")
+        buckets = client.hget(CORPUS, BUCKET_COUNT)
     except ClusterDownError as error:
         raise Unavailable(f"the cluster cannot say what it holds: {error}") from None
     except ResponseError as error:
         raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
     if buckets is None:
-        raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
+        raise Unavailable(
+            "the corpus here has the key names of an earlier version, which are not read: "
+            "ingest again with `keymiss ingest PATH`"
+            if _has_old_corpus(client)
+            else "there is no corpus yet; create it with `keymiss ingest PATH`"
+        )
     return parse_corpus(buckets)
+
+
+def _has_old_corpus(client: Client) -> bool:
+    """Whether the key `corpus` is what keymiss wrote there before its keys had a prefix."""
+    try:
+        facts = client.hmget(OLD_CORPUS, BUCKET_COUNT, SPLITTER, CREATED)
+    except ResponseError:
+        return False
+    return all(facts) and facts[0].isdigit() and facts[1].startswith(b"tokenizesentences-")
 
 
 def parse_corpus(buckets: bytes) -> Corpus:
@@ -63,14 +96,14 @@ def parse_corpus(buckets: bytes) -> Corpus:
 def create_corpus(client: Client, buckets: int = DEFAULT_BUCKETS) -> Corpus:
     """Creates the corpus on this server, or opens the one that exists."""
     try:
-        stored, splitter = client.hmget(CORPUS, "buckets", "splitter")
+        stored, splitter = client.hmget(CORPUS, BUCKET_COUNT, SPLITTER)
         # Followers ask for every batch: what is as it should be is not written again.
-        if stored is not None and splitter == SPLITTER.encode():
+        if stored is not None and splitter == SPLITTER_NAME.encode():
             return parse_corpus(stored)
         # The first writer fixes the number for good: HSETNX, also between two ingests at once.
-        client.hsetnx(CORPUS, "buckets", buckets)
-        client.hsetnx(CORPUS, "created", int(time.time()))
-        client.hset(CORPUS, "splitter", SPLITTER)
+        client.hsetnx(CORPUS, BUCKET_COUNT, buckets)
+        client.hsetnx(CORPUS, CREATED, int(time.time()))
+        client.hset(CORPUS, SPLITTER, SPLITTER_NAME)
     except ClusterDownError as error:
         raise Unavailable(f"the cluster cannot store anything: {error}") from None
     except ResponseError as error:
@@ -79,6 +112,7 @@ def create_corpus(client: Client, buckets: int = DEFAULT_BUCKETS) -> Corpus:
 
 
 _DROP_NOTED = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return end
 local noted = redis.call('ZRANGE', KEYS[1], 0, -1)
 for first = 1, #noted, 1000 do
   redis.call('KEYMISS.DROP', unpack(noted, first, math.min(first + 999, #noted)))
@@ -87,9 +121,10 @@ redis.call('DEL', KEYS[1])
 """
 """Drops the computed answers that depend on a document, as part of the document's transaction.
 
-A worker notes a key in `answers:DOC` before it reads the text. What was computed from the old text
-is noted by the time the text changes, in a worker's hands or not; a note that comes later belongs
-to the new text. As a script it runs between MULTI and EXEC: no kill can come between text and drop.
+A worker notes a key in `keymiss:answers:DOC` before it reads the text. What was computed from the
+old text is noted by the time the text changes, in a worker's hands or not; a note that comes later
+belongs to the new text. As a script it runs between MULTI and EXEC: no kill can come between text
+and drop.
 """
 
 
@@ -99,8 +134,11 @@ class Prepared:
 
     document: Document
     keys: DocumentKeys
-    content_hash: str
     sentences: tuple[str, ...]
+    starts: tuple[int, ...]
+    """The numbers of the sentences that begin paragraphs."""
+    text_hash: str
+    facts_hash: str
 
 
 def prepare(corpus: Corpus, document: Document) -> Prepared:
@@ -110,19 +148,23 @@ def prepare(corpus: Corpus, document: Document) -> Prepared:
         BadInput: its id cannot be part of a key, or no sentence was found in it.
     """
     keys = corpus.keys(document.id)
-    sentences = tuple(split_sentences(document.paragraphs))
-    if not sentences:
+    cut = cut_text(document.paragraphs)
+    if not cut.sentences:
         raise BadInput(f"the document {document.id!r} has no sentence")
-    return Prepared(document, keys, document.content_hash(SPLITTER), sentences)
+    named = text_hash(cut.sentences, cut.starts)
+    return Prepared(document, keys, cut.sentences, cut.starts, named, document.facts_hash)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is known of a document that may be stored: its content hash, None when it is not there,
-    and how many answers are noted with it."""
+    """What is known of a document that may be stored: the hashes of its text and its facts, None
+    when it is not there; how many answers are noted with it; and the first of its keys that another
+    program has written, empty when none has."""
 
-    content_hash: str | None = None
+    text_hash: str | None = None
+    facts_hash: str | None = None
     noted: int = 0
+    foreign: str = ""
 
 
 def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Stored]:
@@ -130,61 +172,105 @@ def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Store
     gone: what is stored already may be stored again."""
     pipeline = client.pipeline(transaction=False)
     for each in keys:
-        pipeline.hget(each.article, "hash")
+        pipeline.hmget(each.facts, TEXT_HASH, FACTS_HASH)
+        pipeline.hlen(each.sentences)
+        pipeline.scard(each.bucket)
         pipeline.zcard(each.answers)
     try:
-        replies = pipeline.execute(raise_on_error=False)
+        replies = iter(pipeline.execute(raise_on_error=False))
     except ValkeyError:
         if isinstance(client, valkey.Valkey):
             raise
         return [Stored()] * len(keys)
-    # Another program's key of another type is no document of ours; writing it will say so.
-    return [
-        Stored(
-            content_hash.decode() if isinstance(content_hash, bytes) else None,
-            noted if isinstance(noted, int) else 0,
-        )
-        for content_hash, noted in zip(replies[::2], replies[1::2], strict=True)
-    ]
+    return [_stored(each, [next(replies) for _ in range(4)]) for each in keys]
+
+
+def _stored(keys: DocumentKeys, replies: Sequence[Any]) -> Stored:
+    named = (keys.facts, keys.sentences, keys.bucket, keys.answers)
+    for key, reply in zip(named, replies, strict=True):
+        if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+            return Stored(foreign=key)
+    hashes, _, _, noted = replies
+    if not isinstance(hashes, list):
+        return Stored()
+    of_text, of_facts = (None if one is None else one.decode() for one in hashes)
+    return Stored(of_text, of_facts, noted if isinstance(noted, int) else 0)
 
 
 def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
     """Writes documents, each in a transaction of its own, and what went wrong with each.
 
     A document replaces what was there under its id, and the answers that were computed from that
-    are dropped. Its content hash is written last.
+    are dropped.
     """
-    transactions = [(each.keys.article, _writing(each)) for each in documents]
+    return _write(client, [(each.keys.facts, _writing(each)) for each in documents])
+
+
+def write_facts(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
+    """Writes title, year and source of documents whose text is stored as it is, and what went
+    wrong with each. Tokens and answers stay."""
+    return _write(client, [(each.keys.facts, _writing_facts(each)) for each in documents])
+
+
+def _write(client: Client, transactions: Sequence[Transaction]) -> list[ValkeyError | None]:
     results = execute_transactions(client, transactions)
     return [result if isinstance(result, ValkeyError) else None for result in results]
 
 
 def _writing(one: Prepared) -> list[Command]:
-    facts = {
-        "title": one.document.title,
-        "year": one.document.year,
-        "source": one.document.source,
-        **({"key": one.document.key} if one.document.key else {}),
-        "sentences": len(one.sentences),
-        "hash": one.content_hash,
+    text = {
+        SENTENCE_COUNT: len(one.sentences),
+        PARAGRAPHS: write_starts(one.starts),
+        TEXT_HASH: one.text_hash,
     }
     return [
-        ("UNLINK", one.keys.sentences, one.keys.article),
+        ("UNLINK", one.keys.sentences, one.keys.facts),
         ("HSET", one.keys.sentences, *itertools.chain(*enumerate(one.sentences))),
         ("SADD", one.keys.bucket, one.keys.document),
         ("EVAL", _DROP_NOTED, 1, one.keys.answers),
-        ("HSET", one.keys.article, *itertools.chain(*facts.items())),
+        ("HSET", one.keys.facts, *_facts(one), *itertools.chain(*text.items())),
     ]
+
+
+def _writing_facts(one: Prepared) -> list[Command]:
+    return [("HDEL", one.keys.facts, SOURCE_KEY), ("HSET", one.keys.facts, *_facts(one))]
+
+
+def _facts(one: Prepared) -> Iterator[str]:
+    facts = {
+        TITLE: one.document.title,
+        YEAR: one.document.year,
+        SOURCE: one.document.source,
+        **({SOURCE_KEY: one.document.key} if one.document.key else {}),
+        FACTS_HASH: one.facts_hash,
+    }
+    return itertools.chain(*facts.items())
+
+
+_FORGET = """
+local types = {'hash', 'hash', 'set'}
+for place, key in ipairs(KEYS) do
+  local type = redis.call('TYPE', key).ok
+  if type ~= types[place] and type ~= 'none' then types[place] = '' end
+end
+local there = 0
+for place = 1, 2 do
+  if types[place] ~= '' then there = there + redis.call('UNLINK', KEYS[place]) end
+end
+if types[3] ~= '' then redis.call('SREM', KEYS[3], ARGV[1]) end
+return there
+"""
+"""Deletes a document's facts and sentences and takes it out of its bucket, as far as these keys are
+of the types that keymiss writes: others are not its own."""
 
 
 def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]:
     """Deletes documents and the answers that were computed from them; whether each was there."""
     transactions: list[Transaction] = [
         (
-            each.article,
+            each.facts,
             [
-                ("UNLINK", each.article, each.sentences),
-                ("SREM", each.bucket, each.document),
+                ("EVAL", _FORGET, 3, each.facts, each.sentences, each.bucket, each.document),
                 ("EVAL", _DROP_NOTED, 1, each.answers),
             ],
         )

@@ -1,48 +1,68 @@
-"""What keys a corpus has: one walk over the server, each document's keys together."""
+"""What keys a corpus has: one walk over the server, each document's keys together.
+
+A key counts as ours when it is exactly as we would have written it: of a known form, of the right
+type, and in the bucket of its document. All else is somebody else's, whatever it begins with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
-from valkey.exceptions import ResponseError
-
-from keymiss.errors import KeymissError
+from keymiss.corpus.store import Corpus
+from keymiss.errors import BadInput
 from keymiss.keys import (
     ANSWERS,
-    ARTICLES,
     BERTQA,
     BUCKETS,
+    CONCEPTS,
+    DOCUMENTS,
+    EDGES,
+    OURS,
     QA,
     SENTENCES,
+    STATISTICS,
     TOKENS,
+    VOCABULARY,
     DocumentKeys,
+    bucket_key_of,
     decode,
     encode,
+    has_known_form,
     parse_answer_key,
     parse_bucket_key,
     parse_document_key,
     parse_tokens_key,
+    unescape,
 )
 from keymiss.server.connecting import Client
 
 SCAN_COUNT = 1000
 PIPELINE = 500
 
+_TYPES = {
+    **dict.fromkeys((DOCUMENTS, SENTENCES, TOKENS, CONCEPTS, STATISTICS), b"hash"),
+    **dict.fromkeys((ANSWERS, EDGES), b"zset"),
+    **dict.fromkeys((QA, BERTQA, f"{VOCABULARY}:"), b"string"),
+    BUCKETS: b"set",
+}
+"""What keymiss keeps under each prefix."""
+
 
 @dataclass(slots=True)
 class Present:
     """The keys of one document that exist, and where the bucket's set names it."""
 
-    article: bool = False
+    facts: bool = False
     sentences: bool = False
     answers: bool = False
     listed: bool = False
     tokens: list[str] = field(default_factory=list)
     """The fingerprints of the tokenizers that have made tokens of it."""
     cached: list[str] = field(default_factory=list)
-    """Computed answers: `qa` and `bertqa` keys."""
+    """Computed answers: `keymiss:qa` and `bertqa` keys."""
 
 
 @dataclass(slots=True)
@@ -50,66 +70,99 @@ class Survey:
     """All keys of the corpus on one server."""
 
     documents: dict[DocumentKeys, Present] = field(default_factory=dict)
-    strange: list[str] = field(default_factory=list)
-    """Keys under a prefix of the corpus that no document can have."""
+    foreign: list[str] = field(default_factory=list)
+    """Keys under `keymiss:` that keymiss would not write."""
 
     def of(self, keys: DocumentKeys) -> Present:
         """The entry of a document, made when it is not there."""
         return self.documents.setdefault(keys, Present())
 
 
-def survey(client: Client) -> Survey:
-    """Walks all keys of the server.
+def survey(client: Client, corpus: Corpus) -> Survey:
+    """Walks all keys of the server that may be keymiss's.
 
     What changes during the walk may be seen as it was before, or after.
     """
     seen = Survey()
     buckets: list[str] = []
-    # SCAN may name a key twice.
-    for key in set(map(decode, client.scan_iter(count=SCAN_COUNT))):
-        _note(seen, buckets, key)
+    for key, type in _own_keys(client):
+        if type == b"none":
+            continue  # it has gone since
+        ours = _has_type_of_ours(key, type) and _note(seen, buckets, corpus, key)
+        if not ours and key.startswith(OURS):
+            seen.foreign.append(key)
     for tag, members in zip(buckets, _members(client, buckets), strict=True):
         for document in members:
             seen.of(DocumentKeys(document, tag)).listed = True
     return seen
 
 
-def _note(seen: Survey, buckets: list[str], key: str) -> None:
-    if key.startswith((ARTICLES, SENTENCES, ANSWERS)):
-        document = parse_document_key(key)
-        if document is None:
-            seen.strange.append(key)
-        elif key.startswith(ARTICLES):
-            seen.of(document).article = True
-        elif key.startswith(SENTENCES):
-            seen.of(document).sentences = True
-        else:
-            seen.of(document).answers = True
-    elif key.startswith(TOKENS):
-        tokens = parse_tokens_key(key)
-        if tokens is None:
-            seen.strange.append(key)
-        else:
-            seen.of(tokens[1]).tokens.append(tokens[0])
+def _own_keys(client: Client) -> Iterator[tuple[str, bytes]]:
+    """The keys that begin as ours do, each once, with their types."""
+    found: set[bytes] = set()  # SCAN may name a key twice
+    for prefix in (OURS, BERTQA):
+        found.update(client.scan_iter(match=f"{prefix}*", count=SCAN_COUNT))
+    for some in _batches(sorted(found)):
+        pipeline = client.pipeline(transaction=False)
+        for key in some:
+            pipeline.type(key)
+        yield from zip(map(decode, some), pipeline.execute(), strict=True)
+
+
+def _has_type_of_ours(key: str, type: bytes) -> bool:
+    wanted = next((type for prefix, type in _TYPES.items() if key.startswith(prefix)), b"hash")
+    return type == wanted and has_known_form(key)
+
+
+def _note(seen: Survey, buckets: list[str], corpus: Corpus, key: str) -> bool:
+    """Whether the key is ours: notes it if it belongs to a document, or is a bucket."""
+    if tag := parse_bucket_key(key):
+        buckets.append(tag)
+        return True
+    keys = document_of(key)
+    if keys is None:
+        return True  # of no document: the corpus, the vocabulary, edges, statistics
+    if not _is_in_its_bucket(corpus, keys):
+        return False
+    present = seen.of(keys)
+    if key.startswith(DOCUMENTS):
+        present.facts = True
+    elif key.startswith(SENTENCES):
+        present.sentences = True
+    elif key.startswith(ANSWERS):
+        present.answers = True
+    elif tokens := parse_tokens_key(key):
+        present.tokens.append(tokens[0])
     elif key.startswith((QA, BERTQA)):
-        try:
-            seen.of(parse_answer_key(key).keys).cached.append(key)
-        except KeymissError:
-            seen.strange.append(key)
-    elif key.startswith(BUCKETS):
-        tag = parse_bucket_key(key)
-        if tag is None:
-            seen.strange.append(key)
-        else:
-            buckets.append(tag)
+        present.cached.append(key)
+    return True
+
+
+def document_of(key: str) -> DocumentKeys | None:
+    """The document that a key belongs to; None for keys of none."""
+    if key.startswith((QA, BERTQA)):
+        return parse_answer_key(key).keys
+    tokens = parse_tokens_key(key)
+    return tokens[1] if tokens else parse_document_key(key)
+
+
+def _is_in_its_bucket(corpus: Corpus, document: DocumentKeys) -> bool:
+    try:
+        return corpus.keys(unescape(document.document)) == document
+    except BadInput:
+        return False
 
 
 def _members(client: Client, tags: list[str]) -> Iterator[list[str]]:
-    rest = iter(tags)
-    while some := list(islice(rest, PIPELINE)):
+    for some in _batches(tags):
         pipeline = client.pipeline(transaction=False)
         for tag in some:
-            pipeline.smembers(encode(f"{BUCKETS}{{{tag}}}"))
-        for reply in pipeline.execute(raise_on_error=False):
-            # Of another type: nothing is listed there, and its documents will say so.
-            yield [] if isinstance(reply, ResponseError) else [decode(each) for each in reply]
+            pipeline.smembers(encode(bucket_key_of(tag)))
+        for reply in pipeline.execute():
+            yield [decode(each) for each in reply]
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while some := list(islice(rest, PIPELINE)):
+        yield some

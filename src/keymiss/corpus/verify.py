@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from keymiss.corpus.store import Corpus, forget_documents, open_corpus
+from keymiss.corpus.sentences import read_starts
+from keymiss.corpus.store import forget_documents, open_corpus
 from keymiss.corpus.survey import PIPELINE, Present, survey
-from keymiss.errors import BadInput
-from keymiss.keys import DocumentKeys, encode, unescape
+from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
 from keymiss.server.connecting import Client
 
 SETTLING_SECONDS = 1.0
@@ -37,7 +37,8 @@ class Damage:
 
 def verify(client: Client) -> list[Damage]:
     """What is damaged: documents that are not whole, keys of documents that are gone, tokens and
-    cached answers that are not of the document's present text.
+    cached answers that are not of the document's present text. What keymiss would not have written
+    is no damage, and is left alone.
 
     Raises:
         Unavailable: there is no corpus.
@@ -68,14 +69,11 @@ def repair(client: Client, damages: Iterable[Damage]) -> None:
 
 
 def _look(client: Client) -> list[Damage]:
-    corpus = open_corpus(client)
-    seen = survey(client)
-    damages = [
-        Damage(key, "is no key that keymiss writes", "delete") for key in sorted(seen.strange)
-    ]
+    seen = survey(client, open_corpus(client))
+    damages: list[Damage] = []
     whole = []
-    for document, keys in sorted(seen.documents.items(), key=lambda item: item[0].article):
-        if keys.article and keys.sentences and _in_its_bucket(corpus, document):
+    for document, keys in sorted(seen.documents.items(), key=lambda item: item[0].facts):
+        if keys.facts and keys.sentences:
             whole.append((document, keys))
         else:
             damages.extend(_remains(document, keys))
@@ -85,21 +83,14 @@ def _look(client: Client) -> list[Damage]:
     return damages
 
 
-def _in_its_bucket(corpus: Corpus, document: DocumentKeys) -> bool:
-    try:
-        return corpus.keys(unescape(document.document)) == document
-    except BadInput:
-        return False
-
-
 def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
     """All keys of a document that is not whole, or is gone."""
     wrong = "belongs to no document"
-    if keys.article:
-        yield Damage(document.article, "is no whole document; ingest it again", "forget", document)
+    if keys.facts:
+        yield Damage(document.facts, "is no whole document; ingest it again", "forget", document)
     elif keys.sentences:
         yield Damage(document.sentences, wrong, "forget", document)
-    if keys.listed and not keys.article:
+    if keys.listed and not keys.facts:
         yield Damage(document.bucket, f"names {document.document!r}", "unlist", document)
     if keys.answers:
         yield Damage(document.answers, wrong, "delete")
@@ -112,11 +103,11 @@ def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
 def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Present]]) -> Iterator[Damage]:
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents:
-        pipeline.hmget(document.article, "hash", "sentences")
+        pipeline.hmget(document.facts, TEXT_HASH, SENTENCE_COUNT, PARAGRAPHS)
         pipeline.hkeys(document.sentences)
         pipeline.zrange(document.answers, 0, -1)
         for fingerprint in keys.tokens:
-            pipeline.hget(encode(document.tokens(fingerprint)), "hash")
+            pipeline.hget(encode(document.tokens(fingerprint)), TEXT_HASH)
             pipeline.hlen(encode(document.tokens(fingerprint)))
     replies = iter(pipeline.execute(raise_on_error=False))
     for document, keys in documents:
@@ -133,9 +124,9 @@ def _compare_document(
         return
     if not keys.listed:
         yield Damage(document.bucket, f"lacks {document.document!r}", "list", document)
-    for fingerprint, content_hash, count in tokens:
+    for fingerprint, of_text, count in tokens:
         # Besides the tokens of each sentence there is the hash.
-        if content_hash != facts[0] or count != len(numbers) + 1:
+        if of_text != facts[0] or count != len(numbers) + 1:
             yield Damage(document.tokens(fingerprint), "is of another text", "delete")
     known = set(noted) if isinstance(noted, list) else set()
     for key in keys.cached:
@@ -144,7 +135,11 @@ def _compare_document(
 
 
 def _is_whole(facts: Any, numbers: Any) -> bool:
-    if not isinstance(facts, list) or not isinstance(numbers, list) or facts[0] is None:
+    if not isinstance(facts, list) or not isinstance(numbers, list) or None in facts:
+        return False
+    try:
+        read_starts(facts[2], len(numbers))
+    except ValueError:
         return False
     return facts[1] == b"%d" % len(numbers) and set(numbers) == {
         b"%d" % number for number in range(len(numbers))

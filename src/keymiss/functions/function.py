@@ -94,6 +94,7 @@ def on_miss(
     pending: int = 10_000,
     batch: int = 256,
     version: str = "",
+    form: str = "",
 ) -> Callable[[Any], Function]:
     """Makes a handler compute the missing keys under a prefix.
 
@@ -112,6 +113,8 @@ def on_miss(
         batch: events in one call at most, 1 to 1024. Fewer when a call has taken longer than a
             fifth of `timeout`: then nobody would be answered in time.
         version: answers of another version are dropped when a worker starts.
+        form: the exact form of the keys, like "greeting:<name>" (docs/commands.md, FORM). A missing
+            key under the prefix that has another form is nil, and none of the handler's business.
 
     Raises:
         SetupError: a duration or the batch is none.
@@ -119,7 +122,8 @@ def on_miss(
     _check_batch(batch)
     kept = cache if cache in ("off", "forever") else str(milliseconds(cache))
     waits = ("TIMEOUT", str(milliseconds(timeout)), "LEASE", str(milliseconds(lease)))
-    options = ("CACHE", kept, *waits, "PENDING", str(pending))
+    formed = ("FORM", form) if form else ()
+    options = ("CACHE", kept, *waits, "PENDING", str(pending), *formed)
 
     def decorate(handler: Handler | AsyncHandler) -> Function:
         known_as = name or handler.__name__

@@ -13,9 +13,8 @@ from xml.etree import ElementTree as xml
 
 from keymiss.errors import SetupError, Unavailable
 from keymiss.graph.links import Ends, Link, Node, ranks_of, span
-from keymiss.graph.recording import YEAR
 from keymiss.graph.stored import stored_vocabulary
-from keymiss.keys import CONCEPTS
+from keymiss.keys import CONCEPTS, YEAR
 from keymiss.server.connecting import Client, primaries_of
 
 SCAN_COUNT = 1000

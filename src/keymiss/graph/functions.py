@@ -15,12 +15,16 @@ from keymiss.functions.function import Result
 from keymiss.graph.matching import Matcher
 from keymiss.graph.metrics import GRAPH_CONCEPTS, GRAPH_DOCUMENTS, GRAPH_SENTENCES
 from keymiss.graph.postings import NamedIn, Postings
-from keymiss.graph.recording import STAMP, YEAR, concepts_function
+from keymiss.graph.recording import concepts_function
 from keymiss.graph.vocabulary import Vocabulary
 from keymiss.keys import (
     CONCEPTS,
     EDGE,
+    EDGE_FORM,
     LINKS,
+    LINKS_FORM,
+    STAMP,
+    YEAR,
     DocumentKeys,
     decode,
     parse_document_key,
@@ -67,11 +71,11 @@ def graph_functions(vocabulary: Vocabulary) -> list[Function]:
         for shard, keys in keys_by_shard(events).items():
             await update_postings(graph, shard, keys)
 
-    @on_miss(LINKS, name="links", cache="off", batch=64)
+    @on_miss(LINKS, name="links", form=LINKS_FORM, cache="off", batch=64)
     def links(events: Sequence[Event]) -> list[Result]:
         return [_answered(links_of, graph, event) for event in events]
 
-    @on_miss(EDGE, name="edge", cache="off", batch=64)
+    @on_miss(EDGE, name="edge", form=EDGE_FORM, cache="off", batch=64)
     def edge(events: Sequence[Event]) -> list[Result]:
         return [_answered(edge_of, graph, event) for event in events]
 
@@ -111,9 +115,10 @@ def _update(
     if stamp.partition(" ")[2] != graph.vocabulary.fingerprint:
         postings.remove(document)
         return
-    if postings.stamp(document) == stamp:
-        return
     year = record.get(YEAR.encode(), b"")
+    held = f"{stamp} {decode(year)}"
+    if postings.stamp(document) == held:
+        return
     sentences: dict[int, dict[int, int]] = {}
     for field, value in record.items():
         if not field.isdigit():
@@ -122,7 +127,7 @@ def _update(
         for id_, _, _ in json.loads(value):
             number = graph.vocabulary.numbers[id_]
             counts[number] = counts.get(number, 0) + 1
-    postings.put(document, stamp, int(year) if year.isdigit() else 0, sentences)
+    postings.put(document, held, int(year) if year.isdigit() else 0, sentences)
 
 
 Answering = Callable[[Graph, Postings, str], dict[str, Any]]

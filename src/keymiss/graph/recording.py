@@ -6,27 +6,24 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from keymiss.corpus.stored import StoredText, read_derived, read_stored
+from keymiss.corpus.stored import Derived, StoredText, read_derived, read_stored
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.matching import Match, Matcher
 from keymiss.graph.vocabulary import Vocabulary
 from keymiss.keys import (
     CONCEPTS,
+    DOCUMENTS,
     EDGES,
-    SENTENCES,
+    STAMP,
+    TEXT_HASH,
+    YEAR,
     DocumentKeys,
     encode,
     parse_document_key,
 )
 from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
-
-STAMP = "of"
-"""The field of the text's content hash and the vocabulary's fingerprint, written last."""
-
-YEAR = "year"
 
 MOST_CONCEPTS = 15
 """Of one sentence: fifteen make 105 edges. A sentence that names more is a list."""
@@ -35,9 +32,14 @@ MOST_EDGES = 10_000
 """Of one document, which is recorded in one turn of the server's; later sentences go without."""
 
 _RECORD = """
-local article, record = KEYS[1], KEYS[2]
-local hash, stamp, year, edges, suffix, name = unpack(ARGV, 1, 6)
-if (redis.call('HGET', article, 'hash') or '') ~= hash then return 0 end
+local facts, record = KEYS[1], KEYS[2]
+local hash, stamp, edges, suffix, name, TEXT_HASH, STAMP, YEAR = unpack(ARGV, 1, 8)
+if (redis.call('HGET', facts, TEXT_HASH) or '') ~= hash then return 0 end
+local year = redis.call('HGET', facts, YEAR) or ''
+if stamp ~= '' and redis.call('HGET', record, STAMP) == stamp then
+  redis.call('HSET', record, YEAR, year)
+  return 1
+end
 
 local function each_edge(number, mentions, act)
   local counts, ids = {}, {}
@@ -56,7 +58,7 @@ local function each_edge(number, mentions, act)
 end
 
 -- The first write, since that alone is refused when memory is short.
-if hash ~= '' then redis.call('HSET', record, 'year', year) end
+if hash ~= '' then redis.call('HSET', record, YEAR, year) end
 local old = redis.call('HGETALL', record)
 for at = 1, #old, 2 do
   if string.find(old[at], '^%d+$') then
@@ -65,28 +67,30 @@ for at = 1, #old, 2 do
 end
 redis.call('UNLINK', record)
 if hash == '' then return 1 end
-redis.call('HSET', record, 'year', year)
-for at = 7, #ARGV, 2 do redis.call('HSET', record, ARGV[at], ARGV[at + 1]) end
-for at = 7, #ARGV, 2 do
+redis.call('HSET', record, YEAR, year)
+for at = 9, #ARGV, 2 do redis.call('HSET', record, ARGV[at], ARGV[at + 1]) end
+for at = 9, #ARGV, 2 do
   each_edge(ARGV[at], ARGV[at + 1], function(key, member, score)
     redis.call('ZADD', key, score, member)
   end)
 end
-redis.call('HSET', record, 'of', stamp)
+redis.call('HSET', record, STAMP, stamp)
 return 1
 """
 """Replaces what is recorded of a document, if its text is still the one that was matched.
 
 As a script nothing comes between: two workers may walk the same document. Were it to break off, the
-record names all edges that may be there, and lacks its stamp: it is made again.
+record names all edges that may be there, and lacks its stamp: it is made again. A new year alone is
+taken over.
 """
 
 
 def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
-    """The function that keeps `concepts:` and `edges_scored:` keys in step with the sentences."""
+    """The function that keeps `keymiss:concepts:` and `keymiss:edges:` keys in step with the
+    documents."""
     version = vocabulary.fingerprint
 
-    @on_write(SENTENCES, name="concepts", batch=64, derived=CONCEPTS, version=version)
+    @on_write(DOCUMENTS, name="concepts", batch=64, derived=CONCEPTS, version=version)
     async def follow(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_concepts(vocabulary, matcher, shard, keys)
@@ -98,14 +102,14 @@ async def update_concepts(
     vocabulary: Vocabulary, matcher: Matcher, shard: Shard, keys: Sequence[str]
 ) -> None:
     """Makes what is recorded of these documents agree with their texts. `keys` are those of
-    sentences or of records."""
+    facts or of records."""
     parsed = dict.fromkeys(parse_document_key(key) for key in keys)
     beside = await read_derived(
         shard,
         [document for document in parsed if document],
         lambda each: ("HMGET", each.concepts, STAMP, YEAR),
     )
-    stale = [document for document, *about in beside if _is_stale(vocabulary, *about)]
+    stale = [each.document for each in beside if _is_stale(vocabulary, each)]
     recording = [
         await asyncio.to_thread(_recording, vocabulary, matcher, document, text)
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
@@ -117,16 +121,18 @@ async def update_concepts(
         raise_unless_elsewhere(reply)
 
 
-def _is_stale(vocabulary: Vocabulary, content_hash: bytes | None, record: Any) -> bool:
-    """Whether what is recorded is not of the present text and this vocabulary."""
-    stamp, year = record
-    wanted = _stamp(vocabulary, content_hash)
+def _is_stale(vocabulary: Vocabulary, beside: Derived) -> bool:
+    """Whether what is recorded is not of the present text, its year and this vocabulary."""
+    stamp, year = beside.reply
+    wanted = _stamp(vocabulary, beside.text_hash)
     # Even one that broke off has a year.
-    return year is not None if wanted is None else bool(stamp != wanted)
+    if wanted is None:
+        return year is not None
+    return bool(stamp != wanted or year != (beside.year or b""))
 
 
-def _stamp(vocabulary: Vocabulary, content_hash: bytes | None) -> bytes | None:
-    return None if content_hash is None else content_hash + b" " + vocabulary.fingerprint.encode()
+def _stamp(vocabulary: Vocabulary, of_text: bytes | None) -> bytes | None:
+    return None if of_text is None else of_text + b" " + vocabulary.fingerprint.encode()
 
 
 def _recording(
@@ -134,11 +140,11 @@ def _recording(
 ) -> Command:
     """The call of the script for a document as it was read."""
     fields = _fields(vocabulary, matcher, text.sentences)
-    stamp = _stamp(vocabulary, text.content_hash) if text.sentences else None
+    stamp = _stamp(vocabulary, text.text_hash) if text.sentences else None
     return (
-        *("EVAL", _RECORD, 2, encode(document.article), encode(document.concepts)),
-        *(text.content_hash or b"", stamp or b"", text.year, EDGES, f":{{{document.tag}}}"),
-        encode(document.sentence_prefix),
+        *("EVAL", _RECORD, 2, encode(document.facts), encode(document.concepts)),
+        *(text.text_hash or b"", stamp or b"", EDGES, document.edges_suffix),
+        *(encode(document.sentence_prefix), TEXT_HASH, STAMP, YEAR),
         *itertools.chain.from_iterable(fields),
     )
 

@@ -13,7 +13,7 @@ from keymiss.functions import Superseded, serve
 from keymiss.graph.functions import graph_functions
 from keymiss.graph.stored import stored_vocabulary
 from keymiss.graph.vocabulary import Vocabulary
-from keymiss.keys import VOCABULARY
+from keymiss.keys import FINGERPRINT, VOCABULARY
 from keymiss.server.connecting import connect
 from keymiss.server.routing import Servers
 
@@ -83,7 +83,7 @@ async def _until_another(
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         with suppress(TimeoutError, ValkeyError, OSError):
-            if await servers.execute("HGET", VOCABULARY, "fingerprint") != mine:
+            if await servers.execute("HGET", VOCABULARY, FINGERPRINT) != mine:
                 ending.set()
 
 

@@ -10,7 +10,14 @@ from valkey.exceptions import ResponseError
 
 from keymiss.errors import SetupError
 from keymiss.graph.vocabulary import Vocabulary, concept_of_line
-from keymiss.keys import VOCABULARY, vocabulary_part
+from keymiss.keys import (
+    CONCEPT_COUNT,
+    CREATED,
+    FINGERPRINT,
+    PARTS,
+    VOCABULARY,
+    vocabulary_part,
+)
 from keymiss.server.connecting import Client
 
 PART_BYTES = 4 << 20
@@ -30,13 +37,13 @@ def store_vocabulary(client: Client, vocabulary: Vocabulary) -> None:
     for parts, lines in enumerate(_parts(vocabulary), start=1):
         client.set(vocabulary_part(vocabulary.fingerprint, parts - 1), zlib.compress(lines))
     facts = {
-        "fingerprint": vocabulary.fingerprint,
-        "concepts": len(vocabulary.concepts),
-        "parts": parts,
-        "created": int(time.time()),
+        FINGERPRINT: vocabulary.fingerprint,
+        CONCEPT_COUNT: len(vocabulary.concepts),
+        PARTS: parts,
+        CREATED: int(time.time()),
     }
     try:
-        before, had = client.hmget(VOCABULARY, "fingerprint", "parts")
+        before, had = client.hmget(VOCABULARY, FINGERPRINT, PARTS)
         client.hset(VOCABULARY, mapping=facts)
     except ResponseError as error:
         raise SetupError(f"the key {VOCABULARY!r} belongs to another program: {error}") from None
@@ -52,7 +59,7 @@ def stored_vocabulary(client: Client) -> Vocabulary | None:
         SetupError: it is damaged, or the key belongs to another program.
     """
     try:
-        fingerprint, parts = client.hmget(VOCABULARY, "fingerprint", "parts")
+        fingerprint, parts = client.hmget(VOCABULARY, FINGERPRINT, PARTS)
         if fingerprint is None or not (parts or b"").isdigit():
             return None
         keys = [vocabulary_part(fingerprint.decode(), part) for part in range(int(parts))]

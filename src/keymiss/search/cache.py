@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-FORMAT = f"2-tantivy-{version('tantivy')}"
+FORMAT = f"3-tantivy-{version('tantivy')}"
 """Indexes of another format are left alone, and made anew beside it."""
 
 

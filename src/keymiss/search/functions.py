@@ -11,9 +11,12 @@ from keymiss.errors import BadInput
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.keys import (
-    ARTICLES,
+    DOCUMENTS,
     FIND,
+    FIND_FORM,
     FIND_HERE,
+    FIND_HERE_FORM,
+    TEXT_HASH,
     DocumentKeys,
     decode,
     parse_document_key,
@@ -54,10 +57,10 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         return indexes[shard.id]
 
     def known(shard: Shard) -> list[str]:
-        return [keys.article for keys in index_of(shard).known()]
+        return [keys.facts for keys in index_of(shard).known()]
 
-    # An article's hash is written last, in the transaction that writes its sentences.
-    @on_write(ARTICLES, name=INDEX, each=True, known=known)
+    # Facts are written last, in the transaction that writes the sentences.
+    @on_write(DOCUMENTS, name=INDEX, each=True, known=known)
     async def index(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_index(index_of(shard), shard, keys)
@@ -83,12 +86,12 @@ def search_functions(cache: Path | None = None) -> list[Function]:
             return search_all()
         return await asyncio.to_thread(search_all)
 
-    @on_miss(FIND, name="find", cache="off", batch=64)
+    @on_miss(FIND, name="find", form=FIND_FORM, cache="off", batch=64)
     async def find(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, [event.shard]) for event in events])
         return [one if isinstance(one, BadInput) else searched_to_json(one[0]) for one in found]
 
-    @on_miss(FIND_HERE, name="findhere", cache="off", batch=64)
+    @on_miss(FIND_HERE, name="findhere", form=FIND_HERE_FORM, cache="off", batch=64)
     async def find_here(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, here(event.shard)) for event in events])
         return [
@@ -126,14 +129,13 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     documents = [
         document
         for document in dict.fromkeys(parsed)
-        if document and (shard.owns(document.article) or index.content_hash(document))
+        if document and (shard.owns(document.facts) or index.text_hash(document))
     ]
-    hashes = await shard.read([("HGET", each.article, "hash") for each in documents])
+    hashes = await shard.read([("HGET", each.facts, TEXT_HASH) for each in documents])
     stale = [
         document
-        for document, content_hash in zip(documents, hashes, strict=True)
-        if not isinstance(content_hash, bytes)
-        or index.content_hash(document) != decode(content_hash)
+        for document, of_text in zip(documents, hashes, strict=True)
+        if not isinstance(of_text, bytes) or index.text_hash(document) != decode(of_text)
     ]
     read = await read_stored(shard, stale)
     changed = [_put(index, shard, *each) for each in zip(stale, read, strict=True)]
@@ -146,8 +148,8 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
 def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
     """Whether the index has changed."""
     if text is None:
-        return not shard.covers(keys.article) and index.remove(keys)
-    if text.content_hash is None:
+        return not shard.covers(keys.facts) and index.remove(keys)
+    if text.text_hash is None:
         return index.remove(keys)
-    index.put(keys, decode(text.content_hash), text.sentences)
+    index.put(keys, decode(text.text_hash), text.sentences)
     return True

@@ -53,7 +53,7 @@ class Candidates:
 class IndexedDocument:
     """What the index remembers of a document that it holds."""
 
-    content_hash: str
+    text_hash: str
     sentences: int
     length: int
 
@@ -113,12 +113,12 @@ class SentenceIndex:
         with self._lock:
             return len(self._documents), self._sentences
 
-    def content_hash(self, keys: DocumentKeys) -> str | None:
-        """The content that the index holds of a document, None when it holds none."""
+    def text_hash(self, keys: DocumentKeys) -> str | None:
+        """The hash of the text that the index holds of a document, None when it holds none."""
         held = self._documents.get(keys)
-        return held.content_hash if held else None
+        return held.text_hash if held else None
 
-    def put(self, keys: DocumentKeys, content_hash: str, sentences: dict[int, str]) -> None:
+    def put(self, keys: DocumentKeys, text_hash: str, sentences: dict[int, str]) -> None:
         """Adds a document or replaces it. Visible to `find` after `commit`."""
         length = 0
         counts: Counter[str] = Counter()
@@ -129,18 +129,16 @@ class SentenceIndex:
             counts.update(set(terms))
             name = keys.sentence(number)
             entries.append(
-                tantivy.Document(document=keys.article, sentence=name, terms=" ".join(terms))
+                tantivy.Document(document=keys.facts, sentence=name, terms=" ".join(terms))
             )
         with self._writing, self._lock:
             self._delete(keys)
             for entry in entries:
                 self._writer.add_document(entry)
-            indexed = IndexedDocument(content_hash, len(sentences), length)
+            indexed = IndexedDocument(text_hash, len(sentences), length)
             facts = {"document": astuple(keys), "indexed": astuple(indexed), "counts": counts}
             self._writer.add_document(
-                tantivy.Document(
-                    document=keys.article, kind=FACTS, facts=json.dumps(facts).encode()
-                )
+                tantivy.Document(document=keys.facts, kind=FACTS, facts=json.dumps(facts).encode())
             )
             self._add(keys, indexed, counts)
             self._uncommitted[keys] = counts
@@ -161,11 +159,11 @@ class SentenceIndex:
             self._counts[term] -= count
             if not self._counts[term]:
                 del self._counts[term]
-        self._writer.delete_documents_by_term("document", keys.article)
+        self._writer.delete_documents_by_term("document", keys.facts)
         return True
 
     def _stored_counts(self, keys: DocumentKeys) -> Counter[str]:
-        facts_of = [_is(self._schema, "document", keys.article), _is(self._schema, "kind", FACTS)]
+        facts_of = [_is(self._schema, "document", keys.facts), _is(self._schema, "kind", FACTS)]
         query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in facts_of])
         return next(counts for _, _, counts in self._stored(query, limit=1))
 

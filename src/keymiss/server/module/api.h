@@ -110,8 +110,11 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_POSTPONED_LEN (-1)
 
 #define REDISMODULE_REPLY_STRING 0
+#define REDISMODULE_REPLY_ERROR 1
+#define REDISMODULE_REPLY_ARRAY 3
 #define REDISMODULE_REPLY_NULL 4
 
+#define REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD (1 << 2)
 #define REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION (1 << 5) /* Valkey 9 */
 #define REDISMODULE_CONFIG_DEFAULT 0
 #define REDISMODULE_CONFIG_MEMORY (1 << 7) /* may be written as 16mb */
@@ -123,6 +126,8 @@ typedef struct RedisModuleSwapDbInfo {
 #define REDISMODULE_CMD_KEY_DELETE (1 << 7)
 
 #define ACL_DENIED_DATABASE 4 /* Valkey 9.1 */
+
+#define REDISMODULE_KEYTYPE_STRING 1
 
 #define REDISMODULE_READ (1 << 0)
 #define REDISMODULE_OPEN_KEY_NOTOUCH (1 << 16)  /* leave LRU and LFU alone */
@@ -156,14 +161,16 @@ typedef struct RedisModuleSwapDbInfo {
 
 #define EVENT_ROLE_CHANGED 0
 #define EVENT_FLUSHDB 2
+#define EVENT_LOADING 3
 #define EVENT_CLIENT_CHANGE 4
 #define EVENT_SWAPDB 11
-#define EVENT_FORK_CHILD 13
+#define EVENT_REPL_ASYNC_LOAD 14
 #define EVENT_ATOMIC_SLOT_MIGRATION 19 /* Valkey 9 */
 #define SUBEVENT_NOW_REPLICA 1
 #define SUBEVENT_CLIENT_DISCONNECTED 1
 #define SUBEVENT_FLUSHDB_END 1
-#define SUBEVENT_FORK_CHILD_BORN 0
+#define SUBEVENT_LOADING_ENDED 3
+#define SUBEVENT_ASYNC_LOAD_COMPLETED 2
 #define SUBEVENT_EXPORT_STARTED 1
 #define SUBEVENT_EXPORT_ABORTED 3
 #define SUBEVENT_IMPORT_COMPLETED 4
@@ -199,11 +206,11 @@ typedef struct RedisModuleSwapDbInfo {
     X(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t))                    \
     X(RedisModuleKey *, OpenKey, (RedisModuleCtx *, RedisModuleString *, int mode))                \
     X(long long, GetAbsExpire, (RedisModuleKey *))                                                 \
+    X(int, KeyType, (RedisModuleKey *))                                                            \
     X(void, CloseKey, (RedisModuleKey *))                                                          \
     X(RedisModuleCallReply *, Call, (RedisModuleCtx *, const char *, const char *format, ...))     \
     X(void, FreeCallReply, (RedisModuleCallReply *))                                               \
     X(long long, CallReplyInteger, (RedisModuleCallReply *))                                       \
-    X(int, ReplicateVerbatim, (RedisModuleCtx *))                                                  \
     X(RedisModuleString *, CreateString, (RedisModuleCtx *, const char *, size_t))                 \
     X(void, FreeString, (RedisModuleCtx *, RedisModuleString *))                                   \
     X(void, RetainString, (RedisModuleCtx *, RedisModuleString *))                                 \
@@ -231,7 +238,6 @@ typedef struct RedisModuleSwapDbInfo {
     X(size_t, CallReplyLength, (RedisModuleCallReply *))                                           \
     X(RedisModuleCallReply *, CallReplyArrayElement, (RedisModuleCallReply *, size_t))             \
     X(const char *, CallReplyStringPtr, (RedisModuleCallReply *, size_t *))                        \
-    X(int, Replicate, (RedisModuleCtx *, const char *, const char *format, ...))                   \
     X(float, GetUsedMemoryRatio, (void))                                                           \
     X(RedisModuleUser *, GetModuleUserFromUserName, (RedisModuleString *))                         \
     X(void, FreeModuleUser, (RedisModuleUser *))                                                   \

@@ -63,6 +63,12 @@ Function *engine_next_match(const Engine *engine, const char *key, size_t length
     return NULL;
 }
 
+int engine_computes(const Function *function, const char *key, size_t length) {
+    if (function->options.kind != ON_MISS) return 0;
+    Text form = options_form(&function->options);
+    return !form.length || form_matches(form, (Text){key, length});
+}
+
 static void functions_changed(Engine *engine) {
     memset(engine->first_bytes, 0, sizeof engine->first_bytes);
     engine->function_count = engine->slots_used = 0;
@@ -227,6 +233,14 @@ void engine_free_function(Engine *engine, Function *function) {
     COUNTERS(ADD)
 #undef ADD
     engine->release(function);
+}
+
+void engine_emptied(Engine *engine, int db) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine->functions[slot];
+        if (function && (db < 0 || function->db == db))
+            memset(&function->stored, 0, sizeof function->stored);
+    }
 }
 
 long long engine_stored(Engine *engine, long long now, int forever_only) {

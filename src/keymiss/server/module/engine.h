@@ -83,6 +83,7 @@ typedef struct Function {
     int slot; /* its bit in Worker.wanted */
     int db;
     int clean; /* no value of an older version is stored any more, its workers say */
+    int local; /* known by a setting of this server's, whatever its primary serves */
     Options options;
     Queue queue;
     long long bytes; /* of its items, with their keys and values, and of those who wait */
@@ -175,6 +176,9 @@ Function *engine_named(const Engine *engine, const char *name, size_t length);
 Function *engine_match(const Engine *engine, const char *key, size_t length);
 /* The next such function from *slot on, which goes beyond it: begin with 0, end at NULL. */
 Function *engine_next_match(const Engine *engine, const char *key, size_t length, int *slot);
+/* Whether the function computes this key, which has its prefix: whether it is ON MISS, and the key
+ * of its form. */
+int engine_computes(const Function *function, const char *key, size_t length);
 /* Whether any prefix begins as the key does: spares most keys of other people's the search. */
 static inline int engine_may_match(const Engine *engine, const char *key, size_t length) {
     unsigned char first = (unsigned char)*key;
@@ -224,6 +228,8 @@ Item *engine_acknowledge(Engine *engine, Item *item);
  * meanwhile. */
 void engine_hold(Engine *engine, Item *item, void *value, size_t bytes);
 
+/* A database has been emptied: no computed value of its functions is alive. All of them: -1. */
+void engine_emptied(Engine *engine, int db);
 /* Bytes of computed values that may be alive: of all functions, or of those with CACHE forever. */
 long long engine_stored(Engine *engine, long long now, int forever_only);
 

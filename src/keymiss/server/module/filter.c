@@ -19,6 +19,7 @@
 #include "keymiss.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
 
@@ -42,6 +43,12 @@ static void watch_no_touch(RedisModuleString *argument) {
     if (text_is(text_of(argument), "NO-TOUCH")) may_look = 0;
 }
 
+/* FUNCTION LOAD, DELETE, FLUSH and RESTORE change what the registry is kept in, also when they come
+ * from a primary: it is looked at when the command has run. */
+static void watch_libraries(const char *command) {
+    if (strncasecmp(command, "function", 8) == 0) registry_follow();
+}
+
 static int will_be_there(const Function *function, RedisModuleString *name) {
     if (!may_look) return 0;
     /* Clients are paused, or more memory is in use than maxmemory allows. */
@@ -59,13 +66,14 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 
 void filter_command(RedisModuleCommandFilterCtx *filter) {
     int count = RM_CommandFilterArgsCount(filter);
+    if (count < 2) return;
     if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
-    if (!engine.function_count || count != 2) return;
     size_t length;
     const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);
     /* Lower case by setting a bit: a library call costs more than all the rest here. */
-    if (length != 3 || (command[0] | 32) != 'g' || (command[1] | 32) != 'e' ||
-        (command[2] | 32) != 't')
+    if (length == 8 && (command[0] | 32) == 'f') watch_libraries(command);
+    if (!engine.function_count || count != 2 || length != 3 || (command[0] | 32) != 'g' ||
+        (command[1] | 32) != 'e' || (command[2] | 32) != 't')
         return;
     RedisModuleString *name = RM_CommandFilterArgGet(filter, 1);
     const char *key = RM_StringPtrLen(name, &length);
@@ -78,6 +86,7 @@ void filter_command(RedisModuleCommandFilterCtx *filter) {
         function->counters.hits++;
         return;
     }
+    if (!engine_computes(function, key, length)) return;
     const char *renamed = "KEYMISS.GET";
     RM_CommandFilterArgReplace(filter, 0, RM_CreateString(NULL, renamed, strlen(renamed)));
 }

@@ -1,33 +1,15 @@
 /* functions.c: which functions there are: SERVE, FORGET, LIST, and the setting keymiss.functions.
  *
- * A registration outlives its workers, so that a miss without one is an error and no false nil. It
- * is kept in three ways, none of which touches the keyspace or the snapshot's format:
- *   - SERVE and FORGET are replicated, to the append-only file and to the replicas.
- *   - A snapshot (a rewritten append-only file, a replica's full synchronisation) does not hold
- *     them, but what is written right behind it does: whenever the server forks or is promoted,
- *     all functions are announced again a moment later, or when clients are paused no longer.
- *   - The setting keymiss.functions names them, for servers that keep only RDB files.
- * All three speak the language of SERVE. What comes from the primary or from the file is right: it
- * displaces whatever contradicts it here.
- *
- * Valkey 9 gives up an atomic slot migration when it has to replicate a command that belongs to no
- * slot, as SERVE and FORGET do. While slots leave, functions are therefore announced later, and
- * FORGET is refused.
- *
- * What a replica announces goes to its own file only. A replica of a replica therefore learns of
- * functions when they are served, from its own setting, or when the one above it is promoted.
+ * A registration outlives its workers; registry.c keeps it over restarts and tells replicas.
  *
  * A registration of another shape (prefix, kind, database) takes the place of one that nobody
- * serves; while a worker does, it is refused. */
+ * serves; while a worker does, it is refused. What a file or a primary says displaces whatever
+ * contradicts it here. SERVE and FORGET themselves are never replicated; what older modules wrote
+ * to a file is passed over. */
 #include "keymiss.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { ANNOUNCE_AGAIN_MS = 100 };
-
-static int announcing; /* a timer is set */
-static int exports;    /* slot migrations under way from here */
 
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
     Text text = text_of(key);
@@ -35,65 +17,22 @@ Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
     return function && function->db == RM_GetSelectedDb(ctx) ? function : NULL;
 }
 
-/* ---- replicating ---- */
+/* ---- options as words ---- */
 
-static const char *cache_text(const Options *options, char digits[24]) {
+const char *cache_text(const Options *options, char digits[24]) {
     if (options->cache == CACHE_OFF) return "off";
     if (options->cache == CACHE_FOREVER) return "forever";
     snprintf(digits, 24, "%lld", options->cache);
     return digits;
 }
 
-static const char *kind_text(const Options *options) {
+const char *kind_text(const Options *options) {
     return options->kind == ON_MISS ? "miss" : "write";
-}
-
-static void replicate(RedisModuleCtx *ctx, const Function *function) {
-    if (exports) return; /* announced when they have ended */
-    const Options *options = &function->options;
-    char digits[24], format[] = "ccccbccclclclcccc";
-    const char *flags[2] = {"", ""};
-    int count = 0;
-    if (options->each) flags[count++] = "EACH";
-    if (function->clean) flags[count++] = "CLEAN";
-    format[sizeof format - 1 - 2 + (size_t)count] = '\0';
-    RM_Replicate(ctx, "KEYMISS.SERVE", format, function->name, "ON", kind_text(options), "PREFIX",
-                 function->prefix, function->prefix_length, "VERSION", options->version, "TIMEOUT",
-                 options->timeout, "LEASE", options->lease, "PENDING", options->limit, "CACHE",
-                 cache_text(options, digits), flags[0], flags[1]);
-}
-
-static void announce(RedisModuleCtx *ctx, void *data) {
-    (void)data;
-    announcing = 0;
-    if (RM_AvoidReplicaTraffic()) {
-        announcing = 1;
-        RM_CreateTimer(own_context, ANNOUNCE_AGAIN_MS, announce, NULL);
-        return;
-    }
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        if (!engine.functions[slot]) continue;
-        RM_SelectDb(ctx, engine.functions[slot]->db);
-        replicate(ctx, engine.functions[slot]);
-    }
-}
-
-void slots_leave(int begin) {
-    /* One that began before the module was loaded ends unannounced. */
-    if (begin) exports++;
-    else if (exports) exports--;
-    if (!exports) announce_functions();
-}
-
-void announce_functions(void) {
-    if (announcing || exports || !engine.function_count) return;
-    announcing = 1;
-    RM_CreateTimer(own_context, 0, announce, NULL);
 }
 
 /* ---- SERVE and FORGET ---- */
 
-static void forget(Function *function) {
+void forget_function(Function *function) {
     /* Their TAKEs find that the function is not served, and they attach again. */
     FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
         if (attachment->worker->parked) unpark_worker(attachment->worker);
@@ -110,9 +49,15 @@ static void make_way(const Registration *registration, int db, int from_client) 
     /* A client displaces only what nobody serves; the engine says what is wrong with the rest. */
     if (from_client && ((same && same->workers) || engine_overlapping(&engine, registration)))
         return;
-    if (same && !engine_updates(same, registration, db)) forget(same);
+    if (same && !engine_updates(same, registration, db)) forget_function(same);
     Function *other;
-    while ((other = engine_overlapping(&engine, registration))) forget(other);
+    while ((other = engine_overlapping(&engine, registration))) forget_function(other);
+}
+
+Function *adopt_function(const Registration *registration, int db) {
+    make_way(registration, db, 0);
+    Function *function;
+    return engine_serve(&engine, registration, db, now_ms(), &function) ? NULL : function;
 }
 
 /* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a
@@ -169,49 +114,52 @@ static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
     return may;
 }
 
+static int comes_from_elsewhere(RedisModuleCtx *ctx) {
+    return RM_GetContextFlags(ctx) &
+           (REDISMODULE_CTX_FLAGS_REPLICATED | REDISMODULE_CTX_FLAGS_LOADING);
+}
+
 /* Replies 1 when all stored values are of the served version, 0 when there may be older ones. */
 int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 6) return RM_WrongArity(ctx);
+    if (comes_from_elsewhere(ctx)) return RM_ReplyWithLongLong(ctx, 0);
     if (argc - 1 > MAX_SERVE_ARGUMENTS) return reply_wrong(ctx, "there are too many arguments");
     Text arguments[MAX_SERVE_ARGUMENTS];
     for (int i = 1; i < argc; i++) arguments[i - 1] = text_of(argv[i]);
     Registration registration;
     const char *wrong = read_serve(arguments, argc - 1, &registration);
     if (wrong) return reply_wrong(ctx, wrong);
-    int from_client = !(RM_GetContextFlags(ctx) &
-                        (REDISMODULE_CTX_FLAGS_REPLICATED | REDISMODULE_CTX_FLAGS_LOADING));
-    if (from_client && !may_serve(ctx, &registration))
+    if (!may_serve(ctx, &registration))
         return RM_ReplyWithError(ctx, "KEYMISS denied this user may not read and write the keys "
                                       "under that prefix");
     int db = RM_GetSelectedDb(ctx);
-    make_way(&registration, db, from_client);
+    make_way(&registration, db, 1);
     Function *function = engine_named(&engine, registration.name, strlen(registration.name));
     Function before = {0};
     if (function) memcpy(&before, function, sizeof before);
     wrong = engine_serve(&engine, &registration, db, now_ms(), &function);
     if (wrong) return reply_wrong(ctx, wrong);
-    if (from_client) {
-        attach_worker(ctx, function);
-        if (!list_empty(&function->queue.ready)) wake_worker(&function->queue);
-    }
+    attach_worker(ctx, function);
+    if (!list_empty(&function->queue.ready)) wake_worker(&function->queue);
     watch_the_clock();
     if (!*before.name || before.clean != function->clean ||
         memcmp(&before.options, &function->options, sizeof before.options) != 0)
-        replicate(ctx, function);
+        registry_save(ctx);
     return RM_ReplyWithLongLong(ctx, function->clean);
 }
 
 int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 2) return RM_WrongArity(ctx);
+    if (comes_from_elsewhere(ctx)) return RM_ReplyWithLongLong(ctx, 0);
     Text name = text_of(argv[1]);
     Function *function = engine_named(&engine, name.bytes, name.length);
     if (!function) return RM_ReplyWithLongLong(ctx, 0);
-    if (exports)
+    if (slots_are_leaving())
         return RM_ReplyWithError(ctx, "KEYMISS migrating slots are leaving this server; "
                                       "try again when they have gone");
-    forget(function);
+    forget_function(function);
     watch_the_clock();
-    RM_ReplicateVerbatim(ctx);
+    registry_save(ctx);
     return RM_ReplyWithLongLong(ctx, 1);
 }
 
@@ -225,9 +173,10 @@ const char *serve_setting(Text setting) {
         if (function) continue;
         wrong = engine_serve(&engine, &registration, 0, now_ms(), &function);
         if (wrong) break;
+        function->local = 1;
         added[count++] = function;
     }
-    while (wrong && count) forget(added[--count]);
+    while (wrong && count) forget_function(added[--count]);
     return wrong;
 }
 
@@ -255,6 +204,7 @@ static void list_function(RedisModuleCtx *ctx, const Function *function) {
     fields += list_text(ctx, "name", function->name, strlen(function->name));
     fields += list_text(ctx, "on", kind, strlen(kind));
     fields += list_text(ctx, "prefix", function->prefix, function->prefix_length);
+    fields += list_text(ctx, "form", options->form, strlen(options->form));
     fields += list_text(ctx, "version", options->version, strlen(options->version));
     fields += list_number(ctx, "clean", function->clean);
     fields += list_number(ctx, "each", options->each);

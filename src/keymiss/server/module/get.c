@@ -267,8 +267,9 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
 
 int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 2) return RM_WrongArity(ctx);
+    Text key = text_of(argv[1]);
     Function *function = function_of(ctx, argv[1]);
-    if (function && function->options.kind != ON_MISS) function = NULL;
+    if (function && !engine_computes(function, key.bytes, key.length)) function = NULL;
     if (reply_unless_nil(ctx, call_get(ctx, argv[1]))) {
         if (function) function->counters.hits++;
         return REDISMODULE_OK;
@@ -279,7 +280,6 @@ int get_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return RM_ReplyWithNull(ctx);
     if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return redirect(ctx, function, argv[1]);
 
-    Text key = text_of(argv[1]);
     Item *known = engine_find(&engine, &function->queue, key.bytes, key.length);
     if (known && known->state == ANSWERED) {
         function->counters.hits++;

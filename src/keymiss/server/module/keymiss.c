@@ -7,7 +7,10 @@
  *     or swapped             walk the keys (an overflow mark)
  *   slots have come        write functions are told to walk the keys: the keys came as events while
  *                            this node did not own them, and nobody could read them
- *   the server forks       functions are announced behind the snapshot (functions.c)
+ *   a file or a snapshot   the registry is read (registry.c)
+ *     has been loaded
+ *   another snapshot has   the same as after a flush; until then the old one is served, and nothing
+ *     been loaded beside     changes when the loading begins or is given up
  *   it becomes a replica   who still waits gets an error; the server has redirected the others
  *   the clock              leases end; clients of a function without workers get an error
  *
@@ -135,8 +138,10 @@ static void database_changed(int db) {
 
 static void on_flush(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event;
-    if (subevent == SUBEVENT_FLUSHDB_END)
-        database_changed(((const RedisModuleFlushInfo *)data)->dbnum);
+    if (subevent != SUBEVENT_FLUSHDB_END) return;
+    int db = ((const RedisModuleFlushInfo *)data)->dbnum;
+    engine_emptied(&engine, db);
+    database_changed(db);
 }
 
 static void on_swap(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
@@ -157,9 +162,23 @@ static void on_migration(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t s
 
 /* ---- the server ---- */
 
-static void on_fork(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
+static void on_loading(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event, (void)data;
-    if (subevent == SUBEVENT_FORK_CHILD_BORN) announce_functions();
+    if (subevent != SUBEVENT_LOADING_ENDED) return;
+    registry_read(); /* at once: who asks next must get no false nil */
+    registry_follow();
+}
+
+/* A replica has loaded its primary's snapshot beside its own data (repl-diskless-load swapdb), and
+ * taken it in their place: no flush is told of. */
+static void on_async_load(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent,
+                          void *data) {
+    (void)ctx, (void)event, (void)data;
+    if (subevent != SUBEVENT_ASYNC_LOAD_COMPLETED) return;
+    engine_emptied(&engine, -1);
+    database_changed(-1);
+    registry_read();
+    registry_follow();
 }
 
 static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
@@ -170,7 +189,7 @@ static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
          * moment that they have after a worker's loss. */
         events_were_lost(-1);
         engine_grant_moment(&engine, now_ms());
-        announce_functions();
+        registry_follow();
         return;
     }
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
@@ -329,7 +348,7 @@ static int subscribe(RedisModuleCtx *ctx) {
     } events[] = {
         {EVENT_ROLE_CHANGED, on_role},    {EVENT_FLUSHDB, on_flush},
         {EVENT_CLIENT_CHANGE, on_client}, {EVENT_SWAPDB, on_swap},
-        {EVENT_FORK_CHILD, on_fork},
+        {EVENT_LOADING, on_loading},      {EVENT_REPL_ASYNC_LOAD, on_async_load},
     };
     int done = RM_SubscribeToKeyspaceEvents(ctx, types, on_key_event);
     for (size_t i = 0; i < sizeof events / sizeof *events && done == REDISMODULE_OK; i++)
@@ -354,7 +373,9 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     /* Loaded twice, the library is the same and so is its state, which is in use. */
     if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
     RM_SetModuleAttribs(ctx, "keymiss", KEYMISS_VERSION, REDISMODULE_APIVER_1);
-    if (api_is_valkey) RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION);
+    /* One call: each takes the place of the one before. The bit of migrations is Valkey's. */
+    RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD |
+                                 (api_is_valkey ? REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION : 0));
     engine.random_id = RM_GetRandomHexChars;
     engine.allocate = RM_Alloc;
     engine.release = RM_Free;
@@ -367,6 +388,7 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
         register_settings(ctx) || subscribe(ctx) ||
         !RM_RegisterCommandFilter(ctx, filter_command, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
+    registry_follow(); /* the timer fires when the server's data has been loaded */
     return REDISMODULE_OK;
 }
 

@@ -51,10 +51,24 @@ int list_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key);
 /* Registers what the setting keymiss.functions names; returns NULL or what is wrong. */
 const char *serve_setting(Text setting);
-/* Tells replicas and the append-only file of all functions, a moment from now. */
-void announce_functions(void);
+/* Registers what a file or a primary says; NULL when it cannot be. */
+Function *adopt_function(const Registration *registration, int db);
+/* Takes it out; who waits gets an error. */
+void forget_function(Function *function);
+/* The options ON and CACHE in words. */
+const char *kind_text(const Options *options);
+const char *cache_text(const Options *options, char digits[24]);
+
+/* registry.c: where registrations are kept. */
+/* Makes what is kept agree with the functions that there are, as soon as that may be. */
+void registry_save(RedisModuleCtx *ctx);
+/* Makes the functions agree with what is kept. */
+void registry_read(void);
+/* Both, a moment from now. */
+void registry_follow(void);
 /* An atomic slot migration from this server begins or ends. */
 void slots_leave(int begin);
+int slots_are_leaving(void);
 
 /* work.c: what workers say of items. */
 int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

@@ -23,6 +23,8 @@ int text_number(Text text, long long low, long long high, long long *out) {
     return number >= low && number <= high;
 }
 
+Text options_form(const Options *options) { return (Text){options->form, strlen(options->form)}; }
+
 static int read_name(Text text, char *name) {
     if (text.length > MAX_NAME_BYTES) return 0;
     for (size_t i = 0; i < text.length; i++)
@@ -58,6 +60,11 @@ static const char *read_option(Text option, Text value, Options *options) {
     } else if (text_is(option, "VERSION")) {
         if (!read_name(value, options->version))
             return "VERSION has at most 64 printable characters and no quote";
+    } else if (text_is(option, "FORM")) {
+        const char *wrong = form_check(value);
+        if (wrong) return wrong;
+        memcpy(options->form, value.bytes, value.length);
+        options->form[value.length] = '\0';
     } else if (text_is(option, "TIMEOUT")) {
         if (!text_number(value, 1, MAX_OPTION_MS, &options->timeout))
             return "TIMEOUT is 1 to 86400000 milliseconds";
@@ -75,6 +82,16 @@ static const char *read_option(Text option, Text value, Options *options) {
     } else {
         return "an option is unknown; see docs/commands.md";
     }
+    return NULL;
+}
+
+static const char *check_form(const Registration *registration) {
+    Text form = options_form(&registration->options);
+    if (!form.length) return NULL;
+    if (registration->options.kind == ON_WRITE) return "FORM goes with ON MISS only";
+    if (form_prefix(form).length < registration->prefix_length ||
+        memcmp(form.bytes, registration->prefix, registration->prefix_length) != 0)
+        return "FORM begins with the PREFIX";
     return NULL;
 }
 
@@ -103,7 +120,8 @@ const char *read_serve(const Text *arguments, int count, Registration *out) {
     }
     if (!kind_seen || !prefix.bytes) return "ON and PREFIX are required";
     if (out->options.each && out->options.kind == ON_MISS) return "EACH goes with ON WRITE only";
-    return read_identity(arguments[0], prefix, out);
+    const char *wrong = read_identity(arguments[0], prefix, out);
+    return wrong ? wrong : check_form(out);
 }
 
 static int is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
@@ -125,5 +143,9 @@ const char *read_setting(Text *rest, Registration *out) {
     const char *equals = memchr(word.bytes, '=', word.length);
     if (!equals) return "keymiss.functions holds name=prefix words, separated by spaces";
     Text name = {word.bytes, (size_t)(equals - word.bytes)};
-    return read_identity(name, (Text){equals + 1, word.length - name.length - 1}, out);
+    Text form = {equals + 1, word.length - name.length - 1};
+    Text prefix = form_prefix(form);
+    const char *wrong = NULL;
+    if (prefix.length < form.length) wrong = read_option((Text){"FORM", 4}, form, &out->options);
+    return wrong ? wrong : read_identity(name, prefix, out);
 }

@@ -5,8 +5,9 @@
 #ifndef KEYMISS_OPTIONS_H
 #define KEYMISS_OPTIONS_H
 
-#include <stddef.h>
 #include <stdint.h>
+
+#include "form.h"
 
 enum {
     MAX_NAME_BYTES = 64,
@@ -14,11 +15,6 @@ enum {
     MAX_PREFIX_BYTES = 256,
     MAX_SERVE_ARGUMENTS = 32,
 };
-
-typedef struct Text {
-    const char *bytes; /* not terminated */
-    size_t length;
-} Text;
 
 typedef enum { ON_MISS, ON_WRITE } Kind;
 enum { CACHE_OFF = 0, CACHE_FOREVER = -1 };
@@ -31,6 +27,7 @@ typedef struct Options {
     long long lease;   /* how long a worker may hold an item */
     long long limit;   /* items in a queue */
     char version[MAX_NAME_BYTES + 1];
+    char form[MAX_FORM_BYTES + 1]; /* of the keys that are computed; empty: all under the prefix */
 } Options;
 
 typedef struct Registration {
@@ -41,13 +38,16 @@ typedef struct Registration {
     int clean; /* the sender says that no value of an older version is stored */
 } Registration;
 
+/* What is registered for the keys of a function; empty when there is no form. */
+Text options_form(const Options *options);
+
 int text_is(Text text, const char *word); /* whatever the case */
 int text_number(Text text, long long low, long long high, long long *out);
 
 /* The arguments of KEYMISS.SERVE behind the command's name. */
 const char *read_serve(const Text *arguments, int count, Registration *out);
-/* The next `name=prefix` of the setting keymiss.functions, cut off the rest; 0 in out->name[0] when
- * there is none. */
+/* The next `name=prefix`, or `name=form`, of the setting keymiss.functions, cut off the rest; 0 in
+ * out->name[0] when there is none. */
 const char *read_setting(Text *rest, Registration *out);
 
 #endif

@@ -231,22 +231,38 @@ int fail_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return RM_ReplyWithLongLong(ctx, 1);
 }
 
+/* A computed value is a string. What is of another type is somebody else's. */
+static int holds_string(RedisModuleCtx *ctx, RedisModuleString *name) {
+    RedisModuleKey *key =
+        RM_OpenKey(ctx, name,
+                   REDISMODULE_READ | REDISMODULE_OPEN_KEY_NOTOUCH | REDISMODULE_OPEN_KEY_NONOTIFY |
+                       REDISMODULE_OPEN_KEY_NOSTATS);
+    int type = RM_KeyType(key);
+    if (key) RM_CloseKey(key);
+    return type == REDISMODULE_KEYTYPE_STRING;
+}
+
+static int drop(RedisModuleCtx *ctx, RedisModuleString *name) {
+    Function *function = function_of(ctx, name);
+    Text key = text_of(name);
+    if (function && function->options.kind == ON_MISS) {
+        if (!engine_computes(function, key.bytes, key.length)) return 0; /* not its own */
+        Item *item = engine_find(&engine, &function->queue, key.bytes, key.length);
+        if (item) engine_drop(&engine, item);
+    }
+    if (!holds_string(ctx, name)) return 0;
+    RedisModuleCallReply *reply = RM_Call(ctx, "UNLINK", "!s", name);
+    if (!reply) return 0;
+    int deleted = (int)RM_CallReplyInteger(reply);
+    RM_FreeCallReply(reply);
+    return deleted;
+}
+
 /* KEYMISS.DROP key [key ...]: replies how many keys were deleted. What is being computed answers
  * those who wait, but is not stored, and is not given to those who ask later. */
 int drop_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 2) return RM_WrongArity(ctx);
     long long deleted = 0;
-    for (int i = 1; i < argc; i++) {
-        Function *function = function_of(ctx, argv[i]);
-        Text key = text_of(argv[i]);
-        Item *item = function && function->options.kind == ON_MISS
-                         ? engine_find(&engine, &function->queue, key.bytes, key.length)
-                         : NULL;
-        if (item) engine_drop(&engine, item);
-        RedisModuleCallReply *reply = RM_Call(ctx, "UNLINK", "!s", argv[i]);
-        if (!reply) continue;
-        deleted += RM_CallReplyInteger(reply);
-        RM_FreeCallReply(reply);
-    }
+    for (int i = 1; i < argc; i++) deleted += drop(ctx, argv[i]);
     return RM_ReplyWithLongLong(ctx, deleted);
 }

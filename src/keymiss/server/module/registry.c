@@ -1,0 +1,278 @@
+/* registry.c: keeps the registrations where the server itself keeps them.
+ *
+ * A registration outlives its workers, so that a miss without one is an error and no false nil. All
+ * of them are kept as the text of one Lua library, `keymiss`, of the server's own functions
+ * (FUNCTION LOAD). The server writes libraries to snapshots and append-only files, sends them to
+ * replicas of any depth, and leaves them alone in FLUSHALL, SWAPDB, eviction and slot migration; a
+ * server without the module reads all that it finds there.
+ *
+ * Who is right
+ *   On a primary what is served here: the library is written when it says anything else, also after
+ *   FUNCTION FLUSH. What the library holds besides (it came with a file, or by FUNCTION RESTORE) is
+ *   taken over. On a replica the library: what it does not name is forgotten, but for functions of
+ *   this server's own setting, and those whose workers have stayed.
+ *   A library `keymiss` that somebody else has written stays as it is, and nothing is kept.
+ *
+ * When
+ *   Written inside SERVE and FORGET. While clients are paused, or slots leave by an atomic
+ * migration (which Valkey 9 gives up for a command that belongs to no slot), a moment later. Read
+ * when a file or a snapshot has been loaded, and a moment after any FUNCTION command, which the
+ * filter sees, those of a primary, too. docs/decisions/0018-registry.md has the windows that
+ * remain. */
+#include "keymiss.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    AGAIN_MS = 100,
+    MOST_LINE_ARGUMENTS = MAX_SERVE_ARGUMENTS + 2, /* the database in front */
+    /* Of one registration: four texts, each of whose bytes may be escaped, and the rest. */
+    LINE_BYTES = 3 * (2 * MAX_NAME_BYTES + MAX_PREFIX_BYTES + MAX_FORM_BYTES) + 512,
+};
+
+static const char HEAD[] =
+    "#!lua name=keymiss\n"
+    "-- The functions that keymiss.so serves: restarted servers and replicas read it here.\n"
+    "local served = {\n";
+static const char TAIL[] = "}\n"
+                           "redis.register_function{function_name='keymiss_functions',\n"
+                           "  callback=function() return served end, flags={'no-writes'}}\n";
+static const char LINE[] = "  '";
+
+static int following;  /* a timer is set */
+static int exports;    /* slot migrations under way from here */
+static int complained; /* that somebody else's library has the name */
+
+/* ---- the library ---- */
+
+/* The text of the library `keymiss`; empty when there is none. It lives as long as the reply. */
+static Text find_code(RedisModuleCallReply *libraries) {
+    if (!libraries || RM_CallReplyType(libraries) != REDISMODULE_REPLY_ARRAY ||
+        !RM_CallReplyLength(libraries))
+        return (Text){"", 0};
+    RedisModuleCallReply *library = RM_CallReplyArrayElement(libraries, 0);
+    for (size_t i = 0; i + 1 < RM_CallReplyLength(library); i += 2) {
+        Text name, code;
+        RedisModuleCallReply *field = RM_CallReplyArrayElement(library, i);
+        name.bytes = RM_CallReplyStringPtr(field, &name.length);
+        if (!name.bytes || !text_is(name, "library_code")) continue;
+        code.bytes = RM_CallReplyStringPtr(RM_CallReplyArrayElement(library, i + 1), &code.length);
+        return code;
+    }
+    return (Text){"", 0};
+}
+
+static RedisModuleCallReply *list_libraries(void) {
+    return RM_Call(own_context, "FUNCTION", "cccc", "LIST", "LIBRARYNAME", "keymiss", "WITHCODE");
+}
+
+static int begins_with(Text text, const char *start) {
+    size_t length = strlen(start);
+    return text.length >= length && memcmp(text.bytes, start, length) == 0;
+}
+
+/* ---- writing ---- */
+
+static char *put(char *out, const char *words) {
+    size_t length = strlen(words);
+    memcpy(out, words, length);
+    return out + length;
+}
+
+/* As it may stand between quotes and spaces: all other bytes as %XX. */
+static char *put_escaped(char *out, const char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte > ' ' && byte <= '~' && byte != '%' && byte != '\'' && byte != '\\')
+            *out++ = (char)byte;
+        else out += sprintf(out, "%%%02X", byte);
+    }
+    return out;
+}
+
+static char *put_function(char *out, const Function *function) {
+    const Options *options = &function->options;
+    char digits[24];
+    out += sprintf(out, "%sDB %d ", LINE, function->db);
+    out = put_escaped(out, function->name, strlen(function->name));
+    out += sprintf(out, " ON %s PREFIX ", kind_text(options));
+    out = put_escaped(out, function->prefix, function->prefix_length);
+    out += sprintf(out, " TIMEOUT %lld LEASE %lld PENDING %lld CACHE %s", options->timeout,
+                   options->lease, options->limit, cache_text(options, digits));
+    if (*options->version) {
+        out = put(out, " VERSION ");
+        out = put_escaped(out, options->version, strlen(options->version));
+    }
+    if (*options->form) {
+        out = put(out, " FORM ");
+        out = put_escaped(out, options->form, strlen(options->form));
+    }
+    if (options->each) out = put(out, " EACH");
+    if (function->clean) out = put(out, " CLEAN");
+    return put(out, "',\n");
+}
+
+/* Of the caller's to free. Without functions it has no bytes. */
+static Text write_code(void) {
+    char *code = RM_Alloc(sizeof HEAD + sizeof TAIL + (size_t)engine.function_count * LINE_BYTES);
+    char *out = code;
+    if (engine.function_count) {
+        out = put(out, HEAD);
+        for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
+            if (engine.functions[slot]) out = put_function(out, engine.functions[slot]);
+        out = put(out, TAIL);
+    }
+    return (Text){code, (size_t)(out - code)};
+}
+
+/* Puts the code in the place of what is there. */
+static void keep(RedisModuleCtx *ctx, Text code) {
+    RedisModuleCallReply *reply =
+        code.length ? RM_Call(ctx, "FUNCTION", "!ccb", "LOAD", "REPLACE", code.bytes, code.length)
+                    : RM_Call(ctx, "FUNCTION", "!cc", "DELETE", "keymiss");
+    if (!reply || RM_CallReplyType(reply) == REDISMODULE_REPLY_ERROR) {
+        size_t length = 0;
+        const char *error = reply ? RM_CallReplyStringPtr(reply, &length) : "";
+        RM_Log(own_context, "warning", "the functions are not kept over a restart: %.*s",
+               (int)length, error);
+    }
+    if (reply) RM_FreeCallReply(reply);
+}
+
+void registry_save(RedisModuleCtx *ctx) {
+    if (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA) return;
+    if (exports) return; /* looked at when they have ended */
+    if (RM_AvoidReplicaTraffic()) {
+        registry_follow();
+        return;
+    }
+    RedisModuleCallReply *libraries = list_libraries();
+    Text kept = find_code(libraries), code = write_code();
+    if (kept.length && !begins_with(kept, HEAD)) {
+        if (!complained++)
+            RM_Log(own_context, "warning",
+                   "the library 'keymiss' is not the module's: its functions are not kept over a "
+                   "restart");
+    } else if (kept.length != code.length || memcmp(kept.bytes, code.bytes, code.length) != 0) {
+        keep(ctx, code);
+    }
+    RM_Free((void *)code.bytes);
+    if (libraries) RM_FreeCallReply(libraries);
+}
+
+/* ---- reading ---- */
+
+static int hex_digit(char letter) {
+    if (letter >= '0' && letter <= '9') return letter - '0';
+    return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : -1;
+}
+
+/* The next word of a line, cut off it, as it was before it was escaped; it is written to `out`,
+ * which has room for the line. No bytes at the end. */
+static Text next_word(Text *line, char *out) {
+    Text word = {out, 0};
+    size_t i = 0;
+    while (i < line->length && line->bytes[i] == ' ') i++;
+    while (i < line->length && line->bytes[i] != ' ') {
+        char byte = line->bytes[i++];
+        if (byte == '%' && i + 1 < line->length && hex_digit(line->bytes[i]) >= 0 &&
+            hex_digit(line->bytes[i + 1]) >= 0) {
+            byte = (char)(hex_digit(line->bytes[i]) << 4 | hex_digit(line->bytes[i + 1]));
+            i += 2;
+        }
+        out[word.length++] = byte;
+    }
+    line->bytes += i;
+    line->length -= i;
+    return word;
+}
+
+/* A line between its quotes. Returns 0 when it is no registration. */
+static int read_line(Text line, Registration *registration, long long *db) {
+    char room[LINE_BYTES];
+    size_t used = 0;
+    Text words[MOST_LINE_ARGUMENTS];
+    int count = 0;
+    if (line.length > sizeof room) return 0;
+    while (count < MOST_LINE_ARGUMENTS) {
+        words[count] = next_word(&line, room + used);
+        if (!words[count].length) break;
+        used += words[count++].length;
+    }
+    return count > 2 && text_is(words[0], "DB") && text_number(words[1], 0, INT32_MAX, db) &&
+           read_serve(words + 2, count - 2, registration) == NULL;
+}
+
+/* What is served here is right on a primary, what the library says is right on a replica. */
+static int is_overruled(const Registration *registration, int is_replica) {
+    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
+    const Function *other = engine_overlapping(&engine, registration);
+    return !is_replica && ((same && !list_empty(&same->attachments)) ||
+                           (other && !list_empty(&other->attachments)));
+}
+
+/* The function's bit, 0 when none came of it. */
+static uint64_t take_over(Text line, int is_replica) {
+    Registration registration;
+    long long db;
+    if (!read_line(line, &registration, &db) || is_overruled(&registration, is_replica)) return 0;
+    Function *function = adopt_function(&registration, (int)db);
+    return function ? UINT64_C(1) << function->slot : 0;
+}
+
+static void forget_others(uint64_t listed) {
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        Function *function = engine.functions[slot];
+        if (function && !(listed >> slot & 1) && !function->local &&
+            list_empty(&function->attachments))
+            forget_function(function);
+    }
+}
+
+void registry_read(void) {
+    int is_replica = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA) != 0;
+    RedisModuleCallReply *libraries = list_libraries();
+    Text code = find_code(libraries);
+    uint64_t listed = 0;
+    if (begins_with(code, HEAD)) {
+        const char *end = code.bytes + code.length;
+        for (const char *line = code.bytes, *next; line < end; line = next) {
+            const char *newline = memchr(line, '\n', (size_t)(end - line));
+            next = newline ? newline + 1 : end;
+            size_t length = (size_t)(next - line);
+            if (length < sizeof LINE + 3 || memcmp(line, LINE, sizeof LINE - 1) != 0) continue;
+            /* Without "  '" and "',\n". */
+            listed |=
+                take_over((Text){line + sizeof LINE - 1, length - sizeof LINE - 2}, is_replica);
+        }
+    }
+    if (libraries) RM_FreeCallReply(libraries);
+    if (is_replica) forget_others(listed);
+    watch_the_clock();
+}
+
+/* ---- when ---- */
+
+static void on_follow(RedisModuleCtx *ctx, void *data) {
+    (void)ctx, (void)data;
+    following = 0;
+    registry_read();
+    registry_save(own_context);
+}
+
+void registry_follow(void) {
+    if (following) return;
+    following = 1;
+    RM_CreateTimer(own_context, RM_AvoidReplicaTraffic() ? AGAIN_MS : 0, on_follow, NULL);
+}
+
+void slots_leave(int begin) {
+    /* One that began before the module was loaded ends unannounced. */
+    if (begin) exports++;
+    else if (exports) exports--;
+    if (!exports) registry_follow();
+}
+
+int slots_are_leaving(void) { return exports; }
