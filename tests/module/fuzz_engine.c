@@ -454,7 +454,7 @@ static void check_registration(const Registration *registration) {
 static void match(Input *input) {
     static const char *pieces[] = {"<a>", "<b#>", "<a>", "{", "}_", ":", "<c", "<d*>", "x", ">"};
     static const char *filled[] = {"word", "123", "word", "{", "}_", ":", "<c", "a{b}:", "x", ">"};
-    char form[80] = "", key[80] = "";
+    char form[80] = "", key[120] = "";
     while (next(input, 8) && strlen(form) < 60) {
         unsigned which = next(input, sizeof pieces / sizeof *pieces);
         strcat(form, pieces[which]);
@@ -464,7 +464,7 @@ static void match(Input *input) {
     if (form_check(text)) return;
     /* A word takes all that it can: what is like it must not follow. */
     int greedy = strstr(form, "<a><") || strstr(form, "<a>x") || strstr(form, "<b#><b") ||
-                 strstr(form, "<c>");
+                 strstr(form, "<c");
     if (!greedy) CHECK(form_matches(text, (Text){key, strlen(key)}));
     form_matches(text, (Text){(const char *)input->bytes, input->left});
 }
