@@ -115,14 +115,15 @@ def running_stack(
         precision: the reader's.
 
     Raises:
-        SetupError: a port is in use, or a part cannot start.
+        SetupError: another server has the folder, a port is in use, or a part cannot start.
     """
-    if http_port is not None:
-        check_port(http_port)
     with ExitStack() as stack:
         if data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keymiss-")))
+        # First: that the data is in use says more than that a port is.
         server = stack.enter_context(EmbeddedServer(data, port))
+        if http_port is not None:
+            check_port(http_port)
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
                 _ingest_demo(client)

