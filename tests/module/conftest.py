@@ -107,6 +107,12 @@ def sanitized(folder: Path, program: Path, module: Path) -> Path:
 
 
 @pytest.fixture
+def program(program_name: str) -> Path:
+    """The server's executable, as it is without the module."""
+    return programs()[program_name]
+
+
+@pytest.fixture
 def bare_server(
     program_name: str, tmp_path: Path, eventually: Callable[..., None]
 ) -> Iterator[int]:
