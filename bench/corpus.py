@@ -90,7 +90,7 @@ def text_bytes(client: valkey.Valkey) -> int:
 
 
 def find(client: valkey.Valkey, question: str) -> dict[str, int]:
-    found: dict[str, int] = json.loads(client.get(find_key(bucket_tag(0, 1), question)) or "{}")
+    found: dict[str, int] = json.loads(client.get(find_key(bucket_tag(0), question)) or "{}")
     return found
 
 

@@ -61,7 +61,7 @@ def documents(paths: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def name(document: str, number: int) -> str:
-    return document_keys(document, 1024).sentence(number)
+    return document_keys(document).sentence(number)
 
 
 def demo_questions(texts: dict[str, list[str]]) -> list[Question]:
@@ -95,7 +95,7 @@ def rankings(
     index, graph = SentenceIndex(), Graph(vocabulary)
     postings = graph.postings("bench")
     for document, sentences in texts.items():
-        keys = document_keys(document, 1024)
+        keys = document_keys(document)
         index.put(keys, document, dict(enumerate(sentences)))
         counts: dict[int, dict[int, int]] = {}
         for number, text in enumerate(sentences):

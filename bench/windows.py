@@ -67,7 +67,7 @@ def search(
     index = SentenceIndex()
     names = {}
     for id, sentences in texts.items():
-        keys = document_keys(id, 1024)
+        keys = document_keys(id)
         index.put(keys, "", dict(enumerate(sentences)))
         names.update({keys.sentence(number): (id, number) for number in range(len(sentences))})
     index.commit()

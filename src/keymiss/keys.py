@@ -22,6 +22,9 @@ from keymiss.errors import BadInput
 SLOTS = 16384
 """Hash slots of a cluster (Valkey cluster specification)."""
 
+BUCKETS = 1024
+"""Documents are spread over so many buckets, each of which lies in one slot."""
+
 OURS = "keymiss:"
 """What all keys but `bertqa` begin with."""
 
@@ -30,7 +33,7 @@ DOCUMENTS = f"{OURS}document:"
 SENTENCES = f"{OURS}sentences:"
 TOKENS = f"{OURS}tokens:"
 ANSWERS = f"{OURS}answers:"
-BUCKETS = f"{OURS}bucket:"
+BUCKET = f"{OURS}bucket:"
 CONCEPTS = f"{OURS}concepts:"
 EDGES = f"{OURS}edges:"
 VOCABULARY = f"{OURS}vocabulary"
@@ -96,7 +99,7 @@ _OF_DOCUMENT = re.compile(
 _TOKENS = re.compile(
     rf"{TOKENS}(?P<fingerprint>[0-9a-f]+):(?P<document>{_PART}):\{{(?P<tag>{_PART})\}}"
 )
-_BUCKET = re.compile(rf"{BUCKETS}\{{(?P<tag>{_PART})\}}")
+_BUCKET = re.compile(rf"{BUCKET}\{{(?P<tag>{_PART})\}}")
 _EDGES = re.compile(rf"{EDGES}{_PART}:{_PART}:\{{(?P<tag>{_PART})\}}")
 _VOCABULARY_PART = re.compile(rf"{VOCABULARY}:[0-9a-f]+:[0-9]+")
 _STATISTICS = re.compile(rf"{STATISTICS}\{{{_PART}\}}")
@@ -120,19 +123,14 @@ def _tags() -> list[str]:
     raise AssertionError("unreachable")
 
 
-def bucket_tag(bucket: int, buckets: int) -> str:
+def bucket_tag(bucket: int) -> str:
     """The tag of a bucket: it hashes to the lowest slot of the bucket's range."""
-    return slot_tag(-(-bucket * SLOTS // buckets))
+    return slot_tag(bucket * SLOTS // BUCKETS)
 
 
-def bucket_key(bucket: int, buckets: int) -> str:
-    """`keymiss:bucket:{TAG}` of a bucket."""
-    return bucket_key_of(bucket_tag(bucket, buckets))
-
-
-def bucket_key_of(tag: str) -> str:
+def bucket_key(tag: str) -> str:
     """`keymiss:bucket:{TAG}`."""
-    return f"{BUCKETS}{{{tag}}}"
+    return f"{BUCKET}{{{tag}}}"
 
 
 def slot_tag(slot: int) -> str:
@@ -140,8 +138,9 @@ def slot_tag(slot: int) -> str:
     return _tags()[slot]
 
 
-def _is_tag(text: str) -> bool:
-    return slot_tag(crc16(encode(text)) % SLOTS) == text
+def _is_bucket_tag(text: str) -> bool:
+    slot = crc16(encode(text)) % SLOTS
+    return slot % (SLOTS // BUCKETS) == 0 and slot_tag(slot) == text
 
 
 def escape(document: str) -> str:
@@ -202,7 +201,7 @@ class DocumentKeys:
     @property
     def bucket(self) -> str:
         """Set: the documents of the bucket."""
-        return bucket_key_of(self.tag)
+        return bucket_key(self.tag)
 
     @property
     def concepts(self) -> str:
@@ -232,21 +231,28 @@ class DocumentKeys:
         return f"{self.sentence_prefix}{number}"
 
 
-def document_keys(document: str, buckets: int) -> DocumentKeys:
-    """The keys of a document with this id in a corpus of so many buckets."""
-    escaped = escape(document)
-    bucket = crc16(encode(escaped)) % buckets
-    return DocumentKeys(escaped, bucket_tag(bucket, buckets))
+def document_keys(document: str) -> DocumentKeys:
+    """The keys of the document with this id.
+
+    Raises:
+        BadInput: the id is empty or longer than 512 bytes.
+    """
+    return _keys_of(escape(document))
+
+
+def _keys_of(escaped: str) -> DocumentKeys:
+    return DocumentKeys(escaped, bucket_tag(crc16(encode(escaped)) % BUCKETS))
 
 
 def _documents_keys(match: re.Match[str] | None) -> DocumentKeys | None:
     """The keys of the document that a key names, when it names it as we would."""
-    if not match or not _is_tag(match["tag"]):
+    if not match:
         return None
     document = match["document"]
     if len(encode(document)) > MAX_DOCUMENT_BYTES or _escaped(unescape(document)) != document:
         return None
-    return DocumentKeys(document, match["tag"])
+    keys = _keys_of(document)
+    return keys if keys.tag == match["tag"] else None
 
 
 def parse_document_key(key: str) -> DocumentKeys | None:
@@ -277,7 +283,7 @@ def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
 def parse_bucket_key(key: str) -> str | None:
     """The tag of a `keymiss:bucket:` key, None for other keys."""
     match = _BUCKET.fullmatch(key)
-    return match["tag"] if match and _is_tag(match["tag"]) else None
+    return match["tag"] if match and _is_bucket_tag(match["tag"]) else None
 
 
 def is_reserved(key: str) -> bool:
@@ -294,10 +300,10 @@ def has_known_form(key: str) -> bool:
         parse_document_key(key)
         or parse_tokens_key(key)
         or parse_bucket_key(key)
-        or (edges and _is_tag(edges["tag"]))
+        or (edges and _is_bucket_tag(edges["tag"]))
         or _VOCABULARY_PART.fullmatch(key)
         or _STATISTICS.fullmatch(key)
-        or _ANSWER.fullmatch(key)
+        or _documents_keys(_ANSWER.fullmatch(key))
     )
 
 

@@ -55,7 +55,7 @@ def start():
 
 def indexed_documents(client):
     try:
-        value = client.get(find_key(bucket_tag(0, 1), "version"))
+        value = client.get(find_key(bucket_tag(0), "version"))
     except valkey.ResponseError:
         return None
     return json.loads(value)["documents"] if value else None

@@ -12,7 +12,6 @@ import redis
 import valkey
 
 from keymiss.answers import notes, texts
-from keymiss.corpus.store import open_corpus
 from keymiss.errors import NotFound
 from keymiss.functions import Shard
 from keymiss.keys import (
@@ -37,7 +36,7 @@ def client(stack):
 @pytest.fixture
 def sentence(client):
     """The name of the sentence that answers QUESTION."""
-    keys = open_corpus(client).keys("measles-contagiousness")
+    keys = document_keys("measles-contagiousness")
     for number, text in client.hgetall(keys.sentences).items():
         if b"remains infectious in the air" in text:
             return keys.sentence(int(number))
@@ -197,7 +196,7 @@ async def read_texts(url, name):
 
 
 def test_a_sentence_that_is_gone_leaves_no_note(raw, server):
-    name = qa_key(document_keys("gone", 16).sentence(0), "Who?")
+    name = qa_key(document_keys("gone").sentence(0), "Who?")
     (text,) = asyncio.run(read_texts(server.url, name))
     assert isinstance(text, NotFound)
     assert raw.keys("*") == []
@@ -225,7 +224,7 @@ def test_a_document_keeps_so_many_answers_and_drops_the_oldest(client, sentence,
 
 
 def test_notes_cannot_be_evicted_and_old_ones_are_swept(client, raw, server):
-    keys = document_keys("swept", 16)
+    keys = document_keys("swept")
     name = qa_key(keys.sentence(0), "Who?")
 
     async def sweep():
@@ -280,7 +279,7 @@ def test_without_memory_for_a_note_it_is_answered_and_not_stored(stack, client, 
 
 
 def test_a_text_that_is_no_utf8_is_read_and_forgotten_like_others(client, eventually):
-    keys = document_keys("odd", 16)
+    keys = document_keys("odd")
     client.hset(keys.sentences, mapping={0: "Anna found the zyxxyblorp.", 1: b"Bad \xff\xfe text."})
     client.hset(keys.facts, mapping={TEXT_HASH: "of it", "title": b"\xff"})
 

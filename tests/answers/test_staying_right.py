@@ -16,9 +16,9 @@ import valkey
 
 from keymiss.answers.status import parse_list
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import forget_documents
 from keymiss.corpus.verify import verify
-from keymiss.keys import bertqa_key, bucket_tag, find_key, qa_key
+from keymiss.keys import bertqa_key, bucket_tag, document_keys, find_key, qa_key
 
 ROUNDS = int(os.environ.get("ROUNDS", "8"))
 DOCUMENTS = 12
@@ -98,7 +98,7 @@ class Library:
 
     def forget(self, number):
         self.versions.pop(number, None)
-        forget_documents(self._raw, [open_corpus(self._raw).keys(f"d{number}")])
+        forget_documents(self._raw, [document_keys(f"d{number}")])
 
 
 def a_question(keys, chance):
@@ -121,7 +121,7 @@ def ask_until(stop, port, keys, seed, unexpected):
 
 def found_documents(raw, number):
     """The sentences that one worker's search finds for a document's own word."""
-    value = raw.get(find_key(bucket_tag(0, 1), f"marker{number}"))
+    value = raw.get(find_key(bucket_tag(0), f"marker{number}"))
     return sorted(sentence for sentence, *_ in json.loads(value)["candidates"])
 
 
@@ -142,7 +142,7 @@ def test_nothing_goes_stale(server, raw, workers, tmp_path):
     library = Library(raw, tmp_path)
     library.write(dict.fromkeys(range(DOCUMENTS), 0))
     wait_for_workers(raw, 2)
-    keys = [open_corpus(raw).keys(f"d{number}") for number in range(DOCUMENTS)]
+    keys = [document_keys(f"d{number}") for number in range(DOCUMENTS)]
     stop, unexpected, chance = threading.Event(), [], random.Random(1)
     asking = [
         threading.Thread(target=ask_until, args=(stop, server.port, keys, seed, unexpected))
@@ -192,7 +192,7 @@ def test_a_slow_reader_that_holds_a_miss_while_its_document_changes(server, raw,
     """The client is answered, and nothing stale is stored."""
     library = Library(raw, tmp_path)
     library.write({1: 1})
-    keys = open_corpus(raw).keys("d1")
+    keys = document_keys("d1")
     key = qa_key(keys.sentence(0), "Which colour?").encode()
     with valkey.Valkey(port=server.port, single_connection_client=True) as slow:
         slow.execute_command("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "keymiss:qa{")

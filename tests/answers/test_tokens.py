@@ -11,8 +11,8 @@ from keymiss.answers.app import application
 from keymiss.answers.found import found_from_json
 from keymiss.answers.tokens import pack, tokens_function, unpack
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, open_corpus
-from keymiss.keys import TEXT_HASH, qa_key
+from keymiss.corpus.store import forget_documents
+from keymiss.keys import TEXT_HASH, document_keys, qa_key
 from keymiss.reader import Passage, Reader
 
 READER = Reader.from_pretrained("minilm-qa")
@@ -28,7 +28,7 @@ def serving(serve):
 def write(raw, folder, text):
     (folder / "a.txt").write_text(text, encoding="utf-8")
     ingest(raw, [folder])
-    return open_corpus(raw).keys("a")
+    return document_keys("a")
 
 
 def tokens_of(raw, keys):
@@ -61,7 +61,7 @@ def test_a_worker_that_comes_finds_what_has_no_tokens_and_tokens_of_nothing(
     raw, serve, tmp_path, eventually
 ):
     keys = write(raw, tmp_path, "One. Two.")
-    gone = open_corpus(raw).keys("gone")
+    gone = document_keys("gone")
     raw.hset(gone.tokens(TOKENS.fingerprint), TEXT_HASH, "x")
     raw.hset(keys.tokens("0ddba11"), TEXT_HASH, "x")
     raw.hset(keys.tokens(TOKENS.fingerprint), TEXT_HASH, "of another text")

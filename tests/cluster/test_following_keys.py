@@ -8,7 +8,7 @@ import httpx
 import pytest
 from load import wait_for
 
-from keymiss.corpus.store import open_corpus
+from keymiss.keys import document_keys
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import has_slot_of, joined, slot_of
 
@@ -32,7 +32,7 @@ def follower(system):
 
 
 def sentences(system, key):
-    return system.client.hvals(open_corpus(system.client).keys(key).sentences)
+    return system.client.hvals(document_keys(key).sentences)
 
 
 def test_keys_on_every_node_are_followed_also_when_their_slots_move(system, follower):

@@ -9,8 +9,9 @@ from load import wait_for
 
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.status import read_status
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import forget_documents
 from keymiss.corpus.verify import verify
+from keymiss.keys import document_keys
 from keymiss.server.connecting import connect
 from keymiss.server.local_cluster import is_up
 
@@ -78,7 +79,6 @@ def test_an_ingest_survives_a_killed_primary(system, text_file):
     wait_for(lambda: read_status(client).documents > 100)
     system.kill(system.primaries[0])
     writing.join(90)
-    corpus = open_corpus(client)
     try:
         (report,) = reports
         assert report.problems == []
@@ -86,4 +86,4 @@ def test_an_ingest_survives_a_killed_primary(system, text_file):
             wait_for(lambda: is_verified(later))
             assert read_status(later).documents == 20 + len(documents)
     finally:
-        forget_documents(client, [corpus.keys(each) for each in documents])
+        forget_documents(client, [document_keys(each) for each in documents])

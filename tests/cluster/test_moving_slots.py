@@ -9,8 +9,8 @@ from load import ask, wait_for
 from valkey.crc import key_slot
 
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, open_corpus
-from keymiss.keys import find_key, slot_tag
+from keymiss.corpus.store import forget_documents
+from keymiss.keys import document_keys, find_key, slot_tag
 from keymiss.server.local_cluster import free_cluster_ports
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
 from keymiss.server.topology import first_slot, has_slot_of, parse_cluster_info, slot_ranges
@@ -102,10 +102,9 @@ def test_what_other_nodes_think_of_slots_changes_no_answer(system, load):
 def test_documents_are_stored_and_forgotten_right_after_their_slot_has_moved(system, text_file):
     source, target = system.primaries[:2]
     slots = lowest(system.cluster.members()[source].slots, 300)
-    corpus = open_corpus(system.client)
     keys = next(
         keys
-        for keys in (corpus.keys(f"visitor-{number}") for number in itertools.count())
+        for keys in (document_keys(f"visitor-{number}") for number in itertools.count())
         if has_slot_of(slots, keys.facts)
     )
     sentence = "A zeppelin crossed the Bodensee without a pilot."

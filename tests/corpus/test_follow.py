@@ -14,8 +14,8 @@ from keymiss import functions
 from keymiss.corpus.follow import follow_function
 from keymiss.corpus.from_keys import KeyPattern
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import create_corpus
 from keymiss.errors import SetupError
+from keymiss.keys import document_keys
 
 KEYS = KeyPattern("doc:", "body")
 
@@ -23,8 +23,7 @@ KEYS = KeyPattern("doc:", "body")
 @pytest.fixture
 def sentences(client, raw):
     """The sentences of the document of a key."""
-    corpus = create_corpus(raw)
-    return lambda key: client.hvals(corpus.keys(key).sentences)
+    return lambda key: client.hvals(document_keys(key).sentences)
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_a_key_without_text_has_no_document(client, sentences, follow, eventuall
     reports = follow()
     removing(client)
     eventually(lambda: sum(report.forgotten for report in reports) == 1)
-    assert client.keys("keymiss:document:*") == [create_corpus(client).keys("doc:b").facts]
+    assert client.keys("keymiss:document:*") == [document_keys("doc:b").facts]
 
 
 def test_what_went_while_nobody_followed_is_found(server, client, raw, sentences, follow):
@@ -118,7 +117,7 @@ def test_answers_from_the_old_text_are_dropped(client, raw, sentences, follow, e
     client.hset("doc:a", "body", "One.")
     follow()
     client.set("keymiss:qa{x}_a:{x}:0_cached", "old")
-    client.zadd(create_corpus(raw).keys("doc:a").answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
+    client.zadd(document_keys("doc:a").answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
     client.hset("doc:a", "body", "Two.")
     eventually(lambda: sentences("doc:a") == ["Two."])
     assert not client.exists("keymiss:qa{x}_a:{x}:0_cached")

@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 from keymiss.corpus import from_keys
 from keymiss.corpus.from_keys import KeyPattern, parse_keys, read_keys, scan_keys
 from keymiss.corpus.ingest import ingest_sources
-from keymiss.corpus.store import open_corpus
 from keymiss.errors import SetupError
 from keymiss.keys import document_keys
 
 
 def stored(client, raw, key):
-    keys = open_corpus(raw).keys(key)
+    keys = document_keys(key)
     return client.hgetall(keys.facts), client.hvals(keys.sentences)
 
 
@@ -104,6 +103,6 @@ def test_only_a_prefix_with_a_star_is_a_pattern(pattern):
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
 def test_every_key_of_a_document_is_recognised_as_our_own(id):
-    keys = document_keys(id, 16)
+    keys = document_keys(id)
     for key in (keys.facts, keys.sentences, keys.answers, keys.bucket, keys.tokens("f")):
         assert key not in KeyPattern("")

@@ -9,23 +9,20 @@ import valkey
 
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import create_corpus, forget_documents, open_corpus
+from keymiss.corpus.store import check_corpus, create_corpus, forget_documents
 from keymiss.errors import SetupError, Unavailable
+from keymiss.keys import document_keys
 
 
 def write(folder, name, text):
     (folder / name).write_text(text, encoding="utf-8")
 
 
-def open_corpus_keys(raw, document):
-    return create_corpus(raw).keys(document)
-
-
 def test_a_document_is_a_hash_of_sentences_and_a_hash_of_facts(client, raw, tmp_path):
     write(tmp_path, "a:1.txt", "The title\n\nOne {x}.  Two: é.")
     report = ingest(raw, [tmp_path])
     assert (report.stored, report.sentences, report.problems) == (1, 3, [])
-    keys = open_corpus(raw).keys("a:1")
+    keys = document_keys("a:1")
     assert client.hgetall(keys.sentences) == {"0": "The title", "1": "One {x}.", "2": "Two: é."}
     article = client.hgetall(keys.facts)
     assert (article["title"], article["sentences"]) == ("The title", "3")
@@ -46,7 +43,7 @@ def test_a_rewritten_document_loses_its_old_sentences(client, raw, tmp_path):
     ingest(raw, [tmp_path])
     write(tmp_path, "a.txt", "Other.")
     assert ingest(raw, [tmp_path]).stored == 1
-    assert client.hvals(open_corpus(raw).keys("a").sentences) == ["Other."]
+    assert client.hvals(document_keys("a").sentences) == ["Other."]
 
 
 def test_a_broken_file_is_reported_and_stops_nothing(client, raw, tmp_path):
@@ -71,13 +68,13 @@ def test_an_id_that_two_lines_claim_is_a_problem(client, raw, tmp_path):
     write(tmp_path, "a.jsonl", '{"id": "a", "text": "One."}\n{"id": "a", "text": "Two."}\n')
     report = ingest(raw, [tmp_path, tmp_path / "a.jsonl"])
     assert (report.stored, len(report.problems)) == (1, 1)
-    assert client.hvals(open_corpus(raw).keys("a").sentences) == ["One."]
+    assert client.hvals(document_keys("a").sentences) == ["One."]
 
 
 def test_a_key_of_another_program_is_a_problem_of_its_document_only(client, raw, tmp_path):
     write(tmp_path, "a.txt", "One.")
     write(tmp_path, "b.txt", "Two.")
-    client.set(open_corpus_keys(raw, "a").bucket, "mine")
+    client.set(document_keys("a").bucket, "mine")
     report = ingest(raw, [tmp_path])
     assert report.stored == 1
     assert "the document 'a': the key 'keymiss:bucket:" in report.problems[0]
@@ -92,7 +89,7 @@ def test_an_id_that_is_too_long_is_a_problem(client, raw, tmp_path):
 def test_answers_noted_with_a_document_are_dropped_when_it_is_rewritten(client, raw, tmp_path):
     write(tmp_path, "a.txt", "One.")
     ingest(raw, [tmp_path])
-    keys = open_corpus(raw).keys("a")
+    keys = document_keys("a")
     client.set("keymiss:qa{x}_a:{x}:0_cached", "old")
     client.zadd(keys.answers, {"keymiss:qa{x}_a:{x}:0_cached": 9e12})
     write(tmp_path, "a.txt", "Two.")
@@ -100,21 +97,24 @@ def test_answers_noted_with_a_document_are_dropped_when_it_is_rewritten(client, 
     assert not client.exists("keymiss:qa{x}_a:{x}:0_cached", keys.answers)
 
 
-def test_the_number_of_buckets_is_fixed_at_creation(client, raw):
-    assert create_corpus(raw, 16).buckets == 16
-    assert create_corpus(raw, 1024).buckets == 16
+def test_creating_it_again_changes_nothing(client, raw):
+    create_corpus(raw)
+    before = client.hgetall("keymiss:corpus")
+    create_corpus(raw)
+    assert client.hgetall("keymiss:corpus") == before
+    assert before["buckets"] == "1024"
 
 
 def test_without_a_corpus_it_says_how_to_make_one(client, raw):
     with pytest.raises(Unavailable, match="keymiss ingest PATH"):
-        open_corpus(raw)
+        check_corpus(raw)
 
 
-@pytest.mark.parametrize("value", ["x", "0", "99999", "-1"])
+@pytest.mark.parametrize("value", ["x", "0", "16", "-1"])
 def test_a_damaged_corpus_key_is_a_setup_error(client, raw, value):
     client.hset("keymiss:corpus", "buckets", value)
     with pytest.raises(SetupError, match="is damaged"):
-        open_corpus(raw)
+        check_corpus(raw)
 
 
 def test_a_corpus_key_of_another_program_is_left_alone(client, raw, tmp_path):
@@ -132,7 +132,7 @@ def test_the_documented_rights_suffice(server, client, raw, tmp_path):
         with valkey.Valkey(port=server.port, username="ingest", password="p") as limited:
             write(tmp_path, "a.txt", "One.")
             ingest(limited, [tmp_path])
-            keys = open_corpus(limited).keys("a")
+            keys = document_keys("a")
             for change in (
                 lambda: ingest(limited, [tmp_path]),
                 lambda: forget_documents(limited, [keys]),

@@ -4,7 +4,6 @@ import pytest
 
 from keymiss.corpus import verify as verifying
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import open_corpus
 from keymiss.corpus.verify import repair, verify
 from keymiss.errors import Unavailable
 from keymiss.keys import PARAGRAPHS, TEXT_HASH, bertqa_key, document_keys, qa_key
@@ -21,7 +20,7 @@ def keys(raw, tmp_path):
     (tmp_path / "a.txt").write_text("One. Two. Three.", encoding="utf-8")
     (tmp_path / "b:é.txt").write_text("Other.", encoding="utf-8")
     ingest(raw, [tmp_path])
-    keys = open_corpus(raw).keys("a")
+    keys = document_keys("a")
     of_text = raw.hget(keys.facts, TEXT_HASH)
     raw.hset(keys.tokens("f00d"), mapping={TEXT_HASH: of_text, 0: b"1", 1: b"2", 2: b"3"})
     raw.set(answer(keys), "One")
@@ -33,7 +32,7 @@ def answer(keys, question="What?"):
     return qa_key(keys.sentence(0), question)
 
 
-GONE = document_keys("gone", 1024)
+GONE = document_keys("gone")
 
 PLANTED = {
     "a sentence is missing": lambda c, k: c.hdel(k.sentences, "1"),
@@ -73,7 +72,7 @@ def test_mending_leaves_other_documents_alone(raw, keys):
     raw.hdel(keys.sentences, "1")
     repair(raw, verify(raw))
     assert not raw.exists(keys.facts, keys.sentences, keys.tokens("f00d"), answer(keys))
-    assert raw.exists(open_corpus(raw).keys("b:é").facts)
+    assert raw.exists(document_keys("b:é").facts)
 
 
 def test_what_is_whole_again_at_a_second_look_is_not_damaged(raw, keys, monkeypatch):

@@ -25,7 +25,7 @@ CHANGES = st.lists(
 
 
 def keys(document):
-    return document_keys(f"d{document}", 16)
+    return document_keys(f"d{document}")
 
 
 def applied(changes):

@@ -14,12 +14,12 @@ from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import cut_text
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import forget_documents
 from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.functions import graph_functions
 from keymiss.graph.matching import Matcher
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
-from keymiss.keys import TEXT_HASH
+from keymiss.keys import TEXT_HASH, document_keys
 
 VOCABULARY = Vocabulary(
     [
@@ -71,7 +71,7 @@ def test_a_document_is_recorded_with_its_edges(raw, recording, tmp_path, eventua
     text = "Measles brings fever, and fever. It is the measles virus!\n\nNothing here.|2001"
     ingest(raw, [write(tmp_path, a=text)])
     eventually(lambda: is_done(raw, VOCABULARY))
-    keys = open_corpus(raw).keys("a")
+    keys = document_keys("a")
     record = raw.hgetall(keys.concepts)
     assert record[b"year"] == b"2001"
     assert json.loads(record[b"0"]) == [["K1", 0, 7], ["K3", 15, 20], ["K3", 26, 31]]
@@ -90,16 +90,14 @@ def test_a_rewrite_replaces_edges_and_forgetting_takes_them_away(
     eventually(lambda: is_done(raw, VOCABULARY))
     ingest(raw, [write(tmp_path, a="Measles and cough.")])
     eventually(lambda: is_done(raw, VOCABULARY))
-    corpus = open_corpus(raw)
-    assert not raw.exists(corpus.keys("a").edge("K1", "K3"))
-    forget_documents(raw, [corpus.keys("a"), corpus.keys("b")])
+    assert not raw.exists(document_keys("a").edge("K1", "K3"))
+    forget_documents(raw, [document_keys("a"), document_keys("b")])
     eventually(lambda: graph_of(raw) == ({}, {}))
 
 
 def test_what_a_killed_worker_left_half_done_is_made_whole(raw, serve, tmp_path, eventually):
     ingest(raw, [write(tmp_path, a="Measles and fever.")])
-    corpus = open_corpus(raw)
-    a, gone = corpus.keys("a"), corpus.keys("gone")
+    a, gone = document_keys("a"), document_keys("gone")
     raw.hset(a.concepts, mapping={"year": "", "0": '[["K2",0,1],["K3",0,1]]'})
     raw.zadd(a.edge("K2", "K3"), {a.sentence(0): 2})
     raw.hset(gone.concepts, mapping={"year": "", "0": '[["K1",0,1],["K2",0,1]]'})
@@ -118,7 +116,7 @@ def test_another_vocabulary_takes_the_place_of_the_first(raw, serve, tmp_path, e
     raw.execute_command("KEYMISS.FORGET", "edge")
     serve(*graph_functions(other))
     eventually(lambda: is_done(raw, other))
-    keys = open_corpus(raw).keys("a")
+    keys = document_keys("a")
     assert raw.keys("keymiss:edges:*") == [keys.edge("X1", "X2").encode()]
 
 
@@ -129,7 +127,7 @@ def test_lists_of_concepts_do_not_grow_without_bound(raw, serve, tmp_path, event
     text = " ".join(f"We saw {' '.join(names)} on day {number}." for number in range(200))
     ingest(raw, [write(tmp_path, a=text)])
     eventually(lambda: is_done(raw, vocabulary))
-    keys = open_corpus(raw).keys("a")
+    keys = document_keys("a")
     record = raw.hgetall(keys.concepts)
     named = [len(json.loads(value)) for field, value in record.items() if field.isdigit()]
     assert set(named) == {15}
@@ -162,7 +160,7 @@ def test_whatever_came_and_went_the_graph_is_that_of_the_final_documents(
             ingest(raw, [write(tmp_path, **{document: text})])
             final[document] = text
         elif final.pop(document, None):
-            forget_documents(raw, [open_corpus(raw).keys(document)])
+            forget_documents(raw, [document_keys(document)])
     wait_until(lambda: is_done(raw, VOCABULARY))
     after_all = graph_of(raw)
     raw.flushall()
@@ -193,11 +191,10 @@ def test_articles_in_any_order_twice_with_deletions_between_give_the_same_graph(
     wait_until(lambda: is_done(raw, vocabulary))
     once = graph_of(raw)
     chance = random.Random(4)
-    corpus = open_corpus(raw)
     for _ in range(2):
         chance.shuffle(files)
         gone = [key.decode().split(":")[2] for key in once[0]]
-        forget_documents(raw, [corpus.keys(each) for each in chance.sample(gone, 9)])
+        forget_documents(raw, [document_keys(each) for each in chance.sample(gone, 9)])
         for file in files:
             ingest(raw, [file])
     wait_until(lambda: is_done(raw, vocabulary))

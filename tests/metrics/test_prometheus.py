@@ -20,10 +20,11 @@ import valkey
 
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import forget_documents
 from keymiss.graph.formats import load_vocabulary
 from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
+from keymiss.keys import document_keys
 from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_ports
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -209,7 +210,7 @@ def test_documents_that_are_not_indexed_are_an_alert(monitored, tmp_path):
         ingest(client, [tmp_path])
         wait_for(lambda: monitored.is_firing("KeymissIndexLag"))
         monitored.processes["worker"].send_signal(signal.SIGCONT)
-        forget_documents(client, [open_corpus(client).keys("later")])
+        forget_documents(client, [document_keys("later")])
     wait_for(lambda: not monitored.is_firing("KeymissIndexLag"))
 
 
@@ -221,7 +222,7 @@ def test_a_queue_that_grows_is_an_alert(monitored):
             assert len(waiting) < 2000
             for _ in range(10):
                 waiting.append(socket.create_connection((LOOPBACK, monitored.port)))
-                waiting[-1].sendall(b"GET qa{a}_%d:{a}:1_Who?\r\n" % len(waiting))
+                waiting[-1].sendall(b"GET keymiss:qa{a}_%d:{a}:1_Who?\r\n" % len(waiting))
             time.sleep(0.2)
     finally:
         monitored.processes["worker"].send_signal(signal.SIGCONT)

@@ -25,7 +25,7 @@ def test_the_form_in_keys_has_no_reserved_character(id):
 
 @given(ids, st.integers(0, 999_999_999), questions, st.sampled_from([keys.qa_key, keys.bertqa_key]))
 def test_an_answer_key_is_parsed_back(id, sentence, question, build):
-    document = keys.document_keys(id, 1024)
+    document = keys.document_keys(id)
     parsed = keys.parse_answer_key(build(document.sentence(sentence), question))
     assert parsed == keys.AnswerKey(document, sentence, question)
 
@@ -71,13 +71,62 @@ def test_other_forms_are_refused(key):
         keys.parse_answer_key(key)
 
 
-@given(ids, st.sampled_from([1, 3, 1024, 16384]))
-def test_a_document_lies_in_the_slot_range_of_its_bucket(id, buckets):
-    document = keys.document_keys(id, buckets)
+@given(ids)
+def test_a_document_lies_in_the_lowest_slot_of_its_bucket(id):
+    document = keys.document_keys(id)
     slot = keys.crc16(document.tag.encode()) % keys.SLOTS
-    bucket = keys.crc16(keys.encode(document.document)) % buckets
-    assert slot * buckets // keys.SLOTS == bucket
-    assert slot == 0 or (slot - 1) * buckets // keys.SLOTS == bucket - 1
+    assert slot == keys.crc16(keys.encode(document.document)) % 1024 * 16
+
+
+@given(ids, st.sampled_from(["facts", "sentences", "answers", "concepts"]))
+def test_a_documents_keys_are_parsed_back(id, name):
+    document = keys.document_keys(id)
+    assert keys.parse_document_key(getattr(document, name)) == document
+    assert keys.parse_tokens_key(document.tokens("f00d")) == ("f00d", document)
+    assert keys.parse_bucket_key(document.bucket) == document.tag
+
+
+@given(ids)
+def test_what_is_built_begins_with_one_name_and_has_a_known_form(id):
+    document = keys.document_keys(id)
+    sentence = document.sentence(3)
+    stored = [document.facts, document.sentences, document.answers, document.concepts]
+    stored += [document.bucket, document.tokens("f00d"), document.edge("K1", "K2")]
+    stored += [keys.CORPUS, keys.VOCABULARY, keys.vocabulary_part("f00d", 0)]
+    stored += [keys.statistics_key("minilm-qa"), keys.qa_key(sentence, "Who?")]
+    assert all(key.startswith("keymiss:") for key in stored)
+    assert all(map(keys.has_known_form, [*stored, keys.bertqa_key(sentence, "Who?")]))
+    assert all(map(keys.is_reserved, [*stored, keys.bertqa_key(sentence, "Who?")]))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "keymiss:document:a:{0}",  # not the bucket of "a"
+        "keymiss:document:a%2f:{0}",  # we write it %2F, and only where we must
+        "keymiss:sentences:a",
+        "keymiss:answers:17",
+        "keymiss:tokens:draft:7",
+        "keymiss:bucket:{x}",  # no bucket's tag
+        "keymiss:bucket:06S",
+        "keymiss:corpus:x",
+        "keymiss:vocabulary:x:y",
+        "keymiss:statistics:x",
+        "keymiss:qa{0}_a:{0}:1_Who?",
+        "keymiss:",
+    ],
+)
+def test_a_key_that_we_would_write_otherwise_is_not_ours(key):
+    assert not keys.has_known_form(key)
+    assert keys.parse_document_key(key) is None
+    assert keys.parse_tokens_key(key) is None
+    assert keys.parse_bucket_key(key) is None
+    assert keys.is_reserved(key)  # and yet nobody else's to be ingested
+
+
+@pytest.mark.parametrize("key", ["corpus", "answers:17", "qa{a}", "bertqa{a", "keymis", "doc:1"])
+def test_other_keys_are_anybodys(key):
+    assert not keys.is_reserved(key)
 
 
 @pytest.mark.parametrize("id", ["", "x" * 513, "é" * 257, "{" * 171])

@@ -7,8 +7,8 @@ import pytest
 from keymiss.keys import document_keys
 from keymiss.search.index import SentenceIndex
 
-BATS = document_keys("bats", 1024)
-CAMELS = document_keys("camels", 1024)
+BATS = document_keys("bats")
+CAMELS = document_keys("camels")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_what_was_rewritten_often_counts_once(index):
 
 def test_a_text_that_is_refused_leaves_nothing_behind():
     index = SentenceIndex()
-    keys = document_keys("odd", 16)
+    keys = document_keys("odd")
     with pytest.raises(UnicodeEncodeError):
         index.put(keys, "hash", {0: "A camel.", 1: "No text: \udcff"})
     index.commit()
@@ -88,7 +88,7 @@ def test_a_text_that_is_refused_leaves_nothing_behind():
 def test_searches_go_on_while_a_commit_is_written(index):
     for number in range(1500):
         texts = {n: f"Camel {number} of a herd with {n} others, {n * number}." for n in range(20)}
-        index.put(document_keys(f"herd-{number}", 16), "hash", texts)
+        index.put(document_keys(f"herd-{number}"), "hash", texts)
     committing = threading.Thread(target=index.commit)
     committing.start()
     searches = 0

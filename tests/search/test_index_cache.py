@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import forget_documents
 from keymiss.functions import Shard
 from keymiss.keys import document_keys
 from keymiss.search.cache import claim_folder
 from keymiss.search.functions import search_functions, update_index
 from keymiss.search.index import SentenceIndex
 
-BATS = document_keys("bats", 1024)
-CAMELS = document_keys("camels", 1024)
+BATS = document_keys("bats")
+CAMELS = document_keys("camels")
 
 
 def names(index, question):
@@ -92,7 +92,7 @@ def test_a_restarted_worker_reads_only_what_has_changed(server, tmp_path, monkey
         asyncio.run(walk(SentenceIndex(tmp_path / "index")))
         (tmp_path / "other.txt").write_text("Another one.")
         ingest(raw, [tmp_path])
-        forget_documents(raw, [open_corpus(raw).keys("gone")])
+        forget_documents(raw, [document_keys("gone")])
     read = []
     put = SentenceIndex.put
     monkeypatch.setattr(
@@ -116,7 +116,7 @@ def test_a_document_that_cannot_be_read_keeps_no_other_from_being_found(server, 
     with valkey.Valkey(port=server.port) as raw:
         ingest(raw, [tmp_path])
         raw.set(CAMELS.facts, "no hash")
-        bats = open_corpus(raw).keys("bats")
+        bats = document_keys("bats")
         with pytest.raises(valkey.ResponseError, match="WRONGTYPE"):
             asyncio.run(update([bats.facts, CAMELS.facts]))
         asyncio.run(update([bats.facts]))  # a batch that fails is tried one by one
@@ -146,7 +146,7 @@ def test_whatever_happened_the_index_equals_a_fresh_one(steps):
                     index = SentenceIndex(Path(folder))
                 continue
             number, texts = step
-            keys = document_keys(f"d{number}", 16)
+            keys = document_keys(f"d{number}")
             if texts is None:
                 assert index.remove(keys) == (held.pop(keys, None) is not None)
             else:

@@ -16,7 +16,7 @@ documents = st.lists(st.lists(sentences, min_size=1, max_size=3), min_size=1, ma
 def index_of(numbered):
     index = SentenceIndex()
     for number, texts in numbered:
-        index.put(document_keys(f"d{number}", 1024), "1", dict(enumerate(texts)))
+        index.put(document_keys(f"d{number}"), "1", dict(enumerate(texts)))
     index.commit()
     return index
 

@@ -14,7 +14,6 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.status import read_status
-from keymiss.corpus.store import open_corpus
 from keymiss.corpus.survey import survey
 from keymiss.errors import KeymissError, SetupError, Unavailable
 from keymiss.keys import OURS, find_key, slot_tag
@@ -170,8 +169,7 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
 
 def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
     try:
-        corpus = open_corpus(client)
-        yield from _foreign(survey(client, corpus).foreign)
+        yield from _foreign(survey(client).foreign)
         status = read_status(client)
     except Unavailable as error:
         yield Defect("there is no corpus yet", str(error).partition("; ")[2])

@@ -13,9 +13,9 @@ from prometheus_client.registry import Collector
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.status import parse_list
-from keymiss.corpus.store import open_corpus
+from keymiss.corpus.store import check_corpus
 from keymiss.errors import KeymissError
-from keymiss.keys import bucket_key
+from keymiss.keys import BUCKETS, bucket_key, bucket_tag
 from keymiss.server.connecting import Client, connect
 from keymiss.server.topology import node_url, parse_cluster_info, server_name
 
@@ -175,8 +175,8 @@ def _add_corpus(families: _Families, nodes: list[str]) -> None:
 
 
 def _documents(client: Client) -> int:
-    corpus = open_corpus(client)
+    check_corpus(client)
     pipeline = client.pipeline(transaction=False)
-    for bucket in range(corpus.buckets):
-        pipeline.scard(bucket_key(bucket, corpus.buckets))
+    for bucket in range(BUCKETS):
+        pipeline.scard(bucket_key(bucket_tag(bucket)))
     return sum(pipeline.execute())

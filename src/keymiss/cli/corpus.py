@@ -32,8 +32,9 @@ from keymiss.corpus.from_keys import KeyPattern, parse_keys, scan_keys
 from keymiss.corpus.ingest import Accept, Report, ingest_sources
 from keymiss.corpus.language import in_language
 from keymiss.corpus.status import read_status
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import check_corpus, forget_documents
 from keymiss.corpus.verify import Damage, repair, verify
+from keymiss.keys import document_keys
 
 corpus_app = typer.Typer(help="Look after the stored documents.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
@@ -108,8 +109,8 @@ def forget(
 ) -> None:
     """Delete documents, and the answers that were computed from them."""
     with connect(url) as client:
-        corpus = open_corpus(client)
-        found = forget_documents(client, [corpus.keys(document) for document in documents])
+        check_corpus(client)
+        found = forget_documents(client, [document_keys(document) for document in documents])
     for document, there in zip(documents, found, strict=True):
         if not there:
             err.print(Text(f"there is no document {document!r}", style="yellow"), soft_wrap=True)

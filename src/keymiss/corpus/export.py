@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keymiss.corpus.sentences import read_starts
-from keymiss.corpus.store import open_corpus
+from keymiss.corpus.store import check_corpus
 from keymiss.corpus.survey import survey
 from keymiss.errors import BadInput, SetupError
 from keymiss.keys import (
@@ -54,12 +54,9 @@ def export_corpus(client: Client, file: Path) -> Exported:
     """
     if file.suffix.lower() != ENDING:
         raise SetupError(f"{file} does not end with {ENDING}, by which ingest knows JSON lines")
+    check_corpus(client)
     documents = sorted(
-        (
-            each
-            for each, keys in survey(client, open_corpus(client)).documents.items()
-            if keys.facts
-        ),
+        (each for each, keys in survey(client).documents.items() if keys.facts),
         key=lambda each: each.document,
     )
     exported = Exported()

@@ -15,6 +15,7 @@ from keymiss.keys import (
     OURS,
     SOURCE_KEY,
     decode,
+    document_keys,
     encode,
     parse_document_key,
 )
@@ -59,14 +60,14 @@ def update_documents(
     sources = {encode(key) for key in named if not key.startswith(DOCUMENTS)}
     sources.update(key for key in _keys_of(client, facts) if key and decode(key) in keys)
     report = Report()
-    corpus = create_corpus(client)
+    create_corpus(client)
     without: list[str] = []
-    documents = read_documents(corpus, read_keys(client, keys, sources), report, accept)
+    documents = read_documents(read_keys(client, keys, sources), report, accept)
     store(client, _note_empty(documents, without), report)
     gone = []
     for key in without:
         try:
-            gone.append((key, corpus.keys(key)))
+            gone.append((key, document_keys(key)))
         except BadInput:
             continue  # no document can have such an id
     # A document of the same id that came from a file is not ours to forget.

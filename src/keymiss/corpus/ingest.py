@@ -14,7 +14,6 @@ from valkey.exceptions import ValkeyError
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import Read, Source, read_files
 from keymiss.corpus.store import (
-    Corpus,
     Prepared,
     create_corpus,
     prepare,
@@ -105,21 +104,19 @@ def ingest_sources(
     """
     report = Report()
     primaries = addresses_of_primaries(client)
-    documents = read_documents(create_corpus(client), sources(), report, accept)
-    store(client, documents, report, on_done)
+    create_corpus(client)
+    store(client, read_documents(sources(), report, accept), report, on_done)
     for _ in range(MOST_LOOKS):
         before, primaries = primaries, addresses_of_primaries(client)
         if primaries == before:
             break
         again = Report()
-        store(client, read_documents(create_corpus(client), sources(), again, accept), again)
+        store(client, read_documents(sources(), again, accept), again)
         report.problems = again.problems
     return report
 
 
-def read_documents(
-    corpus: Corpus, sources: Iterable[Source], report: Report, accept: Accept
-) -> Stream:
+def read_documents(sources: Iterable[Source], report: Report, accept: Accept) -> Stream:
     """Reads and cuts; what cannot be stored is written down in the report."""
     origins: dict[str, str] = {}
     for source, reads in sources:
@@ -128,7 +125,7 @@ def read_documents(
                 if isinstance(read, Document) and not accept(read):
                     report.not_accepted += 1
                     continue
-                yield source, _checked(corpus, read, source, origins)
+                yield source, _checked(read, source, origins)
             except BadInput as error:
                 report.problems.append(str(error))
         yield source, None
@@ -154,11 +151,11 @@ def store(
     report.seconds = round(time.monotonic() - started, 3)
 
 
-def _checked(corpus: Corpus, read: Read, source: str, origins: dict[str, str]) -> Prepared:
+def _checked(read: Read, source: str, origins: dict[str, str]) -> Prepared:
     if isinstance(read, BadInput):
         raise read
     try:
-        prepared = prepare(corpus, read)
+        prepared = prepare(read)
     except BadInput as error:
         raise BadInput(f"{source}: {error}") from None
     if other := origins.get(prepared.keys.document):

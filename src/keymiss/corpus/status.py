@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keymiss.corpus.store import open_corpus
+from keymiss.corpus.store import check_corpus
 from keymiss.corpus.survey import survey
 from keymiss.keys import CORPUS, SENTENCE_COUNT, SPLITTER, decode
 from keymiss.server.connecting import Client, primaries_of
@@ -19,7 +19,6 @@ class Status:
     with_tokens: int
     """Documents that a worker has tokenised."""
     cached_answers: int
-    buckets: int
     splitter: str
     dataset_bytes: int
 
@@ -30,8 +29,8 @@ def read_status(client: Client) -> Status:
     Raises:
         Unavailable: there is no corpus.
     """
-    corpus = open_corpus(client)
-    documents = survey(client, corpus).documents
+    check_corpus(client)
+    documents = survey(client).documents
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents.items():
         if keys.facts:
@@ -42,7 +41,6 @@ def read_status(client: Client) -> Status:
         sentences=sum(counts),
         with_tokens=sum(bool(keys.tokens) for keys in documents.values()),
         cached_answers=sum(len(keys.cached) for keys in documents.values()),
-        buckets=corpus.buckets,
         splitter=decode(client.hget(CORPUS, SPLITTER) or b""),
         dataset_bytes=sum(
             int(each.info("memory")["used_memory_dataset"]) for each in primaries_of(client)

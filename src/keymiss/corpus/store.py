@@ -17,13 +17,13 @@ from keymiss.corpus.sentences import cut_text, write_starts
 from keymiss.errors import BadInput, SetupError, Unavailable
 from keymiss.keys import (
     BUCKET_COUNT,
+    BUCKETS,
     CORPUS,
     CREATED,
     FACTS_HASH,
     OLD_CORPUS,
     PARAGRAPHS,
     SENTENCE_COUNT,
-    SLOTS,
     SOURCE,
     SOURCE_KEY,
     SPLITTER,
@@ -36,22 +36,9 @@ from keymiss.keys import (
 from keymiss.server.connecting import Client, Transaction, execute_transactions
 from keymiss.server.transactions import Command
 
-DEFAULT_BUCKETS = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """What is fixed when a corpus is created: in how many buckets its documents are spread."""
-
-    buckets: int
-
-    def keys(self, document: str) -> DocumentKeys:
-        """The keys of the document with this id."""
-        return document_keys(document, self.buckets)
-
-
-def open_corpus(client: Client) -> Corpus:
-    """The corpus on this server.
+def check_corpus(client: Client) -> None:
+    """Returns when there is a corpus on this server.
 
     Raises:
         Unavailable: there is none yet, or one under the key names of an earlier version.
@@ -70,7 +57,8 @@ def open_corpus(client: Client) -> Corpus:
             if _has_old_corpus(client)
             else "there is no corpus yet; create it with `keymiss ingest PATH`"
         )
-    return parse_corpus(buckets)
+    if buckets != b"%d" % BUCKETS:
+        raise SetupError(f"the key {CORPUS!r} is damaged: {BUCKET_COUNT} is {buckets!r}")
 
 
 def _has_old_corpus(client: Client) -> bool:
@@ -82,33 +70,22 @@ def _has_old_corpus(client: Client) -> bool:
     return all(facts) and facts[0].isdigit() and facts[1].startswith(b"tokenizesentences-")
 
 
-def parse_corpus(buckets: bytes) -> Corpus:
-    """The corpus whose `buckets` field holds this.
+def create_corpus(client: Client) -> None:
+    """Creates the corpus on this server when there is none.
 
-    Raises:
-        SetupError: it is no number between 1 and 16384.
+    Raises what `check_corpus` raises.
     """
-    if not buckets.isdigit() or not 1 <= int(buckets) <= SLOTS:
-        raise SetupError(f"the key {CORPUS!r} is damaged: buckets is {buckets!r}")
-    return Corpus(int(buckets))
-
-
-def create_corpus(client: Client, buckets: int = DEFAULT_BUCKETS) -> Corpus:
-    """Creates the corpus on this server, or opens the one that exists."""
     try:
-        stored, splitter = client.hmget(CORPUS, BUCKET_COUNT, SPLITTER)
         # Followers ask for every batch: what is as it should be is not written again.
-        if stored is not None and splitter == SPLITTER_NAME.encode():
-            return parse_corpus(stored)
-        # The first writer fixes the number for good: HSETNX, also between two ingests at once.
-        client.hsetnx(CORPUS, BUCKET_COUNT, buckets)
-        client.hsetnx(CORPUS, CREATED, int(time.time()))
-        client.hset(CORPUS, SPLITTER, SPLITTER_NAME)
+        if client.hget(CORPUS, SPLITTER) != SPLITTER_NAME.encode():
+            client.hsetnx(CORPUS, BUCKET_COUNT, BUCKETS)
+            client.hsetnx(CORPUS, CREATED, int(time.time()))
+            client.hset(CORPUS, SPLITTER, SPLITTER_NAME)
     except ClusterDownError as error:
         raise Unavailable(f"the cluster cannot store anything: {error}") from None
     except ResponseError as error:
         raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
-    return open_corpus(client)
+    check_corpus(client)
 
 
 _DROP_NOTED = """
@@ -141,13 +118,13 @@ class Prepared:
     facts_hash: str
 
 
-def prepare(corpus: Corpus, document: Document) -> Prepared:
+def prepare(document: Document) -> Prepared:
     """Cuts a document into sentences.
 
     Raises:
         BadInput: its id cannot be part of a key, or no sentence was found in it.
     """
-    keys = corpus.keys(document.id)
+    keys = document_keys(document.id)
     cut = cut_text(document.paragraphs)
     if not cut.sentences:
         raise BadInput(f"the document {document.id!r} has no sentence")

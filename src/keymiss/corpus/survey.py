@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from keymiss.corpus.store import Corpus
-from keymiss.errors import BadInput
 from keymiss.keys import (
     ANSWERS,
     BERTQA,
-    BUCKETS,
+    BUCKET,
     CONCEPTS,
     DOCUMENTS,
     EDGES,
@@ -27,7 +25,7 @@ from keymiss.keys import (
     TOKENS,
     VOCABULARY,
     DocumentKeys,
-    bucket_key_of,
+    bucket_key,
     decode,
     encode,
     has_known_form,
@@ -35,7 +33,6 @@ from keymiss.keys import (
     parse_bucket_key,
     parse_document_key,
     parse_tokens_key,
-    unescape,
 )
 from keymiss.server.connecting import Client
 
@@ -46,7 +43,7 @@ _TYPES = {
     **dict.fromkeys((DOCUMENTS, SENTENCES, TOKENS, CONCEPTS, STATISTICS), b"hash"),
     **dict.fromkeys((ANSWERS, EDGES), b"zset"),
     **dict.fromkeys((QA, BERTQA, f"{VOCABULARY}:"), b"string"),
-    BUCKETS: b"set",
+    BUCKET: b"set",
 }
 """What keymiss keeps under each prefix."""
 
@@ -78,7 +75,7 @@ class Survey:
         return self.documents.setdefault(keys, Present())
 
 
-def survey(client: Client, corpus: Corpus) -> Survey:
+def survey(client: Client) -> Survey:
     """Walks all keys of the server that may be keymiss's.
 
     What changes during the walk may be seen as it was before, or after.
@@ -88,8 +85,9 @@ def survey(client: Client, corpus: Corpus) -> Survey:
     for key, type in _own_keys(client):
         if type == b"none":
             continue  # it has gone since
-        ours = _has_type_of_ours(key, type) and _note(seen, buckets, corpus, key)
-        if not ours and key.startswith(OURS):
+        if _has_type_of_ours(key, type):
+            _note(seen, buckets, key)
+        elif key.startswith(OURS):
             seen.foreign.append(key)
     for tag, members in zip(buckets, _members(client, buckets), strict=True):
         for document in members:
@@ -114,16 +112,13 @@ def _has_type_of_ours(key: str, type: bytes) -> bool:
     return type == wanted and has_known_form(key)
 
 
-def _note(seen: Survey, buckets: list[str], corpus: Corpus, key: str) -> bool:
-    """Whether the key is ours: notes it if it belongs to a document, or is a bucket."""
+def _note(seen: Survey, buckets: list[str], key: str) -> None:
     if tag := parse_bucket_key(key):
         buckets.append(tag)
-        return True
+        return
     keys = document_of(key)
     if keys is None:
-        return True  # of no document: the corpus, the vocabulary, edges, statistics
-    if not _is_in_its_bucket(corpus, keys):
-        return False
+        return  # of no document: the corpus, the vocabulary, edges, statistics
     present = seen.of(keys)
     if key.startswith(DOCUMENTS):
         present.facts = True
@@ -135,7 +130,6 @@ def _note(seen: Survey, buckets: list[str], corpus: Corpus, key: str) -> bool:
         present.tokens.append(tokens[0])
     elif key.startswith((QA, BERTQA)):
         present.cached.append(key)
-    return True
 
 
 def document_of(key: str) -> DocumentKeys | None:
@@ -146,18 +140,11 @@ def document_of(key: str) -> DocumentKeys | None:
     return tokens[1] if tokens else parse_document_key(key)
 
 
-def _is_in_its_bucket(corpus: Corpus, document: DocumentKeys) -> bool:
-    try:
-        return corpus.keys(unescape(document.document)) == document
-    except BadInput:
-        return False
-
-
 def _members(client: Client, tags: list[str]) -> Iterator[list[str]]:
     for some in _batches(tags):
         pipeline = client.pipeline(transaction=False)
         for tag in some:
-            pipeline.smembers(encode(bucket_key_of(tag)))
+            pipeline.smembers(encode(bucket_key(tag)))
         for reply in pipeline.execute():
             yield [decode(each) for each in reply]
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from keymiss.corpus.sentences import read_starts
-from keymiss.corpus.store import forget_documents, open_corpus
+from keymiss.corpus.store import check_corpus, forget_documents
 from keymiss.corpus.survey import PIPELINE, Present, survey
 from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
 from keymiss.server.connecting import Client
@@ -69,7 +69,8 @@ def repair(client: Client, damages: Iterable[Damage]) -> None:
 
 
 def _look(client: Client) -> list[Damage]:
-    seen = survey(client, open_corpus(client))
+    check_corpus(client)
+    seen = survey(client)
     damages: list[Damage] = []
     whole = []
     for document, keys in sorted(seen.documents.items(), key=lambda item: item[0].facts):
