@@ -339,7 +339,9 @@ def parse_answer_key(key: str) -> AnswerKey:
     """
     match = _ANSWER.fullmatch(key)
     if not match:
-        raise BadInput("the key is not of the form qa{TAG}_DOC:{TAG}:N_QUESTION, both tags alike")
+        raise BadInput(
+            "the key is not of the form bertqa{TAG}_DOC:{TAG}:N_QUESTION, both tags alike"
+        )
     keys = DocumentKeys(match["document"], match["tag"])
     if len(encode(keys.document)) > MAX_DOCUMENT_BYTES:
         raise BadInput(f"a document's id has at most {MAX_DOCUMENT_BYTES} bytes")

@@ -54,7 +54,7 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
         if text
     ]
-    for result in await shard.transactions(writing):
+    for result in await shard.write(writing):
         raise_unless_elsewhere(result)
 
 

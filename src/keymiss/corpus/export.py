@@ -73,6 +73,8 @@ def export_corpus(client: Client, file: Path) -> Exported:
         os.replace(part, file)
     except OSError as error:
         raise SetupError(f"{file} cannot be written: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
     return exported
 
 

@@ -142,6 +142,13 @@ class Shard:
         """Executes each of the transactions, all in one round trip."""
         return [executed(replies) for replies in await self._send(list(map(queued, transactions)))]
 
+    async def write(self, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
+        """Executes each of the transactions, all in one round trip, as far as the server holds
+        their slots: a key that is written where its slot is still on the way to would be in the way
+        of the one that arrives."""
+        sent = await self._send_once(list(map(queued, transactions)))
+        return [executed(replies) for replies in sent]
+
     async def _send(self, groups: Sequence[Sequence[Command]]) -> list[list[Any]]:
         """The replies to each group of commands, which is sent a second time, with ASKING, where
         the key is still on its way to this server."""

@@ -117,8 +117,8 @@ async def update_concepts(
     ]
     # One by one: others are served between.
     for command in recording:
-        (reply,) = await shard.read([command])
-        raise_unless_elsewhere(reply)
+        (result,) = await shard.write([[command]])
+        raise_unless_elsewhere(result)
 
 
 def _is_stale(vocabulary: Vocabulary, beside: Derived) -> bool:

@@ -17,7 +17,7 @@
  *   Written inside SERVE and FORGET. While clients are paused, or slots leave by an atomic
  * migration (which Valkey 9 gives up for a command that belongs to no slot), a moment later. Read
  * when a file or a snapshot has been loaded, and a moment after any FUNCTION command, which the
- * filter sees, those of a primary, too. docs/decisions/0018-registry.md has the windows that
+ * filter sees, those of a primary, too. docs/decisions/0007-registrations.md has the windows that
  * remain. */
 #include "keymiss.h"
 
