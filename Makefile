@@ -60,6 +60,15 @@ bench-cluster: $(READY)
 	$(PYTHON) bench/cluster.py
 	$(if $(SAMPLE),$(PYTHON) bench/cluster_answers.py $(SAMPLE))
 
+# What follows from other weights of the bundled reader: calibration, the cut below which nothing is
+# an answer, the figures and the answers in the docs. Two to ten minutes.
+OPEN ?= $(wildcard ../shared/data/open)
+.PHONY: refit
+refit: $(READY)
+	$(if $(SQUAD),,$(error name a file in the format of SQuAD: make refit SQUAD=...))
+	$(PYTHON) bench/refit.py $(SQUAD) --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
+	UPDATE_DOCS=1 $(PYTHON) -m pytest tests/project/test_docs.py -k "transcript or first_hour"
+
 # How fast concepts are matched, and what the graph finds; the sample articles make it two collections.
 .PHONY: bench-graph
 bench-graph: $(READY)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import random
 import re
 import statistics
@@ -23,12 +22,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import valkey
-from calibration import ask_demo, calibration_error, no_answer
 from processes import Process, ask_once, processor_ms, resident_bytes, started_process
+from refit import ask_demo, calibration_error, margin_of, refuse
 from timing import milliseconds
 
 from keymiss.answers.doctor import FUNCTIONS
-from keymiss.answers.found import LIKELY
 from keymiss.answers.status import parse_list, unserved
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.formats import read_files
@@ -161,12 +159,12 @@ def demo_answers() -> dict[str, float]:
     """How well the demo questions without an answer are told from the others."""
     calibration = load_calibration(BUNDLED_FOLDER)
     found = ask_demo()
-    odds = LIKELY / (1 - LIKELY)
-    refused = no_answer(found, calibration.offset + calibration.temperature * math.log(odds))
-    error = calibration_error(found, calibration.temperature, calibration.offset)
+    fitted = (calibration.temperature, calibration.offset)
+    refused = refuse(found, margin_of(calibration.least, *fitted))
+    error = calibration_error(found, *fitted)
     return {
-        "noanswer.precision": refused["precision"],
-        "noanswer.recall": refused["recall"],
+        "noanswer.precision": round(refused.precision / 100, 3),
+        "noanswer.recall": round(refused.recall / 100, 3),
         "calibration_error": round(error, 3),
     }
 

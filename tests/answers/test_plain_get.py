@@ -100,7 +100,7 @@ def test_qa_says_where_the_answer_stands(client, sentence):
         "keymiss:sentences:" + sentence.rpartition(":")[0], str(found["sentence"])
     ).decode()
     assert text[found["start"] : found["end"]] == found["text"]
-    assert found["v"] == 2
+    assert found["v"] == 3
     assert found["probability"] > 0.05
     assert found["score"] > found["null_score"]
     assert found["model"] == "minilm-qa"

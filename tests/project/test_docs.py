@@ -22,9 +22,13 @@ from keymiss.errors import KeymissError
 from keymiss.web.app import create_app
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FIRST_HOUR = (ROOT / "docs" / "first-hour.md").read_text(encoding="utf-8")
+README_PAGE, FIRST_HOUR_PAGE = ROOT / "README.md", ROOT / "docs" / "first-hour.md"
+README = README_PAGE.read_text(encoding="utf-8")
+FIRST_HOUR = FIRST_HOUR_PAGE.read_text(encoding="utf-8")
 FUNCTIONS = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
+
+
+UPDATES = bool(os.environ.get("UPDATE_DOCS"))
 
 
 def blocks(text, language):
@@ -55,14 +59,39 @@ def run(command, stack):
     return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-def assert_alike(output, expected):
+def are_alike(output, expected):
     if expected.startswith("{"):
-        assert same_answers(json.loads(output), json.loads(expected))
-        return
+        return same_answers(json.loads(output), json.loads(expected))
     timeless = [
         re.sub(r"\d+ ms|\([\d,]+ a second\)", "?", text).strip("\n") for text in (output, expected)
     ]
-    assert timeless[0] == timeless[1]
+    return timeless[0] == timeless[1]
+
+
+def check(page, command, output, expected):
+    """With UPDATE_DOCS, `make refit` has the page show what is printed."""
+    if are_alike(output, expected):
+        return
+    assert UPDATES, f"{command}\nprints\n{output}\nand {page.name} shows\n{expected}"
+    text = page.read_text(encoding="utf-8")
+    shown = f"$ {command}\n{expected}\n".replace("\n> ", "\n> ")
+    assert text.count(shown) == 1, shown
+    page.write_text(text.replace(shown, f"$ {command}\n{as_shown(output, expected)}\n"))
+
+
+def as_shown(output, expected):
+    """JSON stays in the form in which the page has it: on one line, or on many."""
+    if not expected.startswith("{"):
+        return output.strip("\n")
+    found = json.loads(output)
+    if "\n" not in expected:
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    lines = json.dumps(found, ensure_ascii=False, indent=1)
+    return re.sub(r"\{\s+([^{}]*?\"created_at\": \d+)\s+\}", one_line, lines)
+
+
+def one_line(match):
+    return "{" + re.sub(r"\s*\n\s*", " ", match[1]) + "}"
 
 
 def same_answers(found, expected):
@@ -84,7 +113,7 @@ def has_graph(stack):
 def test_the_readmes_transcript_is_what_happens(stack, command, expected):
     # The concept graph follows a moment after the first answers.
     wait_for(lambda: has_graph(stack))
-    assert_alike(run(command, stack), expected)
+    check(README_PAGE, command, run(command, stack), expected)
 
 
 def test_the_first_hour_is_what_happens(empty_stack, tmp_path):
@@ -103,7 +132,7 @@ def test_the_first_hour_is_what_happens(empty_stack, tmp_path):
             done = shell.start(command)
             output, errors = done.communicate(timeout=30)
             assert done.returncode == 0, (command, output, errors)
-            assert_alike(output, expected)
+            check(FIRST_HOUR_PAGE, command, output, expected)
     following.send_signal(signal.SIGINT)
     assert following.wait(10) == 0
     following.communicate()

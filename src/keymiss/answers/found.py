@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 
-FORMAT = 2
-
-LIKELY = 0.05
-"""Spans that are right less often than this are no answers; docs/decisions/0010-no-answer.md."""
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The best span, whether or not it is likely to be the answer.
 
-    `probability` is how often such a span is right; `score` and `null_score` are the reader's
+    `probability` is how often such a span is right, and `likely` whether that is often enough for
+    an answer, by the model's calibration (docs/decisions/0010-no-answer.md); `score` and `null_score` are the reader's
     logits for the span and for that there is no answer. `start` and `end` are character offsets in
     the text of the sentence with number `sentence`.
     """
@@ -27,6 +25,7 @@ class Found:
     score: float
     null_score: float
     probability: float
+    likely: bool
     model: str
 
     @property
@@ -36,8 +35,8 @@ class Found:
 
     @property
     def is_answer(self) -> bool:
-        """Whether the span is likely enough to be given as an answer."""
-        return bool(self.text) and self.probability >= LIKELY
+        """Whether the span is to be given as an answer."""
+        return bool(self.text) and self.likely
 
     def to_json(self) -> str:
         """The value as it is cached."""

@@ -116,10 +116,11 @@ async def _answers(
 def _found(reader: Reader, one: _Asked, answers: Sequence[Answer]) -> Found:
     """The best answer, in the sentence of the window that it stands in."""
     if not answers:
-        return Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, reader.name)
+        return Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, False, reader.name)
     best, window = answers[0], one.text.window
     sentence, start, end = window.locate(best.start, best.end)
     answer = window.sentences[sentence - window.first][start:end]
     probability = reader.calibration.probability(best.margin)
     scores = (round(best.score, 4), round(best.null_score, 4), round(probability, 4))
-    return Found(answer, start, end, sentence, *scores, reader.name)
+    likely = probability >= reader.calibration.least
+    return Found(answer, start, end, sentence, *scores, likely, reader.name)

@@ -11,17 +11,22 @@ from keymiss.reader.errors import ModelError
 
 CALIBRATION = "calibration.json"
 
+LEAST = 0.05
+"""Of a model that says nothing about it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`sigmoid((margin - offset) / temperature)` is how often such an answer is right.
 
     Platt 1999, Guo et al. 2017. A model without a calibration has the reader's own belief in the
-    span, against that there is no answer: temperature 1, offset 0.
+    span, against that there is no answer: temperature 1, offset 0. What is right less often than
+    `least` is no answer.
     """
 
     temperature: float = 1.0
     offset: float = 0.0
+    least: float = LEAST
 
     def probability(self, margin: float) -> float:
         """Between 0 and 1."""
@@ -40,9 +45,15 @@ def load_calibration(folder: Path) -> Calibration:
         return Calibration()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        calibration = Calibration(float(record["temperature"]), float(record["offset"]))
+        calibration = Calibration(
+            float(record["temperature"]),
+            float(record["offset"]),
+            float(record.get("least", LEAST)),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error!r}") from None
     if not calibration.temperature > 0 or not math.isfinite(calibration.offset):
         raise ModelError(f"{path} is damaged: the temperature must be above 0")
+    if not 0 <= calibration.least <= 1:
+        raise ModelError(f"{path} is damaged: least must be between 0 and 1")
     return calibration
