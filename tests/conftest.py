@@ -118,6 +118,12 @@ def empty_stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture
+def serving_from() -> Callable[[Path], AbstractContextManager[Stack]]:
+    """`keymiss serve` in a folder, during a block."""
+    return lambda folder: serving(folder=folder)
+
+
 def wait_for_http(url: str) -> None:
     deadline = time.monotonic() + 15
     while True:

@@ -135,3 +135,15 @@ def test_a_bare_server(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_keys_that_are_not_ours_under_our_name(server, raw, tmp_path):
+    (tmp_path / "a.txt").write_text("One.")
+    ingest(raw, [tmp_path])
+    assert "keymiss has not written" not in wrongs(raw)
+    for number in range(7):
+        raw.set(f"keymiss:theirs:{number}", "x")
+    raw.set("theirs", "x")
+    found = wrongs(raw)
+    assert "keys that keymiss has not written begin with 'keymiss:': keymiss:theirs:0, " in found
+    assert "keymiss:theirs:4 and 2 more" in found

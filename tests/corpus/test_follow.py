@@ -198,3 +198,9 @@ def test_the_command_reports_every_change_and_ends_by_ctrl_c(server, client):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("prefix", ["keym", "bertqa{a", "ber"])
+def test_a_prefix_that_our_functions_have_too_is_not_followed(raw, prefix):
+    with pytest.raises(SetupError, match="cannot be followed"):
+        follow_function(raw, KeyPattern(prefix), lambda document: True, lambda report: None)

@@ -106,3 +106,23 @@ def test_every_key_of_a_document_is_recognised_as_our_own(id):
     keys = document_keys(id)
     for key in (keys.facts, keys.sentences, keys.answers, keys.bucket, keys.tokens("f")):
         assert key not in KeyPattern("")
+
+
+@pytest.mark.parametrize("pattern", ["keymiss:*", "keymiss:document:*"])
+def test_our_own_keys_are_refused_by_name(pattern):
+    with pytest.raises(SetupError, match="begin with 'keymiss:' are keymiss's own"):
+        parse_keys(pattern)
+
+
+@pytest.mark.parametrize("prefix", ["documents:", "sentence:", "answers:", "qa{", "corpus"])
+def test_words_that_keymiss_once_used_are_taken(client, raw, prefix):
+    client.hset(f"{prefix}1", mapping={"title": "Scurvy", "text": "Lemons were given in 1747."})
+    report = ingest_sources(raw, lambda: scan_keys(raw, parse_keys(f"{prefix}*", "text")))
+    assert (report.stored, report.problems) == (1, [])
+
+
+def test_a_prefix_that_ours_has_too_takes_what_is_not_ours(client, raw):
+    client.hset("key:1", mapping={"text": "Lemons were given in 1747."})
+    client.hset("keymiss:document:x", mapping={"text": "Not a document."})
+    report = ingest_sources(raw, lambda: scan_keys(raw, parse_keys("key*", "text")))
+    assert (report.stored, report.problems) == (1, [])

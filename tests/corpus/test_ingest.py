@@ -151,3 +151,33 @@ def test_the_demo_articles_are_ingested_without_a_problem(raw):
     report = ingest(raw, [ARTICLES])
     assert (report.stored, report.problems) == (20, [])
     assert report.sentences > 400
+
+
+OLD = {"buckets": "1024", "splitter": "tokenizesentences-0.5.1", "created": "1790000000"}
+
+
+def test_a_corpus_under_the_old_names_is_recognised_and_refused(client, raw, tmp_path):
+    client.hset("corpus", mapping=OLD)
+    client.hset("article_id:a:{0}", "title", "Old")
+    before = {key: client.dump(key) for key in ("corpus", "article_id:a:{0}")}
+    with pytest.raises(Unavailable, match="earlier version.*ingest again"):
+        check_corpus(raw)
+    # And so it is: beside the old one, which stays as it is.
+    write(tmp_path, "a.txt", "One.")
+    assert ingest(raw, [tmp_path]).stored == 1
+    check_corpus(raw)
+    assert {key: client.dump(key) for key in before} == before
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda c: c.set("corpus", "mine"),
+        lambda c: c.hset("corpus", "buckets", "3"),
+        lambda c: c.hset("corpus", mapping={**OLD, "splitter": "mine"}),
+    ],
+)
+def test_a_key_corpus_of_another_program_is_not_an_old_corpus(client, raw, plant):
+    plant(client)
+    with pytest.raises(Unavailable, match="no corpus yet"):
+        check_corpus(raw)

@@ -85,3 +85,24 @@ def test_what_is_whole_again_at_a_second_look_is_not_damaged(raw, keys, monkeypa
 def test_without_a_corpus_there_is_nothing_to_verify(raw):
     with pytest.raises(Unavailable):
         verify(raw)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda c: c.set("sentence:x", "y"),
+        lambda c: c.hset("documents:1", "text", "x"),
+        lambda c: c.set("keymiss:sentences:x", "y"),
+        lambda c: c.zadd("keymiss:answers:17", {"a": 1}),
+        lambda c: c.hset("keymiss:document:a:{0}", "title", "not the bucket of a"),
+        lambda c: c.set(document_keys("gone").sentences, "of another type"),
+        lambda c: c.set("bertqa{mine}:7", "x"),
+    ],
+)
+def test_what_others_have_written_is_no_damage_and_stays(raw, keys, plant):
+    plant(raw)
+    before = {key: raw.dump(key) for key in raw.scan_iter()}
+    damages = verify(raw)
+    assert damages == []
+    repair(raw, damages)
+    assert {key: raw.dump(key) for key in raw.scan_iter()} == before

@@ -89,20 +89,21 @@ def test_a_flush_or_deletion_of_libraries_is_mended(one, worker_of, eventually):
         eventually(lambda: library(client) == before)
 
 
-def test_what_a_restored_library_names_is_taken_over(launch, connect, worker_of, eventually):
-    first, second = launch(), launch()
+def test_who_may_load_libraries_and_not_serve_makes_no_function_of_a_prefix(
+    launch, connect, worker_of, eventually, replicate
+):
+    first, second, replica = launch(), launch(), launch()
     worker_of(first).serve("early", "early:")
-    worker = worker_of(second)
-    worker.serve("late", "late:", "VERSION", "2")
-    dump = connect(first).execute_command("FUNCTION", "DUMP", NEVER_DECODE=[])
-    connect(second).execute_command("FUNCTION", "RESTORE", dump, "REPLACE")
+    worker_of(second).serve("late", "late:")
+    replicate(replica, second)
     client = connect(second)
-    eventually(lambda: names(client) == {"early", "late"})
-    eventually(lambda: "late:" in library(client) and "early:" in library(client))
-    # What is served stays as it is served.
-    assert worker.take("late", block=1) == []
-    fields = next(each for each in client.execute_command("KEYMISS.LIST") if each[1] == "late")
-    assert fields[fields.index("version") + 1] == "2"
+    before = library(client)
+    dump = connect(first).execute_command("FUNCTION", "DUMP", NEVER_DECODE=[])
+    client.execute_command("FUNCTION", "RESTORE", dump, "REPLACE")
+    eventually(lambda: library(client) == before)
+    assert names(client) == {"late"}
+    assert client.get("early:1") is None
+    eventually(lambda: names(connect(replica)) == {"late"})
 
 
 def test_a_library_of_somebody_elses_stays_as_it_is(one, worker_of, background, connect):
@@ -123,8 +124,7 @@ def test_a_library_of_somebody_elses_stays_as_it_is(one, worker_of, background, 
     assert names(client) == set()
 
 
-def test_lines_that_make_no_sense_are_passed_over(one, eventually):
-    _, client = one
+def test_lines_that_make_no_sense_are_passed_over(bare_server, tmp_path, eventually):
     head, tail = "-- The functions that keymiss.so serves: ", "restarted servers and replicas"
     lines = [
         "DB 0 good ON miss PREFIX good:",
@@ -139,8 +139,13 @@ def test_lines_that_make_no_sense_are_passed_over(one, eventually):
         f"#!lua name=keymiss\n{head}{tail} read it here.\nlocal served = {{\n{body}}}\n"
         "redis.register_function('keymiss_functions', function() return served end)\n"
     )
-    client.execute_command("FUNCTION", "LOAD", code)
-    eventually(lambda: names(client) == {"good"})
+    with valkey.Valkey(port=bare_server, decode_responses=True) as client:
+        client.execute_command("FUNCTION", "LOAD", code)
+        module = shutil.copy(module_path(), tmp_path / "later.so")
+        client.execute_command("MODULE", "LOAD", str(module))
+        eventually(lambda: names(client) == {"good"})
+        # And written as it should be.
+        eventually(lambda: "good:" in library(client) and "short" not in library(client))
 
 
 def test_commands_that_older_modules_wrote_to_a_file_are_passed_over(one, connect, worker_of):

@@ -64,3 +64,22 @@ def test_verify_and_repair(keymiss, client, keys):
 def test_without_a_corpus_it_says_how_to_make_one(keymiss):
     done = keymiss("corpus", "verify")
     assert (done.returncode, "keymiss ingest PATH" in done.stderr) == (1, True)
+
+
+def test_export_writes_what_ingest_takes(keymiss, keys, client, tmp_path):
+    file = tmp_path / "corpus.jsonl"
+    done = keymiss("corpus", "export", str(file))
+    assert (done.returncode, done.stdout) == (
+        0,
+        "1 document with 2 sentences written, 0 left out\n",
+    )
+    assert keymiss("ingest", str(file)).stdout.endswith("1 unchanged, 0 left out\n")
+    client.hdel(keys.sentences, "1")
+    done = keymiss("corpus", "export", str(file))
+    assert (done.returncode, "left out: a: is not whole" in done.stderr) == (1, True)
+    assert keymiss("corpus", "export", str(tmp_path / "x.txt")).returncode == 2
+
+
+def test_ingest_of_our_own_keys_is_refused(keymiss):
+    done = keymiss("ingest", "--keys", "keymiss:*")
+    assert (done.returncode, "are keymiss's own" in done.stderr) == (2, True)

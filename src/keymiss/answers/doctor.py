@@ -197,7 +197,7 @@ def _foreign(keys: list[str]) -> Iterator[Defect]:
     shown = ", ".join(key[:SHOWN_BYTES] for key in keys[:SHOWN_KEYS])
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
     yield Defect(
-        f"keys that keymiss has not written begin with {OURS}: {shown}{more}",
+        f"keys that keymiss has not written begin with {OURS!r}: {shown}{more}",
         "keymiss leaves them alone; give them another name, since later versions may use it",
     )
 

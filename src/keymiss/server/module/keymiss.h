@@ -64,7 +64,7 @@ const char *cache_text(const Options *options, char digits[24]);
 void registry_save(RedisModuleCtx *ctx);
 /* Makes the functions agree with what is kept. */
 void registry_read(void);
-/* Both, a moment from now. */
+/* The one on a primary, the other on a replica, a moment from now. */
 void registry_follow(void);
 /* An atomic slot migration from this server begins or ends. */
 void slots_leave(int begin);

@@ -7,10 +7,12 @@
  * server without the module reads all that it finds there.
  *
  * Who is right
- *   On a primary what is served here: the library is written when it says anything else, also after
- *   FUNCTION FLUSH. What the library holds besides (it came with a file, or by FUNCTION RESTORE) is
- *   taken over. On a replica the library: what it does not name is forgotten, but for functions of
- *   this server's own setting, and those whose workers have stayed.
+ *   When a file or a snapshot has been loaded, or the module: the library, but for functions that
+ *   are being served. From then on, on a primary, what is registered here: the library is written
+ *   when it says anything else. So whoever may FUNCTION LOAD, but not SERVE, makes no function of a
+ *   prefix; and a deleted library comes back. On a replica always the library: what it does not
+ *   name is forgotten, but for functions of this server's own setting, and those whose workers have
+ *   stayed.
  *   A library `keymiss` that somebody else has written stays as it is, and nothing is kept.
  *
  * When
@@ -42,6 +44,7 @@ static const char TAIL[] = "}\n"
 static const char LINE[] = "  '";
 
 static int following;  /* a timer is set */
+static int started;    /* it has fired once: what was there before the module has been read */
 static int exports;    /* slot migrations under way from here */
 static int complained; /* that somebody else's library has the name */
 
@@ -258,7 +261,8 @@ void registry_read(void) {
 static void on_follow(RedisModuleCtx *ctx, void *data) {
     (void)ctx, (void)data;
     following = 0;
-    registry_read();
+    if (!started++ || RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA)
+        registry_read();
     registry_save(own_context);
 }
 
