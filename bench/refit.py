@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def ask_set(asked: Asked, model: Path) -> list[Outcome]:
         problems = ingest(client, asked.articles).problems
         assert not problems, problems[:3]
         while client.info("keymiss")["keymiss_pending"]:
-            pass
+            time.sleep(0.1)
         return asyncio.run(_outcomes(f"valkey://127.0.0.1:{port}", asked))
 
 
@@ -288,7 +289,7 @@ def _cell(refused: Refused) -> str:
 
 
 def write(model: Path, squad: Path, outcomes: dict[str, list[Outcome]], text: str) -> None:
-    """Keeps the calibration with the model, and the figures in the docs."""
+    """Keeps the calibration with the model, and the bundled reader's figures in the docs."""
     temperature, offset = fit(outcomes["squad"])
     cut = choose_cut(outcomes["squad"], temperature, offset)
     error = calibration_error(outcomes["squad"], temperature, offset)
@@ -300,6 +301,8 @@ def write(model: Path, squad: Path, outcomes: dict[str, list[Outcome]], text: st
         f"them without an answer in the corpus; calibration error {error:.3f}",
     }
     (model / CALIBRATION).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if model != BUNDLED_FOLDER:
+        return
     put_into(DECISION, text)
     put_into(BENCHMARKS, scores(model, squad))
 

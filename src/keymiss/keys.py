@@ -86,7 +86,7 @@ _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _PART = r"[^{}:]+"
 _ANSWER = re.compile(
     rf"(?:{OURS}qa|bertqa)\{{(?P<tag>{_PART})\}}"
-    rf"_(?P<document>{_PART}):\{{(?P=tag)\}}:(?P<sentence>[0-9]{{1,9}})_(?P<question>.*)",
+    rf"_(?P<document>{_PART}):\{{(?P=tag)\}}:(?P<sentence>0|[1-9][0-9]{{0,8}})_(?P<question>.*)",
     re.DOTALL,
 )
 _OF_SHARD = re.compile(

@@ -487,6 +487,15 @@ static void parse(Input *input) {
     }
     Registration registration;
     if (!read_serve(texts, count, &registration)) check_registration(&registration);
+    char line[LINE_BYTES + 64] = "DB 0";
+    size_t used = 4;
+    for (int i = 0; i < count && used + texts[i].length + 1 < sizeof line; i++) {
+        line[used++] = ' ';
+        memcpy(line + used, texts[i].bytes, texts[i].length);
+        used += texts[i].length;
+    }
+    long long db;
+    if (!read_line((Text){line, used}, &registration, &db)) check_registration(&registration);
     Text setting = {(const char *)input->bytes, input->left};
     size_t before = setting.length + 1;
     while (!read_setting(&setting, &registration) && *registration.name) {

@@ -169,10 +169,12 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
 
 def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
     try:
-        yield from _foreign(survey(client).foreign)
-        status = read_status(client)
+        seen = survey(client)
+        yield from _foreign(seen.foreign)
+        status = read_status(client, seen)
     except Unavailable as error:
-        yield Defect("there is no corpus yet", str(error).partition("; ")[2])
+        wrong, _, advice = str(error).partition("; ")
+        yield Defect(wrong, advice)
         return
     except KeymissError as error:
         yield Defect(str(error), "use a server or database of its own for keymiss")

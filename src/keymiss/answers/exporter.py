@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.status import parse_list
-from keymiss.corpus.store import check_corpus
+from keymiss.corpus.corpus_key import check_corpus
 from keymiss.errors import KeymissError
 from keymiss.keys import BUCKETS, bucket_key, bucket_tag
 from keymiss.server.connecting import Client, connect

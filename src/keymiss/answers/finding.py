@@ -11,11 +11,13 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.answers.computing import compute
+from keymiss.corpus.corpus_key import OLD_FACTS, is_old_corpus, no_corpus
 from keymiss.errors import TooSlow, Unavailable
 from keymiss.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.search.index import Candidates
@@ -126,8 +128,11 @@ async def _search(
 
 
 async def _check_corpus(servers: Servers) -> None:
-    if not await servers.execute("EXISTS", CORPUS):
-        raise Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
+    if await servers.execute("EXISTS", CORPUS):
+        return
+    with suppress(ResponseError):
+        raise no_corpus(is_old_corpus(await servers.execute(*OLD_FACTS)))
+    raise no_corpus(is_old=False)
 
 
 def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:

@@ -13,9 +13,9 @@ class Found:
     """The best span, whether or not it is likely to be the answer.
 
     `probability` is how often such a span is right, and `likely` whether that is often enough for
-    an answer, by the model's calibration (docs/decisions/0010-no-answer.md); `score` and `null_score` are the reader's
-    logits for the span and for that there is no answer. `start` and `end` are character offsets in
-    the text of the sentence with number `sentence`.
+    an answer, by the model's calibration (docs/decisions/0010-no-answer.md). `score` and
+    `null_score` are the reader's logits for the span and for that there is no answer. `start` and
+    `end` are character offsets in the text of the sentence with number `sentence`.
     """
 
     text: str

@@ -19,7 +19,15 @@ from keymiss.answers.texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
-from keymiss.keys import BERTQA, BERTQA_FORM, QA, QA_FORM, AnswerKey, parse_answer_key
+from keymiss.keys import (
+    BERTQA,
+    BERTQA_FORM,
+    QA,
+    QA_FORM,
+    AnswerKey,
+    has_known_form,
+    parse_answer_key,
+)
 from keymiss.reader import Answer, Reader
 from keymiss.search.question import check_question
 
@@ -40,7 +48,14 @@ def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Functi
     """The functions that answer `keymiss:qa{..}` and `bertqa{..}` keys with this reader, whose
     statistics they keep."""
     notes = Notes()
-    computing = partial(on_miss, cache=CACHE, lease="30s", batch=BATCH, version=reader.version)
+    computing = partial(
+        on_miss,
+        cache=CACHE,
+        lease="30s",
+        batch=BATCH,
+        version=reader.version,
+        stores=has_known_form,
+    )
 
     @computing(QA, name="qa", form=QA_FORM)
     async def qa(events: Sequence[Event]) -> list[Result]:

@@ -109,8 +109,10 @@ def _step(
     http_port: int,
     client: Client,
 ) -> Step:
-    arrivals, at = [], 0.0
-    while (at := at + random.expovariate(rate)) < seconds:
+    arrivals: list[tuple[float, str]] = []
+    at = 0.0
+    # One comes, however seldom they do.
+    while (at := at + random.expovariate(rate)) < seconds or not arrivals:
         arrivals.append((at, next_question()))
     before = _counters(client)
     started = time.perf_counter()

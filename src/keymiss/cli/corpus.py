@@ -25,6 +25,7 @@ from keymiss.cli.terminal import (
     out,
     serve_functions,
 )
+from keymiss.corpus.corpus_key import check_corpus
 from keymiss.corpus.export import export_corpus
 from keymiss.corpus.follow import follow_function
 from keymiss.corpus.formats import Source, find_files, read_files
@@ -32,7 +33,7 @@ from keymiss.corpus.from_keys import KeyPattern, parse_keys, scan_keys
 from keymiss.corpus.ingest import Accept, Report, ingest_sources
 from keymiss.corpus.language import in_language
 from keymiss.corpus.status import read_status
-from keymiss.corpus.store import check_corpus, forget_documents
+from keymiss.corpus.store import forget_documents
 from keymiss.corpus.verify import Damage, repair, verify
 from keymiss.keys import document_keys
 

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from keymiss.corpus.corpus_key import check_corpus
+from keymiss.corpus.formats import MAX_LINE_BYTES
 from keymiss.corpus.sentences import read_starts
-from keymiss.corpus.store import check_corpus
 from keymiss.corpus.survey import survey
 from keymiss.errors import BadInput, SetupError
 from keymiss.keys import (
@@ -27,7 +28,7 @@ from keymiss.keys import (
 )
 from keymiss.server.connecting import Client, execute_transactions
 
-BATCH = 50
+BATCH = 10
 """Documents that are read in one round trip."""
 
 ENDING = ".jsonl"
@@ -67,7 +68,12 @@ def export_corpus(client: Client, file: Path) -> Exported:
                 if isinstance(record, BadInput):
                     exported.problems.append(f"{unescape(document.document)}: {record}")
                     continue
-                target.write(json.dumps(record, ensure_ascii=False) + "\n")
+                line = json.dumps(record, ensure_ascii=False) + "\n"
+                if len(line.encode()) > MAX_LINE_BYTES:
+                    size = f"its line has {len(line.encode())} bytes; ingest takes {MAX_LINE_BYTES}"
+                    exported.problems.append(f"{unescape(document.document)}: {size}")
+                    continue
+                target.write(line)
                 exported.documents += 1
                 exported.sentences += sum(map(len, record["paragraphs"]))
         os.replace(part, file)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from keymiss.corpus.corpus_key import create_corpus
 from keymiss.corpus.from_keys import KeyPattern, read_keys
 from keymiss.corpus.ingest import Accept, Report, Stream, read_documents, store
-from keymiss.corpus.store import create_corpus, forget_documents
+from keymiss.corpus.store import forget_documents
 from keymiss.errors import BadInput, SetupError
 from keymiss.functions import Event, Function, on_write
 from keymiss.keys import (

@@ -24,8 +24,8 @@ from keymiss.keys import SOURCE, SOURCE_KEY, TITLE, YEAR
 
 MAX_FILE_BYTES = 64 << 20
 MAX_LINE_BYTES = 2 * MAX_FILE_BYTES
-"""A JSON lines file may be of any size, each of its lines may not: the largest of documents fits,
-as `corpus export` writes it."""
+"""A JSON lines file may be of any size, each of its lines may not: what `corpus export` writes of a
+file of the largest size fits, unless it is full of control characters."""
 
 Read = Document | BadInput
 Source = tuple[str, Iterable[Read]]

@@ -11,16 +11,10 @@ from pathlib import Path
 
 from valkey.exceptions import ValkeyError
 
+from keymiss.corpus.corpus_key import create_corpus
 from keymiss.corpus.document import Document
 from keymiss.corpus.formats import Read, Source, read_files
-from keymiss.corpus.store import (
-    Prepared,
-    create_corpus,
-    prepare,
-    stored_documents,
-    write_documents,
-    write_facts,
-)
+from keymiss.corpus.store import Prepared, prepare, stored_documents, write_documents, write_facts
 from keymiss.errors import BadInput
 from keymiss.server.connecting import Client, addresses_of_primaries
 
@@ -187,7 +181,7 @@ def _write(client: Client, batch: _Batch, report: Report, on_done: Callable[[str
         if stored.foreign:
             error = BadInput(f"the key {stored.foreign!r} belongs to another program")
             _note_problem(report, source, document, error)
-        elif document.text_hash != stored.text_hash:
+        elif (document.text_hash, len(document.sentences)) != (stored.text_hash, stored.sentences):
             (few if stored.noted <= FEW_NOTES else many).append((source, document))
         elif document.facts_hash != stored.facts_hash:
             renamed.append((source, document))

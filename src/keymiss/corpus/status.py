@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keymiss.corpus.store import check_corpus
-from keymiss.corpus.survey import survey
+from keymiss.corpus.corpus_key import check_corpus
+from keymiss.corpus.survey import Survey, survey
 from keymiss.keys import CORPUS, SENTENCE_COUNT, SPLITTER, decode
 from keymiss.server.connecting import Client, primaries_of
 
@@ -23,14 +23,14 @@ class Status:
     dataset_bytes: int
 
 
-def read_status(client: Client) -> Status:
-    """Walks all keys and counts.
+def read_status(client: Client, seen: Survey | None = None) -> Status:
+    """Counts what a walk over all keys has seen, one of its own when none is given.
 
     Raises:
         Unavailable: there is no corpus.
     """
     check_corpus(client)
-    documents = survey(client).documents
+    documents = (seen or survey(client)).documents
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents.items():
         if keys.facts:

@@ -1,32 +1,24 @@
-"""Documents as keys: writing one, forgetting one, and what is known of the corpus as a whole."""
+"""Documents as keys: writing one, forgetting one, and what is stored of one."""
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import valkey
-from valkey.exceptions import ClusterDownError, ResponseError, ValkeyError
+from valkey.exceptions import ResponseError, ValkeyError
 
 from keymiss.corpus.document import Document, text_hash
-from keymiss.corpus.sentences import SPLITTER as SPLITTER_NAME
 from keymiss.corpus.sentences import cut_text, write_starts
-from keymiss.errors import BadInput, SetupError, Unavailable
+from keymiss.errors import BadInput
 from keymiss.keys import (
-    BUCKET_COUNT,
-    BUCKETS,
-    CORPUS,
-    CREATED,
     FACTS_HASH,
-    OLD_CORPUS,
     PARAGRAPHS,
     SENTENCE_COUNT,
     SOURCE,
     SOURCE_KEY,
-    SPLITTER,
     TEXT_HASH,
     TITLE,
     YEAR,
@@ -35,58 +27,6 @@ from keymiss.keys import (
 )
 from keymiss.server.connecting import Client, Transaction, execute_transactions
 from keymiss.server.transactions import Command
-
-
-def check_corpus(client: Client) -> None:
-    """Returns when there is a corpus on this server.
-
-    Raises:
-        Unavailable: there is none yet, or one under the key names of an earlier version.
-        SetupError: the key `keymiss:corpus` holds something else.
-    """
-    try:
-        buckets = client.hget(CORPUS, BUCKET_COUNT)
-    except ClusterDownError as error:
-        raise Unavailable(f"the cluster cannot say what it holds: {error}") from None
-    except ResponseError as error:
-        raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
-    if buckets is None:
-        raise Unavailable(
-            "the corpus here has the key names of an earlier version, which are not read: "
-            "ingest again with `keymiss ingest PATH`"
-            if _has_old_corpus(client)
-            else "there is no corpus yet; create it with `keymiss ingest PATH`"
-        )
-    if buckets != b"%d" % BUCKETS:
-        raise SetupError(f"the key {CORPUS!r} is damaged: {BUCKET_COUNT} is {buckets!r}")
-
-
-def _has_old_corpus(client: Client) -> bool:
-    """Whether the key `corpus` is what keymiss wrote there before its keys had a prefix."""
-    try:
-        facts = client.hmget(OLD_CORPUS, BUCKET_COUNT, SPLITTER, CREATED)
-    except ResponseError:
-        return False
-    return all(facts) and facts[0].isdigit() and facts[1].startswith(b"tokenizesentences-")
-
-
-def create_corpus(client: Client) -> None:
-    """Creates the corpus on this server when there is none.
-
-    Raises what `check_corpus` raises.
-    """
-    try:
-        # Followers ask for every batch: what is as it should be is not written again.
-        if client.hget(CORPUS, SPLITTER) != SPLITTER_NAME.encode():
-            client.hsetnx(CORPUS, BUCKET_COUNT, BUCKETS)
-            client.hsetnx(CORPUS, CREATED, int(time.time()))
-            client.hset(CORPUS, SPLITTER, SPLITTER_NAME)
-    except ClusterDownError as error:
-        raise Unavailable(f"the cluster cannot store anything: {error}") from None
-    except ResponseError as error:
-        raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
-    check_corpus(client)
-
 
 _DROP_NOTED = """
 if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return end
@@ -135,11 +75,12 @@ def prepare(document: Document) -> Prepared:
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What is known of a document that may be stored: the hashes of its text and its facts, None
-    when it is not there; how many answers are noted with it; and the first of its keys that another
-    program has written, empty when none has."""
+    when it is not there; how many sentences there are, and how many answers are noted with it; and
+    the first of its keys that another program has written, empty when none has."""
 
     text_hash: str | None = None
     facts_hash: str | None = None
+    sentences: int = 0
     noted: int = 0
     foreign: str = ""
 
@@ -167,11 +108,11 @@ def _stored(keys: DocumentKeys, replies: Sequence[Any]) -> Stored:
     for key, reply in zip(named, replies, strict=True):
         if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
             return Stored(foreign=key)
-    hashes, _, _, noted = replies
-    if not isinstance(hashes, list):
+    if any(isinstance(reply, ValkeyError) for reply in replies):
         return Stored()
+    hashes, sentences, _, noted = replies
     of_text, of_facts = (None if one is None else one.decode() for one in hashes)
-    return Stored(of_text, of_facts, noted if isinstance(noted, int) else 0)
+    return Stored(of_text, of_facts, sentences, noted)
 
 
 def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
@@ -180,18 +121,24 @@ def write_documents(client: Client, documents: Sequence[Prepared]) -> list[Valke
     A document replaces what was there under its id, and the answers that were computed from that
     are dropped.
     """
-    return _write(client, [(each.keys.facts, _writing(each)) for each in documents])
+    results = execute_transactions(
+        client, [(each.keys.facts, _writing(each)) for each in documents]
+    )
+    return [result if isinstance(result, ValkeyError) else None for result in results]
 
 
 def write_facts(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
     """Writes title, year and source of documents whose text is stored as it is, and what went
-    wrong with each. Tokens and answers stay."""
-    return _write(client, [(each.keys.facts, _writing_facts(each)) for each in documents])
-
-
-def _write(client: Client, transactions: Sequence[Transaction]) -> list[ValkeyError | None]:
+    wrong with each. Tokens and answers stay. A document whose text has changed since it was looked
+    at, or has gone, is written whole."""
+    transactions = [(each.keys.facts, [_writing_facts(each)]) for each in documents]
     results = execute_transactions(client, transactions)
-    return [result if isinstance(result, ValkeyError) else None for result in results]
+    changed = [number for number, result in enumerate(results) if result == [0]]
+    errors = [result if isinstance(result, ValkeyError) else None for result in results]
+    written = write_documents(client, [documents[number] for number in changed])
+    for number, error in zip(changed, written, strict=True):
+        errors[number] = error
+    return errors
 
 
 def _writing(one: Prepared) -> list[Command]:
@@ -201,7 +148,7 @@ def _writing(one: Prepared) -> list[Command]:
         TEXT_HASH: one.text_hash,
     }
     return [
-        ("UNLINK", one.keys.sentences, one.keys.facts),
+        ("EVAL", _CLEAR, 2, one.keys.sentences, one.keys.facts),
         ("HSET", one.keys.sentences, *itertools.chain(*enumerate(one.sentences))),
         ("SADD", one.keys.bucket, one.keys.document),
         ("EVAL", _DROP_NOTED, 1, one.keys.answers),
@@ -209,8 +156,9 @@ def _writing(one: Prepared) -> list[Command]:
     ]
 
 
-def _writing_facts(one: Prepared) -> list[Command]:
-    return [("HDEL", one.keys.facts, SOURCE_KEY), ("HSET", one.keys.facts, *_facts(one))]
+def _writing_facts(one: Prepared) -> Command:
+    named = (TEXT_HASH, one.text_hash, SOURCE_KEY)
+    return ("EVAL", _WRITE_FACTS, 1, one.keys.facts, *named, *_facts(one))
 
 
 def _facts(one: Prepared) -> Iterator[str]:
@@ -223,6 +171,23 @@ def _facts(one: Prepared) -> Iterator[str]:
     }
     return itertools.chain(*facts.items())
 
+
+_CLEAR = """
+for _, key in ipairs(KEYS) do
+  if redis.call('TYPE', key).ok == 'hash' then redis.call('UNLINK', key) end
+end
+"""
+"""Deletes what a document's sentences and facts were. What is of another type is somebody else's,
+and makes the transaction fail."""
+
+_WRITE_FACTS = """
+local facts, field, hash, key = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', facts, field) ~= hash then return 0 end
+redis.call('HDEL', facts, key)
+redis.call('HSET', facts, unpack(ARGV, 4))
+return 1
+"""
+"""Writes facts beside the text that they were compared with, and beside no other."""
 
 _FORGET = """
 local types = {'hash', 'hash', 'set'}

@@ -97,9 +97,10 @@ def survey(client: Client) -> Survey:
 
 def _own_keys(client: Client) -> Iterator[tuple[str, bytes]]:
     """The keys that begin as ours do, each once, with their types."""
-    found: set[bytes] = set()  # SCAN may name a key twice
-    for prefix in (OURS, BERTQA):
-        found.update(client.scan_iter(match=f"{prefix}*", count=SCAN_COUNT))
+    prefixes = (OURS.encode(), BERTQA.encode())
+    scanned = client.scan_iter(match="[kb]e[yr][mt]*", count=SCAN_COUNT)
+    # SCAN may name a key twice.
+    found = {key for key in scanned if key.startswith(prefixes)}
     for some in _batches(sorted(found)):
         pipeline = client.pipeline(transaction=False)
         for key in some:

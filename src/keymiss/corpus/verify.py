@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from keymiss.corpus.corpus_key import check_corpus
 from keymiss.corpus.sentences import read_starts
-from keymiss.corpus.store import check_corpus, forget_documents
+from keymiss.corpus.store import forget_documents
 from keymiss.corpus.survey import PIPELINE, Present, survey
 from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
 from keymiss.server.connecting import Client

@@ -243,7 +243,10 @@ class Attachment:
     async def _drop_cached(self) -> None:
         """Deletes what workers of another version have computed."""
         batch: list[str] = []
+        stores = self.function.stores
         async for key in self._shard.keys(self.function.prefix):
+            if stores and not stores(key):
+                continue
             batch.append(key)
             if len(batch) == SCAN_COUNT:
                 await self._drop(batch)

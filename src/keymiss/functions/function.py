@@ -59,6 +59,7 @@ class Function:
     each: bool = False
     known: Callable[[Shard], Iterable[str]] | None = None
     derived: str = ""
+    stores: Callable[[str], bool] | None = None
 
     def serve_arguments(self) -> list[str]:
         """The arguments of KEYMISS.SERVE that register this function."""
@@ -95,6 +96,7 @@ def on_miss(
     batch: int = 256,
     version: str = "",
     form: str = "",
+    stores: Callable[[str], bool] | None = None,
 ) -> Callable[[Any], Function]:
     """Makes a handler compute the missing keys under a prefix.
 
@@ -115,6 +117,8 @@ def on_miss(
         version: answers of another version are dropped when a worker starts.
         form: the exact form of the keys, like "greeting:<name>" (docs/commands.md, FORM). A missing
             key under the prefix that has another form is nil, and none of the handler's business.
+        stores: tells of a key whether a value that is stored there may be the function's, where
+            the form does not say it all. Others are not dropped with those of another version.
 
     Raises:
         SetupError: a duration or the batch is none.
@@ -128,7 +132,9 @@ def on_miss(
     def decorate(handler: Handler | AsyncHandler) -> Function:
         known_as = name or handler.__name__
         waiting = milliseconds(timeout)
-        return Function(known_as, "MISS", prefix, handler, options, batch, waiting, version)
+        return Function(
+            *(known_as, "MISS", prefix, handler, options, batch, waiting, version), stores=stores
+        )
 
     return decorate
 

@@ -62,7 +62,7 @@ if hash ~= '' then redis.call('HSET', record, YEAR, year) end
 local old = redis.call('HGETALL', record)
 for at = 1, #old, 2 do
   if string.find(old[at], '^%d+$') then
-    each_edge(old[at], old[at + 1], function(key, member) redis.call('ZREM', key, member) end)
+    each_edge(old[at], old[at + 1], function(key, member) redis.pcall('ZREM', key, member) end)
   end
 end
 redis.call('UNLINK', record)
@@ -71,7 +71,7 @@ redis.call('HSET', record, YEAR, year)
 for at = 9, #ARGV, 2 do redis.call('HSET', record, ARGV[at], ARGV[at + 1]) end
 for at = 9, #ARGV, 2 do
   each_edge(ARGV[at], ARGV[at + 1], function(key, member, score)
-    redis.call('ZADD', key, score, member)
+    redis.pcall('ZADD', key, score, member)
   end)
 end
 redis.call('HSET', record, STAMP, stamp)
@@ -81,7 +81,7 @@ return 1
 
 As a script nothing comes between: two workers may walk the same document. Were it to break off, the
 record names all edges that may be there, and lacks its stamp: it is made again. A new year alone is
-taken over.
+taken over. An edge's key that is somebody else's, of another type, is left out.
 """
 
 

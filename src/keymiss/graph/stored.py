@@ -33,6 +33,10 @@ def store_vocabulary(client: Client, vocabulary: Vocabulary) -> None:
     Raises:
         SetupError: the key belongs to another program.
     """
+    try:
+        before, had = client.hmget(VOCABULARY, FINGERPRINT, PARTS)
+    except ResponseError as error:
+        raise SetupError(f"the key {VOCABULARY!r} belongs to another program: {error}") from None
     parts = 0
     for parts, lines in enumerate(_parts(vocabulary), start=1):
         client.set(vocabulary_part(vocabulary.fingerprint, parts - 1), zlib.compress(lines))
@@ -42,11 +46,7 @@ def store_vocabulary(client: Client, vocabulary: Vocabulary) -> None:
         PARTS: parts,
         CREATED: int(time.time()),
     }
-    try:
-        before, had = client.hmget(VOCABULARY, FINGERPRINT, PARTS)
-        client.hset(VOCABULARY, mapping=facts)
-    except ResponseError as error:
-        raise SetupError(f"the key {VOCABULARY!r} belongs to another program: {error}") from None
+    client.hset(VOCABULARY, mapping=facts)
     if before and before.decode() != vocabulary.fingerprint:
         for part in range(int(had or 0)):
             client.unlink(vocabulary_part(before.decode(), part))

@@ -49,13 +49,15 @@ def _lock(descriptor: int, folder: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except OSError:
+        except BlockingIOError:
             if time.monotonic() > deadline:
                 holders = holders_of(folder)
                 who = " and ".join(holders) or "a process that cannot be seen from here"
                 raise SetupError(
                     f"the data in {folder} is in use by {who}; end it, or choose another folder"
                 ) from None
+        except OSError as error:
+            raise SetupError(f"{folder / LOCK} cannot be locked: {error}") from None
         time.sleep(TRY_SECONDS)
 
 

@@ -88,14 +88,18 @@ int engine_updates(const Function *function, const Registration *registration, i
            memcmp(function->prefix, registration->prefix, function->prefix_length) == 0;
 }
 
+int engine_overlaps(const Function *function, const Registration *registration) {
+    if (strcmp(function->name, registration->name) == 0) return 0;
+    if (function->options.kind == ON_WRITE && registration->options.kind == ON_WRITE) return 0;
+    size_t shorter = function->prefix_length;
+    if (registration->prefix_length < shorter) shorter = registration->prefix_length;
+    return memcmp(function->prefix, registration->prefix, shorter) == 0;
+}
+
 Function *engine_overlapping(const Engine *engine, const Registration *registration) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *other = engine->functions[slot];
-        if (!other || strcmp(other->name, registration->name) == 0) continue;
-        if (other->options.kind == ON_WRITE && registration->options.kind == ON_WRITE) continue;
-        size_t shorter = other->prefix_length;
-        if (registration->prefix_length < shorter) shorter = registration->prefix_length;
-        if (memcmp(other->prefix, registration->prefix, shorter) == 0) return other;
+        if (other && engine_overlaps(other, registration)) return other;
     }
     return NULL;
 }

@@ -163,7 +163,9 @@ const char *engine_serve(Engine *engine, const Registration *registration, int d
                          Function **function);
 /* Whether this registration only updates the function: prefix, kind and database are the same. */
 int engine_updates(const Function *function, const Registration *registration, int db);
-/* Another function whose prefix overlaps, or NULL. Write functions may share keys. */
+/* Whether both may not be there at once. Write functions may share keys. */
+int engine_overlaps(const Function *function, const Registration *registration);
+/* Another function that overlaps, or NULL. */
 Function *engine_overlapping(const Engine *engine, const Registration *registration);
 /* Takes the function out, with its attachments; its items go to `lost`. The caller deals with them,
  * and then frees the function. */

@@ -45,8 +45,9 @@ static void watch_no_touch(RedisModuleString *argument) {
 
 /* FUNCTION LOAD, DELETE, FLUSH and RESTORE change what the registry is kept in, also when they come
  * from a primary: it is looked at when the command has run. */
-static void watch_libraries(const char *command) {
-    if (strncasecmp(command, "function", 8) == 0) registry_follow();
+static void watch_libraries(const char *command, size_t length) {
+    if (length == 8 && strncasecmp(command, "function", 8) == 0) registry_watch();
+    if (length == 4 && strncasecmp(command, "exec", 4) == 0) registry_watch_exec();
 }
 
 static int will_be_there(const Function *function, RedisModuleString *name) {
@@ -66,12 +67,12 @@ static int will_be_there(const Function *function, RedisModuleString *name) {
 
 void filter_command(RedisModuleCommandFilterCtx *filter) {
     int count = RM_CommandFilterArgsCount(filter);
-    if (count < 2) return;
     if (count == 3 && !api_is_valkey_9_1) watch_no_touch(RM_CommandFilterArgGet(filter, 1));
     size_t length;
     const char *command = RM_StringPtrLen(RM_CommandFilterArgGet(filter, 0), &length);
     /* Lower case by setting a bit: a library call costs more than all the rest here. */
-    if (length == 8 && (command[0] | 32) == 'f') watch_libraries(command);
+    if ((length == 8 && (command[0] | 32) == 'f') || (length == 4 && count == 1))
+        watch_libraries(command, length);
     if (!engine.function_count || count != 2 || length != 3 || (command[0] | 32) != 'g' ||
         (command[1] | 32) != 'e' || (command[2] | 32) != 't')
         return;

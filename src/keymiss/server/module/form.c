@@ -59,6 +59,7 @@ static size_t run_of(FieldKind kind, Text key) {
     if (kind == REST) return key.length;
     size_t length = 0;
     size_t most = kind == NUMBER && key.length > MAX_DIGITS ? MAX_DIGITS : key.length;
+    if (kind == NUMBER && key.length && *key.bytes == '0') most = 1;
     while (length < most) {
         char byte = key.bytes[length];
         if (kind == NUMBER ? byte < '0' || byte > '9' : byte == '{' || byte == '}' || byte == ':')

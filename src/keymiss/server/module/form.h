@@ -2,7 +2,7 @@
  *
  * A form is text with fields in it: `greeting:{<tag>}:<number#>_<rest*>`.
  *   <name>    one byte or more, none of them { } :
- *   <name#>   one to nine digits
+ *   <name#>   a number of one to nine digits, without zeros in front
  *   <name*>   the rest of the key, whatever it is, if anything
  * A name is made of small letters. A field whose name stood before must hold the same bytes. Fields
  * take all that they can, and what follows must fit; nothing is tried twice, so that a key costs

@@ -4,8 +4,8 @@
  *
  * A registration of another shape (prefix, kind, database) takes the place of one that nobody
  * serves; while a worker does, it is refused. What a file or a primary says displaces whatever
- * contradicts it here. SERVE and FORGET themselves are never replicated; what older modules wrote
- * to a file is passed over. */
+ * contradicts it here. SERVE and FORGET themselves are never replicated: where they come from a
+ * file or a primary all the same, they are passed over. */
 #include "keymiss.h"
 
 #include <stdio.h>
@@ -55,9 +55,13 @@ static void make_way(const Registration *registration, int db, int from_client) 
 }
 
 Function *adopt_function(const Registration *registration, int db) {
+    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
+    int local = same && same->local;
     make_way(registration, db, 0);
     Function *function;
-    return engine_serve(&engine, registration, db, now_ms(), &function) ? NULL : function;
+    if (engine_serve(&engine, registration, db, now_ms(), &function)) return NULL;
+    function->local = local;
+    return function;
 }
 
 /* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a

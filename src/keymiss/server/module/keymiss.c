@@ -262,6 +262,7 @@ static int set_functions(const char *name, RedisModuleString *value, void *data,
     if (functions_setting) RM_FreeString(NULL, functions_setting);
     RM_RetainString(NULL, value);
     functions_setting = value;
+    registry_follow();
     return REDISMODULE_OK;
 }
 

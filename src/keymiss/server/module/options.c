@@ -6,7 +6,7 @@
 
 #define MAX_OPTION_MS (INT64_C(24) * 3600 * 1000)
 #define MAX_CACHE_MS (INT64_C(366) * 24 * 3600 * 1000)
-enum { MAX_LIMIT = 1000 * 1000 };
+enum { MAX_LIMIT = 1000 * 1000, MOST_LINE_WORDS = MAX_SERVE_ARGUMENTS + 2 };
 
 int text_is(Text text, const char *word) {
     return text.length == strlen(word) && strncasecmp(text.bytes, word, text.length) == 0;
@@ -148,4 +148,45 @@ const char *read_setting(Text *rest, Registration *out) {
     const char *wrong = NULL;
     if (prefix.length < form.length) wrong = read_option((Text){"FORM", 4}, form, &out->options);
     return wrong ? wrong : read_identity(name, prefix, out);
+}
+
+static int hex_digit(char letter) {
+    if (letter >= '0' && letter <= '9') return letter - '0';
+    return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : -1;
+}
+
+/* The next word of a line, cut off it, as it was before it was escaped; it is written to `out`,
+ * which has room for the line. No bytes at the end. */
+static Text next_word(Text *line, char *out) {
+    Text word = {out, 0};
+    size_t i = 0;
+    while (i < line->length && line->bytes[i] == ' ') i++;
+    while (i < line->length && line->bytes[i] != ' ') {
+        char byte = line->bytes[i++];
+        if (byte == '%' && i + 1 < line->length && hex_digit(line->bytes[i]) >= 0 &&
+            hex_digit(line->bytes[i + 1]) >= 0) {
+            byte = (char)(hex_digit(line->bytes[i]) << 4 | hex_digit(line->bytes[i + 1]));
+            i += 2;
+        }
+        out[word.length++] = byte;
+    }
+    line->bytes += i;
+    line->length -= i;
+    return word;
+}
+
+const char *read_line(Text line, Registration *out, long long *db) {
+    char room[LINE_BYTES];
+    size_t used = 0;
+    Text words[MOST_LINE_WORDS];
+    int count = 0;
+    if (line.length > sizeof room) return "a line is too long";
+    while (count < MOST_LINE_WORDS) {
+        words[count] = next_word(&line, room + used);
+        if (!words[count].length) break;
+        used += words[count++].length;
+    }
+    if (count < 3 || !text_is(words[0], "DB") || !text_number(words[1], 0, INT32_MAX, db))
+        return "a line begins with DB and a number";
+    return read_serve(words + 2, count - 2, out);
 }

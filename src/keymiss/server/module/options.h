@@ -14,6 +14,8 @@ enum {
     MIN_PREFIX_BYTES = 3,
     MAX_PREFIX_BYTES = 256,
     MAX_SERVE_ARGUMENTS = 32,
+    /* Of a registration as a line: four texts, each of whose bytes may be escaped, and the rest. */
+    LINE_BYTES = 3 * (2 * MAX_NAME_BYTES + MAX_PREFIX_BYTES + MAX_FORM_BYTES) + 512,
 };
 
 typedef enum { ON_MISS, ON_WRITE } Kind;
@@ -49,5 +51,7 @@ const char *read_serve(const Text *arguments, int count, Registration *out);
 /* The next `name=prefix`, or `name=form`, of the setting keymiss.functions, cut off the rest; 0 in
  * out->name[0] when there is none. */
 const char *read_setting(Text *rest, Registration *out);
+/* "DB n" and the arguments of SERVE in one line, with spaces between; %XX stands for a byte. */
+const char *read_line(Text line, Registration *out, long long *db);
 
 #endif

@@ -24,16 +24,15 @@
 #include "keymiss.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
     AGAIN_MS = 100,
-    MOST_LINE_ARGUMENTS = MAX_SERVE_ARGUMENTS + 2, /* the database in front */
-    /* Of one registration: four texts, each of whose bytes may be escaped, and the rest. */
-    LINE_BYTES = 3 * (2 * MAX_NAME_BYTES + MAX_PREFIX_BYTES + MAX_FORM_BYTES) + 512,
+    WATCHED_MS = 60 * 1000, /* for which a FUNCTION may wait in a MULTI */
 };
 
+static const char LIBRARY[] = "keymiss";
+static const Text NOTHING = {"", 0};
 static const char HEAD[] =
     "#!lua name=keymiss\n"
     "-- The functions that keymiss.so serves: restarted servers and replicas read it here.\n"
@@ -47,28 +46,38 @@ static int following;  /* a timer is set */
 static int started;    /* it has fired once: what was there before the module has been read */
 static int exports;    /* slot migrations under way from here */
 static int complained; /* that somebody else's library has the name */
+static int was_paused; /* when the timer fired last: commands have waited */
+static long long watched_until; /* EXEC may run a FUNCTION command */
 
 /* ---- the library ---- */
 
-/* The text of the library `keymiss`; empty when there is none. It lives as long as the reply. */
-static Text find_code(RedisModuleCallReply *libraries) {
-    if (!libraries || RM_CallReplyType(libraries) != REDISMODULE_REPLY_ARRAY ||
-        !RM_CallReplyLength(libraries))
-        return (Text){"", 0};
-    RedisModuleCallReply *library = RM_CallReplyArrayElement(libraries, 0);
+static Text find_field(RedisModuleCallReply *library, const char *wanted) {
     for (size_t i = 0; i + 1 < RM_CallReplyLength(library); i += 2) {
-        Text name, code;
+        Text name, value;
         RedisModuleCallReply *field = RM_CallReplyArrayElement(library, i);
         name.bytes = RM_CallReplyStringPtr(field, &name.length);
-        if (!name.bytes || !text_is(name, "library_code")) continue;
-        code.bytes = RM_CallReplyStringPtr(RM_CallReplyArrayElement(library, i + 1), &code.length);
-        return code;
+        if (!name.bytes || !text_is(name, wanted)) continue;
+        value.bytes =
+            RM_CallReplyStringPtr(RM_CallReplyArrayElement(library, i + 1), &value.length);
+        return value.bytes ? value : NOTHING;
     }
-    return (Text){"", 0};
+    return NOTHING;
+}
+
+/* The text of the library `keymiss`; empty when there is none. It lives as long as the reply. */
+static Text find_code(RedisModuleCallReply *libraries) {
+    /* The server lists all whose names differ in case only. */
+    for (size_t i = 0; libraries && i < RM_CallReplyLength(libraries); i++) {
+        RedisModuleCallReply *library = RM_CallReplyArrayElement(libraries, i);
+        Text name = find_field(library, "library_name");
+        if (name.length == strlen(LIBRARY) && memcmp(name.bytes, LIBRARY, name.length) == 0)
+            return find_field(library, "library_code");
+    }
+    return NOTHING;
 }
 
 static RedisModuleCallReply *list_libraries(void) {
-    return RM_Call(own_context, "FUNCTION", "cccc", "LIST", "LIBRARYNAME", "keymiss", "WITHCODE");
+    return RM_Call(own_context, "FUNCTION", "cccc", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE");
 }
 
 static int begins_with(Text text, const char *start) {
@@ -134,7 +143,7 @@ static Text write_code(void) {
 static void keep(RedisModuleCtx *ctx, Text code) {
     RedisModuleCallReply *reply =
         code.length ? RM_Call(ctx, "FUNCTION", "!ccb", "LOAD", "REPLACE", code.bytes, code.length)
-                    : RM_Call(ctx, "FUNCTION", "!cc", "DELETE", "keymiss");
+                    : RM_Call(ctx, "FUNCTION", "!cc", "DELETE", LIBRARY);
     if (!reply || RM_CallReplyType(reply) == REDISMODULE_REPLY_ERROR) {
         size_t length = 0;
         const char *error = reply ? RM_CallReplyStringPtr(reply, &length) : "";
@@ -146,8 +155,10 @@ static void keep(RedisModuleCtx *ctx, Text code) {
 
 void registry_save(RedisModuleCtx *ctx) {
     if (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA) return;
-    if (exports) return; /* looked at when they have ended */
+    if (exports) return;  /* looked at when they have ended */
+    if (!started) return; /* what is there has not been read */
     if (RM_AvoidReplicaTraffic()) {
+        was_paused = 1;
         registry_follow();
         return;
     }
@@ -167,60 +178,24 @@ void registry_save(RedisModuleCtx *ctx) {
 
 /* ---- reading ---- */
 
-static int hex_digit(char letter) {
-    if (letter >= '0' && letter <= '9') return letter - '0';
-    return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : -1;
-}
-
-/* The next word of a line, cut off it, as it was before it was escaped; it is written to `out`,
- * which has room for the line. No bytes at the end. */
-static Text next_word(Text *line, char *out) {
-    Text word = {out, 0};
-    size_t i = 0;
-    while (i < line->length && line->bytes[i] == ' ') i++;
-    while (i < line->length && line->bytes[i] != ' ') {
-        char byte = line->bytes[i++];
-        if (byte == '%' && i + 1 < line->length && hex_digit(line->bytes[i]) >= 0 &&
-            hex_digit(line->bytes[i + 1]) >= 0) {
-            byte = (char)(hex_digit(line->bytes[i]) << 4 | hex_digit(line->bytes[i + 1]));
-            i += 2;
-        }
-        out[word.length++] = byte;
-    }
-    line->bytes += i;
-    line->length -= i;
-    return word;
-}
-
-/* A line between its quotes. Returns 0 when it is no registration. */
-static int read_line(Text line, Registration *registration, long long *db) {
-    char room[LINE_BYTES];
-    size_t used = 0;
-    Text words[MOST_LINE_ARGUMENTS];
-    int count = 0;
-    if (line.length > sizeof room) return 0;
-    while (count < MOST_LINE_ARGUMENTS) {
-        words[count] = next_word(&line, room + used);
-        if (!words[count].length) break;
-        used += words[count++].length;
-    }
-    return count > 2 && text_is(words[0], "DB") && text_number(words[1], 0, INT32_MAX, db) &&
-           read_serve(words + 2, count - 2, registration) == NULL;
-}
-
 /* What is served here is right on a primary, what the library says is right on a replica. */
 static int is_overruled(const Registration *registration, int is_replica) {
-    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
-    const Function *other = engine_overlapping(&engine, registration);
-    return !is_replica && ((same && !list_empty(&same->attachments)) ||
-                           (other && !list_empty(&other->attachments)));
+    if (is_replica) return 0;
+    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
+        const Function *function = engine.functions[slot];
+        if (function && !list_empty(&function->attachments) &&
+            (strcmp(function->name, registration->name) == 0 ||
+             engine_overlaps(function, registration)))
+            return 1;
+    }
+    return 0;
 }
 
 /* The function's bit, 0 when none came of it. */
 static uint64_t take_over(Text line, int is_replica) {
     Registration registration;
     long long db;
-    if (!read_line(line, &registration, &db) || is_overruled(&registration, is_replica)) return 0;
+    if (read_line(line, &registration, &db) || is_overruled(&registration, is_replica)) return 0;
     Function *function = adopt_function(&registration, (int)db);
     return function ? UINT64_C(1) << function->slot : 0;
 }
@@ -261,6 +236,11 @@ void registry_read(void) {
 static void on_follow(RedisModuleCtx *ctx, void *data) {
     (void)ctx, (void)data;
     following = 0;
+    int is_paused = RM_AvoidReplicaTraffic();
+    /* A command that the pause has held back may run after this. */
+    if (is_paused || was_paused) registry_follow();
+    was_paused = is_paused;
+    if (is_paused) return;
     if (!started++ || RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA)
         registry_read();
     registry_save(own_context);
@@ -269,7 +249,18 @@ static void on_follow(RedisModuleCtx *ctx, void *data) {
 void registry_follow(void) {
     if (following) return;
     following = 1;
-    RM_CreateTimer(own_context, RM_AvoidReplicaTraffic() ? AGAIN_MS : 0, on_follow, NULL);
+    int waits = was_paused || RM_AvoidReplicaTraffic();
+    RM_CreateTimer(own_context, waits ? AGAIN_MS : 0, on_follow, NULL);
+}
+
+void registry_watch(void) {
+    watched_until = now_ms() + WATCHED_MS;
+    registry_follow();
+}
+
+void registry_watch_exec(void) {
+    if (watched_until && now_ms() < watched_until) registry_follow();
+    else watched_until = 0;
 }
 
 void slots_leave(int begin) {

@@ -1,0 +1,79 @@
+"""The key `keymiss:corpus`: whether there is a corpus here, and whether we can read it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from valkey.exceptions import ClusterDownError, ResponseError
+
+from keymiss.corpus.sentences import SPLITTER as SPLITTER_NAME
+from keymiss.errors import SetupError, Unavailable
+from keymiss.keys import BUCKET_COUNT, BUCKETS, CORPUS, CREATED, OLD_CORPUS, SPLITTER
+from keymiss.server.connecting import Client
+from keymiss.server.transactions import Command
+
+
+def check_corpus(client: Client) -> None:
+    """Returns when there is a corpus on this server.
+
+    Raises:
+        Unavailable: there is none yet, or one under the key names of an earlier version.
+        SetupError: the key `keymiss:corpus` holds something else.
+    """
+    try:
+        buckets = client.hget(CORPUS, BUCKET_COUNT)
+    except ClusterDownError as error:
+        raise Unavailable(f"the cluster cannot say what it holds: {error}") from None
+    except ResponseError as error:
+        raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
+    if buckets is None:
+        raise no_corpus(_has_old_corpus(client))
+    if buckets != b"%d" % BUCKETS:
+        raise SetupError(f"the key {CORPUS!r} is damaged: {BUCKET_COUNT} is {buckets!r}")
+
+
+def no_corpus(is_old: bool) -> Unavailable:
+    """That there is none; or one under names that are not read."""
+    if is_old:
+        return Unavailable(
+            "the corpus here is under key names that are not read; "
+            "ingest again with `keymiss ingest PATH`"
+        )
+    return Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
+
+
+OLD_FACTS: Command = ("HMGET", OLD_CORPUS, BUCKET_COUNT, SPLITTER, CREATED)
+"""Asks for what `is_old_corpus` looks at."""
+
+
+def is_old_corpus(facts: Any) -> bool:
+    """Whether this is what keymiss wrote in the key `corpus` when its keys had no prefix."""
+    if not isinstance(facts, list) or not all(facts):
+        return False
+    return facts[0].isdigit() and bool(facts[1].startswith(b"tokenizesentences-"))
+
+
+def _has_old_corpus(client: Client) -> bool:
+    try:
+        return is_old_corpus(client.execute_command(*OLD_FACTS))
+    except ResponseError:
+        return False
+
+
+def create_corpus(client: Client) -> None:
+    """Creates the corpus on this server when there is none.
+
+    Raises what `check_corpus` raises.
+    """
+    try:
+        # Followers ask for every batch: what is as it should be is not written again.
+        if client.hget(CORPUS, SPLITTER) != SPLITTER_NAME.encode():
+            client.hsetnx(CORPUS, BUCKET_COUNT, BUCKETS)
+            client.hsetnx(CORPUS, CREATED, int(time.time()))
+            client.hset(CORPUS, SPLITTER, SPLITTER_NAME)
+    except ClusterDownError as error:
+        raise Unavailable(f"the cluster cannot store anything: {error}") from None
+    except ResponseError as error:
+        raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
+    check_corpus(client)
