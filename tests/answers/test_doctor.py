@@ -147,3 +147,11 @@ def test_keys_that_are_not_ours_under_our_name(server, raw, tmp_path):
     found = wrongs(raw)
     assert "keys that keymiss has not written begin with 'keymiss:': keymiss:theirs:0, " in found
     assert "keymiss:theirs:4 and 2 more" in found
+
+
+def test_a_corpus_under_old_names(server, raw):
+    raw.hset(
+        "corpus", mapping={"buckets": 1024, "splitter": "tokenizesentences-0.5.1", "created": 1}
+    )
+    (defect,) = [each for each in examine(raw) if "key names" in each.wrong]
+    assert "ingest again" in defect.advice

@@ -124,6 +124,8 @@ class Strangers:
         names = list(dict.fromkeys(foreign_names(chance)))
         chance.shuffle(names)
         self.there, self.missing = names[:COUNT], names[COUNT : 2 * COUNT]
+        # What The Pattern itself keeps, whose tags are not ours.
+        self.there += [f"bertqa{{06S}}_PMC{number}.xml:{{06S}}:3_Who?" for number in range(12)]
         kinds = ("string", "hash", "list", "set", "zset", "stream")
         for number, name in enumerate(self.there):
             plant(client, name, kinds[number % len(kinds)], chance)

@@ -9,8 +9,9 @@ import valkey
 
 from keymiss.corpus.corpus_key import check_corpus, create_corpus
 from keymiss.corpus.demo import ARTICLES
+from keymiss.corpus.document import Document
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents
+from keymiss.corpus.store import forget_documents, prepare, write_documents, write_facts
 from keymiss.errors import SetupError, Unavailable
 from keymiss.keys import document_keys
 
@@ -182,3 +183,38 @@ def test_a_key_corpus_of_another_program_is_not_an_old_corpus(client, raw, plant
     plant(client)
     with pytest.raises(Unavailable, match="no corpus yet"):
         check_corpus(raw)
+
+
+def test_a_document_whose_sentences_are_damaged_is_stored_again(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One. Two.")
+    ingest(raw, [tmp_path])
+    for damage in (lambda k: client.delete(k.sentences), lambda k: client.hdel(k.sentences, "1")):
+        damage(document_keys("a"))
+        assert ingest(raw, [tmp_path]).stored == 1
+        assert client.hvals(document_keys("a").sentences) == ["One.", "Two."]
+
+
+def test_new_facts_of_a_document_that_has_gone_meanwhile_store_it_whole(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One. Two.")
+    ingest(raw, [tmp_path])
+    keys = document_keys("a")
+    before = client.hgetall(keys.facts), client.hgetall(keys.sentences)
+    prepared = prepare(Document("a", "One. Two.", ("One. Two.",)))
+    forget_documents(raw, [keys])
+    assert write_facts(raw, [prepared]) == [None]
+    assert (client.hgetall(keys.facts), client.hgetall(keys.sentences)) == before
+
+
+def test_a_key_of_another_type_is_never_written_over(client, raw, tmp_path):
+    write(tmp_path, "a.txt", "One. Two.")
+    keys = document_keys("a")
+    for key in (keys.facts, keys.sentences):
+        client.flushall()
+        client.set(key, "mine")
+        # Also when it comes between the look and the writing.
+        (error,) = write_documents(raw, [prepare(Document("a", "T", ("One.",)))])
+        assert "WRONGTYPE" in str(error)
+        assert client.get(key) == "mine"
+        assert "belongs to another program" in ingest(raw, [tmp_path]).problems[0]
+        forget_documents(raw, [keys])
+        assert client.get(key) == "mine"

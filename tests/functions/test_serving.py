@@ -520,3 +520,19 @@ def test_an_error_logs_no_more_than_the_end_of_its_traceback(serve, client, capl
         client.get("long:" + "y" * 50_000)
     assert "in fail" in caplog.text
     assert len(caplog.text) < 10_000
+
+
+def test_values_of_another_version_are_dropped_and_what_the_function_would_not_store_stays(
+    client, serve
+):
+    client.mset({"old:mine": "1", "old:{a}": "2", "old:{theirs}": "3"})
+    client.hset("old:{b}", "field", "value")
+
+    @on_miss("old:", version="2", form="old:{<tag>}", stores=lambda key: "theirs" not in key)
+    def compute(misses):
+        return [miss.key for miss in misses]
+
+    serve(compute)
+    assert sorted(client.keys()) == ["old:mine", "old:{b}", "old:{theirs}"]
+    assert client.get("old:{a}") == "old:{a}"
+    assert client.get("old:x") is None

@@ -1,6 +1,7 @@
 """Registrations are kept in a library of the server's own functions, which is nobody else's."""
 
 import shutil
+import time
 
 import pytest
 import valkey
@@ -87,6 +88,53 @@ def test_a_flush_or_deletion_of_libraries_is_mended(one, worker_of, eventually):
     for command in (("FUNCTION", "FLUSH"), ("FUNCTION", "DELETE", "keymiss")):
         client.execute_command(*command)
         eventually(lambda: library(client) == before)
+
+
+@pytest.mark.parametrize("case", ["KEYMISS", "KeyMiss"])
+def test_a_library_whose_name_differs_in_case_is_another(one, worker_of, connect, case):
+    server, client = one
+    theirs = STRANGERS.replace("name=keymiss", f"name={case}")
+    client.execute_command("FUNCTION", "LOAD", theirs)
+    worker_of(server).serve()
+    server.stop()
+    server.start()
+    client = connect(server)
+    assert names(client) == {"echo"}
+    assert client.execute_command("FCALL_RO", "theirs", 0) == 1
+
+
+def test_a_deletion_in_a_transaction_is_mended(one, worker_of, eventually):
+    server, client = one
+    worker_of(server).serve()
+    before = library(client)
+    with valkey.Valkey(port=server.port, single_connection_client=True) as other:
+        for word in ("MULTI", "FUNCTION DELETE keymiss", "PING"):
+            other.execute_command(*word.split())
+        time.sleep(0.05)  # whatever was to be done at once has been done
+        other.execute_command("EXEC")
+    eventually(lambda: library(client) == before)
+
+
+def test_a_deletion_that_a_pause_has_held_back_is_mended(one, worker_of, background, eventually):
+    server, client = one
+    worker_of(server).serve()
+    before = library(client)
+    client.client_pause(300, all=False)
+    with valkey.Valkey(port=server.port) as other:
+        deleted = background(other.execute_command, "FUNCTION", "DELETE", "keymiss")
+        assert deleted.result(3)
+    eventually(lambda: library(client) == before)
+
+
+def test_a_setting_that_is_changed_is_kept_and_reaches_replicas(
+    launch, connect, replicate, eventually
+):
+    primary, replica = launch(), launch()
+    replicate(replica, primary)
+    connect(primary).config_set("keymiss.functions", "a=aaa:<name>")
+    eventually(lambda: names(connect(replica)) == {"a"})
+    with pytest.raises(valkey.ResponseError, match="KEYMISS replica"):
+        connect(replica).get("aaa:1")
 
 
 def test_who_may_load_libraries_and_not_serve_makes_no_function_of_a_prefix(
