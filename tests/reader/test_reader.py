@@ -117,7 +117,7 @@ def test_threads_may_share_a_reader(reader):
 
 def test_it_scores_what_its_card_says(reader, in_shared):
     data = json.loads(in_shared("eval", "xquad_en.json").read_text(encoding="utf-8"))["data"]
-    paragraphs = [paragraph for article in data for paragraph in article["paragraphs"]][1::4]
+    paragraphs = [paragraph for article in data for paragraph in article["paragraphs"]][1::8]
     asked = [
         (question["question"], paragraph["context"], question["answers"][0]["text"])
         for paragraph in paragraphs
@@ -125,11 +125,11 @@ def test_it_scores_what_its_card_says(reader, in_shared):
     ]
     found = reader.read_batch([(question, context) for question, context, _ in asked])
     pairs = [(answers[0].text, gold) for answers, (_, _, gold) in zip(found, asked, strict=True)]
-    # The card's are over all 1,190 questions; these are some three hundred of them.
+    # The card's are over all 1,190 questions; these are a hundred and fifty of them.
     results = json.loads((BUNDLED_FOLDER / "eval_results.json").read_text())
     scores = next(each for each in results.values() if "xquad_en" in each)
     card = scores["xquad_en"]
     assert 100 * sum(exact(*pair) for pair in pairs) / len(pairs) == pytest.approx(
-        card["em"], abs=4
+        card["em"], abs=5
     )
     assert 100 * sum(f1(*pair) for pair in pairs) / len(pairs) == pytest.approx(card["f1"], abs=3)
