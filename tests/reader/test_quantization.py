@@ -43,15 +43,34 @@ def kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def questions(tmp_path):
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
     paragraphs = [
         {"context": passage, "qas": [{"question": question, "answers": [{"text": text}]}]}
         for question, passage, text in PASSAGES
     ]
-    path = tmp_path / "questions.json"
+    path = tmp_path_factory.mktemp("asked") / "questions.json"
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def quantizing(tmp_path_factory, questions):
+    """The bundled model quantized: the folder where it is kept, and what the command said."""
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    cache = str(tmp_path_factory.mktemp("quantized"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", cache)
+        return cache, keymiss("quantize", "minilm-qa", "--calibrate", questions, "--json")
+
+
+@pytest.fixture
+def quantized(monkeypatch, quantizing):
+    """The same in a test's own environment."""
+    cache, done = quantizing
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def answer_of(reader):
@@ -64,13 +83,9 @@ def keymiss(*arguments):
     return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=100)
 
 
-def test_a_quantized_model_answers_in_int8(questions):
-    pytest.importorskip("nncf", reason="NNCF is not installed")
-    done = keymiss("quantize", "minilm-qa", "--calibrate", questions, "--json")
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert (figures["questions"], figures["f1"], figures["f1_int8"]) == (4, 100, 100)
-    assert 0.1 < figures["speedup"] < 20
+def test_a_quantized_model_answers_in_int8(quantized, questions):
+    assert (quantized["questions"], quantized["f1"], quantized["f1_int8"]) == (4, 100, 100)
+    assert 0.1 < quantized["speedup"] < 20
     scored = keymiss("eval", "minilm-qa", questions, "--precision", "int8", "--json")
     assert json.loads(scored.stdout)["exact"] == 100
     int8, fp32 = (Reader.from_pretrained(BUNDLED_FOLDER, each) for each in ("int8", "fp32"))
@@ -126,9 +141,7 @@ def test_a_factor_for_each_head_leaves_the_attention_as_it_was():
     assert 0 < np.abs(before - after).max() < 1e-3
 
 
-def test_layers_share_the_kernels_that_a_new_shape_needs(questions):
-    pytest.importorskip("nncf", reason="NNCF is not installed")
-    assert keymiss("quantize", "minilm-qa", "--calibrate", questions).returncode == 0
+def test_layers_share_the_kernels_that_a_new_shape_needs(quantized):
     telling = os.environ | {"ONEDNN_VERBOSE": "profile_create"}
     command = [sys.executable, "-c", READS_A_NEW_SHAPE]
     done = subprocess.run(command, env=telling, capture_output=True, text=True, timeout=100)
