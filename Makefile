@@ -15,9 +15,9 @@ demo-cluster: $(READY)
 serve: $(READY)
 	exec $(VENV)/bin/keymiss serve --demo
 
-# Three at a time: tests wait for servers and clocks most of the time. A file's tests stay together, in the
+# Two at a time: tests wait for servers and clocks most of the time. A file's tests stay together, in the
 # order of the folders.
-PYTEST := $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY) debian-packages
 	$(PYTEST)
 

@@ -66,8 +66,9 @@ static Text find_field(RedisModuleCallReply *library, const char *wanted) {
 
 /* The text of the library `keymiss`; empty when there is none. It lives as long as the reply. */
 static Text find_code(RedisModuleCallReply *libraries) {
+    if (!libraries || RM_CallReplyType(libraries) != REDISMODULE_REPLY_ARRAY) return NOTHING;
     /* The server lists all whose names differ in case only. */
-    for (size_t i = 0; libraries && i < RM_CallReplyLength(libraries); i++) {
+    for (size_t i = 0; i < RM_CallReplyLength(libraries); i++) {
         RedisModuleCallReply *library = RM_CallReplyArrayElement(libraries, i);
         Text name = find_field(library, "library_name");
         if (name.length == strlen(LIBRARY) && memcmp(name.bytes, LIBRARY, name.length) == 0)
@@ -264,7 +265,7 @@ void registry_watch_exec(void) {
 }
 
 void slots_leave(int begin) {
-    /* One that began before the module was loaded ends unannounced. */
+    /* One that began before the module was loaded has not been counted. */
     if (begin) exports++;
     else if (exports) exports--;
     if (!exports) registry_follow();
