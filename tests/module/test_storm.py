@@ -22,6 +22,7 @@ EXPECTED = (
     *("Connection closed", "Error ", "Protocol error", "Background ", "MASTERDOWN "),
     *("command not allowed when used memory",),
     *("Can't execute", "DENIED", "Command # 1 (DEL", "[Errno 32]", "[Errno 104]"),
+    "Library not found",
 )
 """How an error that a client may see begins; Error and Errno are not the server's."""
 
@@ -108,7 +109,7 @@ class Storm:
 
     def administer(self, client, chance):
         time.sleep(0.01)
-        action = chance.randrange(9)
+        action = chance.randrange(10)
         ids = [each["id"] for each in client.client_list()]
         if action == 0:
             client.client_kill_filter(_id=chance.choice(ids), skipme=True)
@@ -131,6 +132,8 @@ class Storm:
             client.execute_command("REPLICAOF", "NO", "ONE")
         elif action == 8 and chance.random() < 0.2:
             client.execute_command("KEYMISS.FORGET", chance.choice(["echo", "shared", "each"]))
+        elif action == 9 and chance.random() < 0.2:
+            client.execute_command("FUNCTION", *chance.choice([("FLUSH",), ("DELETE", "keymiss")]))
 
     def work(self, client, chance):
         worker = self.raw_worker(self.port)
@@ -138,6 +141,8 @@ class Storm:
             options = ("LEASE", chance.choice([20, 5000]), "TIMEOUT", chance.choice([10, 500]))
             if chance.random() < 0.5:
                 options += ("CLEAN",)
+            if chance.random() < 0.3:
+                options += ("FORM", chance.choice(["echo:<key#>", "echo:1<key#>"]))
             options += ("PENDING", chance.choice([3, 1000]), "VERSION", chance.choice("ab"))
             worker.serve("echo", "echo:", *options, "CACHE", chance.choice(["off", 5, "forever"]))
             worker.serve("shared", "text:", "ON", "WRITE", "LEASE", 20, "PENDING", 5)
@@ -208,5 +213,8 @@ def test_the_server_lives_through_a_storm(server, client, raw_worker, counters, 
     assert counters()["taken"] > 0
     calm()
     eventually(lambda: counters()["workers"] == 0)
+    # With the last function the library has gone in which they are kept.
+    library = ("FUNCTION", "LIST", "LIBRARYNAME", "keymiss")
+    eventually(lambda: client.execute_command(*library) == [])
     left = counters()
     assert {left[name] for name in ("functions", "pending", "pending_bytes", "waiting")} == {0}
