@@ -288,18 +288,22 @@ def _cell(refused: Refused) -> str:
     )
 
 
-def write(model: Path, squad: Path, outcomes: dict[str, list[Outcome]], text: str) -> None:
-    """Keeps the calibration with the model, and the bundled reader's figures in the docs."""
-    temperature, offset = fit(outcomes["squad"])
-    cut = choose_cut(outcomes["squad"], temperature, offset)
-    error = calibration_error(outcomes["squad"], temperature, offset)
-    record = {
+def calibration(
+    squad: Path, found: Sequence[Outcome], temperature: float, offset: float, cut: float
+) -> dict[str, object]:
+    """What is kept with the model: what was fitted to a file's questions, and how well it fits."""
+    error = calibration_error(found, temperature, offset)
+    return {
         "temperature": round(temperature, 2),
         "offset": round(offset, 2),
         "least": cut,
-        "measured": f"bench/refit.py on {squad.stem}, {len(outcomes['squad'])} questions, half of "
+        "measured": f"bench/refit.py on {squad.stem}, {len(found)} questions, half of "
         f"them without an answer in the corpus; calibration error {error:.3f}",
     }
+
+
+def write(model: Path, squad: Path, record: dict[str, object], text: str) -> None:
+    """Keeps the calibration with the model, and the bundled reader's figures in the docs."""
     (model / CALIBRATION).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if model != BUNDLED_FOLDER:
         return
@@ -359,7 +363,8 @@ def main() -> None:
     text = tables(outcomes, temperature, offset, cut)
     print(text)
     if chosen.write:
-        write(chosen.model, chosen.squad, outcomes, text)
+        record = calibration(chosen.squad, outcomes["squad"], temperature, offset, cut)
+        write(chosen.model, chosen.squad, record, text)
 
 
 if __name__ == "__main__":

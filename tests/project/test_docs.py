@@ -74,9 +74,10 @@ def check(page, command, output, expected):
         return
     assert UPDATES, f"{command}\nprints\n{output}\nand {page.name} shows\n{expected}"
     text = page.read_text(encoding="utf-8")
-    shown = f"$ {command}\n{expected}\n".replace("\n> ", "\n> ")
+    typed = "$ " + command.replace("\n", "\n> ")
+    shown = f"{typed}\n{expected}\n"
     assert text.count(shown) == 1, shown
-    page.write_text(text.replace(shown, f"$ {command}\n{as_shown(output, expected)}\n"))
+    page.write_text(text.replace(shown, f"{typed}\n{as_shown(output, expected)}\n"))
 
 
 def as_shown(output, expected):

@@ -130,9 +130,10 @@ async def _search(
 async def _check_corpus(servers: Servers) -> None:
     if await servers.execute("EXISTS", CORPUS):
         return
+    is_old = False
     with suppress(ResponseError):
-        raise no_corpus(is_old_corpus(await servers.execute(*OLD_FACTS)))
-    raise no_corpus(is_old=False)
+        is_old = is_old_corpus(await servers.execute(*OLD_FACTS))
+    raise no_corpus(is_old)
 
 
 def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:

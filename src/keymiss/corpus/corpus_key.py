@@ -18,7 +18,7 @@ def check_corpus(client: Client) -> None:
     """Returns when there is a corpus on this server.
 
     Raises:
-        Unavailable: there is none yet, or one under the key names of an earlier version.
+        Unavailable: there is none yet, or one under key names that are not read.
         SetupError: the key `keymiss:corpus` holds something else.
     """
     try:
