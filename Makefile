@@ -44,21 +44,21 @@ $(SANITIZED): $(C_FILES)
 	  -o $(@D)/without_deepbind.so
 
 lint: $(READY)
-	$(VENV)/bin/ruff check src tests bench deploy
-	$(VENV)/bin/ruff format --check src tests bench deploy
+	$(VENV)/bin/ruff check src tests deploy
+	$(VENV)/bin/ruff format --check src tests deploy
 	$(VENV)/bin/mypy
 	$(VENV)/bin/clang-format --dry-run --Werror --style=file:src/keymiss/server/module/.clang-format \
 	  $(C_FILES) $(wildcard tests/module/*.c)
 
 bench: $(READY)
-	$(PYTHON) bench/misses.py
+	$(PYTHON) -m keymiss.bench.miss_cost
 
 # Questions on one shard and on more; the second script needs the sample articles.
 SAMPLE ?= $(wildcard ../shared/data/cord19-sample)
 .PHONY: bench-cluster
 bench-cluster: $(READY)
-	$(PYTHON) bench/cluster.py
-	$(if $(SAMPLE),$(PYTHON) bench/cluster_answers.py $(SAMPLE))
+	$(PYTHON) -m keymiss.bench.cluster_cost
+	$(if $(SAMPLE),$(PYTHON) -m keymiss.bench.cluster_answers $(SAMPLE))
 
 # What follows from other weights of the bundled reader: calibration, the cut below which nothing is
 # an answer, the figures and the answers in the docs. Two to ten minutes.
@@ -66,17 +66,17 @@ OPEN ?= $(wildcard ../shared/data/open)
 .PHONY: refit
 refit: $(READY)
 	$(if $(SQUAD),,$(error name a file in the format of SQuAD: make refit SQUAD=...))
-	$(PYTHON) bench/refit.py $(SQUAD) --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
+	$(PYTHON) -m keymiss.bench.refit $(SQUAD) --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
 	UPDATE_DOCS=1 $(PYTHON) -m pytest tests/project/test_docs.py -k "transcript or first_hour"
 
 # How fast concepts are matched, and what the graph finds; the sample articles make it two collections.
 .PHONY: bench-graph
 bench-graph: $(READY)
-	$(PYTHON) bench/graph.py $(SAMPLE)
+	$(PYTHON) -m keymiss.bench.graph_cost $(SAMPLE)
 
 .PHONY: bench-module
 bench-module: $(READY)
-	$(PYTHON) bench/module.py
+	$(PYTHON) -m keymiss.bench.module_cost
 
 # What transformers and torch, which are large, say of the small models that the tests compare with,
 # and of the bundled one's answers to the questions in a file of SQuAD's format.
@@ -92,23 +92,23 @@ test-reference: $(READY)
 .PHONY: bench-reader
 bench-reader: $(READY)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
-	$(PYTHON) bench/reader.py $(if $(MODEL),--model $(MODEL))
+	$(PYTHON) -m keymiss.bench.reader_speed $(if $(MODEL),--model $(MODEL))
 
 # The article's measurements, both ways: the small reader, and BERT-large's architecture.
 .PHONY: bench-article
 bench-article: $(READY)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev,reference]'
-	large=$$($(PYTHON) bench/bert_large.py --int8) && \
+	large=$$($(PYTHON) -m keymiss.bench.bert_large --int8) && \
 	  $(VENV)/bin/keymiss bench article --model minilm-qa --model "$$large@int8"
 
 # FOLDER=... for documents of yours, SENTENCES=1000000 for generated ones.
 .PHONY: bench-corpus
 bench-corpus: $(READY)
-	$(PYTHON) bench/corpus.py $(FOLDER) $(if $(SENTENCES),--sentences $(SENTENCES))
+	$(PYTHON) -m keymiss.bench.corpus_cost $(FOLDER) $(if $(SENTENCES),--sentences $(SENTENCES))
 
 clean:
 	rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Editable: Python changes need no reinstall, changes of the C files rebuild the module.
 $(READY): pyproject.toml CMakeLists.txt $(C_FILES)

@@ -21,7 +21,7 @@ import valkey
 
 from keymiss import functions
 from keymiss.functions import Function
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 
 SHARED = Path(__file__).parents[2] / "shared"
 """Data that a checkout may have beside it; what needs it is skipped elsewhere."""

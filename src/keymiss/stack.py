@@ -16,18 +16,18 @@ from types import FrameType
 
 import valkey
 
-from keymiss.answers.app import NAMES
-from keymiss.answers.status import missing_functions
+from keymiss.application import NAMES
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
-from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, check_port, listens
+from keymiss.graph.vocabulary_files import load_vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
+from keymiss.operating.served_functions import missing_functions
+from keymiss.server.client import Client, connect
+from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, check_port, listens
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
-from keymiss.server.routing import Servers
+from keymiss.server.servers import Servers
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0

@@ -16,20 +16,20 @@ import httpx
 import pytest
 from load import Load, expected_answers, wait_for
 
-from keymiss.answers.app import NAMES
-from keymiss.answers.status import missing_functions
+from keymiss.application import NAMES
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import Unavailable
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
+from keymiss.graph.vocabulary_files import load_vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import bertqa_key
+from keymiss.operating.served_functions import missing_functions
 from keymiss.reader import BUNDLED_MODEL
-from keymiss.server.connecting import Client, connect
-from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.server.client import Client, connect
+from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
-from keymiss.server.routing import Servers
+from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
 
 PRIMARIES = 4

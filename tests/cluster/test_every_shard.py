@@ -10,7 +10,7 @@ import valkey.cluster
 from load import QUESTIONS, ask
 
 from keymiss.keys import bertqa_key, document_keys
-from keymiss.server.connecting import primaries_of
+from keymiss.server.client import primaries_of
 
 
 def test_answers_come_from_every_shard(system):

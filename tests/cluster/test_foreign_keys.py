@@ -14,21 +14,19 @@ from load import wait_for
 from test_moving_slots import atomically, classically
 from valkey.crc import key_slot
 
-from keymiss.answers.app import NAMES
-from keymiss.answers.doctor import examine
-from keymiss.answers.notes import sweep
-from keymiss.answers.status import missing_functions
-from keymiss.cli.asking import ask_all
+from keymiss.answering.answer_notes import sweep
+from keymiss.application import NAMES
+from keymiss.cli.ask_commands import ask_all
 from keymiss.corpus.demo import ARTICLES, load_questions
-from keymiss.corpus.from_keys import parse_keys, scan_keys
+from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest, ingest_sources
-from keymiss.corpus.store import forget_documents
+from keymiss.corpus.key_documents import parse_keys, scan_keys
 from keymiss.corpus.verify import repair, verify
 from keymiss.errors import BadInput
 from keymiss.functions import Shard
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
+from keymiss.graph.vocabulary_files import load_vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import (
     bertqa_key,
     document_keys,
@@ -38,10 +36,12 @@ from keymiss.keys import (
     parse_modelinfo_key,
     parse_shard_key,
 )
+from keymiss.operating.doctor import examine
+from keymiss.operating.served_functions import missing_functions
 from keymiss.reader import BUNDLED_FOLDER
-from keymiss.server.connecting import connect, primaries_of
+from keymiss.server.client import connect, primaries_of
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
-from keymiss.server.routing import Servers
+from keymiss.server.servers import Servers
 
 COUNT = 200
 OLD_WORDS = (

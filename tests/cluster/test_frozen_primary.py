@@ -7,7 +7,7 @@ import time
 from load import wait_for
 
 from keymiss.corpus.verify import verify
-from keymiss.server.connecting import connect
+from keymiss.server.client import connect
 
 
 def test_a_frozen_primary_holds_up_no_question_past_its_deadline(system, load):

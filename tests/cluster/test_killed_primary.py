@@ -7,12 +7,12 @@ import time
 import valkey
 from load import wait_for
 
+from keymiss.corpus.corpus_status import read_status
+from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.status import read_status
-from keymiss.corpus.store import forget_documents
 from keymiss.corpus.verify import verify
 from keymiss.keys import document_keys
-from keymiss.server.connecting import connect
+from keymiss.server.client import connect
 from keymiss.server.local_cluster import is_up
 
 

@@ -8,8 +8,8 @@ import pytest
 from load import ask, wait_for
 from valkey.crc import key_slot
 
+from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents
 from keymiss.keys import document_keys, find_key, slot_tag
 from keymiss.server.local_cluster import free_cluster_ports
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even

@@ -6,7 +6,7 @@ from load import wait_for
 
 from keymiss.functions import on_miss
 from keymiss.keys import slot_tag
-from keymiss.server.connecting import primaries_of
+from keymiss.server.client import primaries_of
 from keymiss.server.topology import first_slot
 
 

@@ -8,14 +8,14 @@ import pytest
 import valkey
 from load import wait_for
 
-from keymiss.answers.app import application
-from keymiss.answers.asking import ask
+from keymiss.application import application
+from keymiss.asking.answers import ask
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.functions import serve
-from keymiss.server.connecting import connect
-from keymiss.server.embedded import LOOPBACK, free_ports, module_path
-from keymiss.server.routing import Servers
+from keymiss.server.client import connect
+from keymiss.server.embedded_server import LOOPBACK, free_ports, module_path
+from keymiss.server.servers import Servers
 
 
 @pytest.fixture

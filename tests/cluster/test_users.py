@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 import valkey
 
-from keymiss.answers.app import application
-from keymiss.answers.asking import ask
-from keymiss.answers.exporter import ServerCollector
-from keymiss.answers.linking import edge_sentences, neighbourhood_if_any
+from keymiss.application import application
+from keymiss.asking.answers import ask
+from keymiss.asking.concept_links import edge_sentences, neighbourhood_if_any
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.functions import serve
-from keymiss.graph.serving import serve_graph
-from keymiss.graph.stored import store_vocabulary
+from keymiss.graph.graph_service import serve_graph
 from keymiss.graph.vocabulary import Concept, Vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import bertqa_key, statistics_key
-from keymiss.server.connecting import connect
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.operating.exporter import ServerCollector
+from keymiss.server.client import connect
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
-from keymiss.server.routing import Servers
+from keymiss.server.servers import Servers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from keymiss.corpus.demo import ARTICLES, FOLDER, load_questions, load_unanswerable
-from keymiss.corpus.formats import find_files, read_file
+from keymiss.corpus.file_formats import find_files, read_file
 from keymiss.corpus.sentences import cut_text
 
 DOCUMENTS = {

@@ -7,14 +7,14 @@ import valkey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keymiss.corpus.corpus_export import export_corpus
 from keymiss.corpus.demo import ARTICLES
-from keymiss.corpus.export import export_corpus
-from keymiss.corpus.from_keys import KeyPattern, scan_keys
 from keymiss.corpus.ingest import ingest, ingest_sources
+from keymiss.corpus.key_documents import KeyPattern, scan_keys
 from keymiss.corpus.verify import verify
 from keymiss.errors import SetupError, Unavailable
 from keymiss.keys import SENTENCE_COUNT, document_keys
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 
 
 def keys_of(raw):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from keymiss import functions
-from keymiss.corpus.follow import follow_function
-from keymiss.corpus.from_keys import KeyPattern
+from keymiss.corpus.followed_keys import follow_function
 from keymiss.corpus.ingest import ingest
+from keymiss.corpus.key_documents import KeyPattern
 from keymiss.errors import SetupError
 from keymiss.keys import document_keys
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import MAX_LINE_BYTES, find_files, read_file
+from keymiss.corpus.file_formats import MAX_LINE_BYTES, find_files, read_file
 from keymiss.errors import BadInput
 
 

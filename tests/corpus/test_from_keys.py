@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.corpus import from_keys
-from keymiss.corpus.from_keys import KeyPattern, parse_keys, read_keys, scan_keys
+from keymiss.corpus import key_documents
 from keymiss.corpus.ingest import ingest_sources
+from keymiss.corpus.key_documents import KeyPattern, parse_keys, read_keys, scan_keys
 from keymiss.errors import SetupError
 from keymiss.keys import document_keys
 
@@ -46,7 +46,7 @@ def test_the_same_again_is_left_alone(client, raw):
 
 
 def test_what_is_no_document_is_reported_and_stops_nothing(client, raw, monkeypatch):
-    monkeypatch.setattr(from_keys, "MAX_VALUE_BYTES", 100)
+    monkeypatch.setattr(key_documents, "MAX_VALUE_BYTES", 100)
     client.hset("doc:good", "body", "One.")
     client.hset("doc:other-field", "text", "One.")
     client.hset("doc:blank", "body", " \n")
@@ -90,7 +90,7 @@ def test_a_key_that_is_gone_is_a_source_without_a_document(raw):
 
 
 def test_many_keys_are_read_in_batches(client, raw):
-    count = 2 * from_keys.BATCH + 1
+    count = 2 * key_documents.BATCH + 1
     client.mset({f"note:{number}": "One." for number in range(count)})
     assert ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:"))).stored == count
 

@@ -10,8 +10,8 @@ import valkey
 from keymiss.corpus.corpus_key import check_corpus, create_corpus
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.document import Document
+from keymiss.corpus.document_writes import forget_documents, prepare, write_documents, write_facts
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents, prepare, write_documents, write_facts
 from keymiss.errors import SetupError, Unavailable
 from keymiss.keys import document_keys
 

@@ -7,7 +7,7 @@ import pytest
 
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import read_files
+from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.ingest import ingest_sources
 from keymiss.corpus.language import in_language
 from keymiss.errors import SetupError

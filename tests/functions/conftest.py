@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import valkey
 
-from keymiss.answers.status import parse_list
-from keymiss.server.embedded import EmbeddedServer
+from keymiss.operating.served_functions import parse_list
+from keymiss.server.embedded_server import EmbeddedServer
 
 StartWorker = Callable[..., "subprocess.Popen[str]"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from keymiss.functions import Event, Shard, batches, on_miss
 from keymiss.functions.batches import LATE_SECONDS, Batches
-from keymiss.functions.calling import compute
+from keymiss.functions.handler_call import compute
 
 SHARD = Shard("valkey://127.0.0.1:1", "nowhere")
 

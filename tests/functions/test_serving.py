@@ -7,12 +7,12 @@ from contextlib import suppress
 import pytest
 import valkey
 
-from keymiss.answers.status import parse_list
 from keymiss.errors import SetupError
-from keymiss.functions import attachment, on_miss, on_write
+from keymiss.functions import on_miss, on_write, take_loop
 from keymiss.functions.function import milliseconds
 from keymiss.functions.shard import ShardLost
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.operating.served_functions import parse_list
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def limited_url(server, client):
 def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
     client, serve, eventually, monkeypatch
 ):
-    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 0.2)
     told = []
 
     @on_write("text:")
@@ -282,7 +282,7 @@ def test_a_write_that_could_not_be_followed_is_followed_later(client, serve, eve
 def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
     client, serve, eventually, monkeypatch, error
 ):
-    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 0.2)
     seen, away = set(), [True]
 
     @on_write("text:")
@@ -305,7 +305,7 @@ def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
 def test_what_was_put_off_and_is_followed_by_a_walk_is_held_no_longer(
     client, serve, counters, eventually, monkeypatch
 ):
-    monkeypatch.setattr(attachment, "AGAIN_SECONDS", 60)
+    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 60)
     put_off, seen, known = [], [], []
 
     @on_write("text:", known=lambda shard: known)
@@ -354,7 +354,7 @@ def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve
 def test_rights_that_are_missing_for_a_moment_end_no_worker(
     client, serve, limited_url, eventually, monkeypatch
 ):
-    monkeypatch.setattr(attachment, "LONGEST_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(take_loop, "LONGEST_RETRY_SECONDS", 0.2)
 
     @on_miss("echo:")
     async def echo(misses):
@@ -466,7 +466,7 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
 def test_a_server_that_is_silent_for_long_is_attached_to_again(
     server, client, serve, monkeypatch, protocol
 ):
-    monkeypatch.setattr("keymiss.functions.connection.REPLY_SECONDS", 0.2)
+    monkeypatch.setattr("keymiss.functions.function_connection.REPLY_SECONDS", 0.2)
 
     @on_miss("size:", cache="off")
     def size(misses):

@@ -12,12 +12,12 @@ import valkey
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import Unavailable
-from keymiss.graph.export import collect_graph, write_csv, write_graphml, write_to_falkordb
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.functions import graph_functions
-from keymiss.graph.stored import store_vocabulary
+from keymiss.graph.graph_export import collect_graph, write_csv, write_graphml, write_to_falkordb
+from keymiss.graph.graph_functions import graph_functions
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
-from keymiss.server.embedded import LOOPBACK, free_port
+from keymiss.graph.vocabulary_files import load_vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
+from keymiss.server.embedded_server import LOOPBACK, free_port
 
 VOCABULARY = load_vocabulary(DEMO).vocabulary
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.graph.matching import Matcher
+from keymiss.graph.concept_matcher import Matcher
 from keymiss.graph.vocabulary import Concept, Vocabulary
 
 

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keymiss.corpus.demo import ARTICLES
-from keymiss.corpus.formats import read_files
+from keymiss.corpus.document_writes import forget_documents
+from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import cut_text
-from keymiss.corpus.store import forget_documents
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.functions import graph_functions
-from keymiss.graph.matching import Matcher
+from keymiss.graph.concept_matcher import Matcher
+from keymiss.graph.graph_functions import graph_functions
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
+from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.keys import TEXT_HASH, document_keys
 
 VOCABULARY = Vocabulary(

@@ -7,17 +7,17 @@ import pytest
 
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
-from keymiss.graph import serving, stored
-from keymiss.graph.serving import serve_graph
-from keymiss.graph.stored import store_vocabulary, stored_vocabulary
+from keymiss.graph import graph_service, vocabulary_store
+from keymiss.graph.graph_service import serve_graph
 from keymiss.graph.vocabulary import Concept, Vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary, stored_vocabulary
 
 SMALL = Vocabulary([Concept("K1", "measles"), Concept("K2", "Fieber", ("fièvre",), "symptom")])
 LARGE = Vocabulary(Concept(f"K{number}", f"term {number}") for number in range(1000))
 
 
 def test_what_is_stored_comes_back_from_as_many_parts_as_it_takes(raw, monkeypatch):
-    monkeypatch.setattr(stored, "PART_BYTES", 1000)
+    monkeypatch.setattr(vocabulary_store, "PART_BYTES", 1000)
     assert stored_vocabulary(raw) is None
     for vocabulary in (LARGE, SMALL):
         store_vocabulary(raw, vocabulary)
@@ -46,7 +46,7 @@ def test_a_key_of_another_program_stays_as_it_is(raw):
 @pytest.fixture
 def following(server, monkeypatch):
     """A worker's part that serves the graph."""
-    monkeypatch.setattr(serving, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(graph_service, "WATCH_SECONDS", 0.05)
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve_graph(server.url, stop),))
     thread.start()

@@ -3,9 +3,9 @@
 import pytest
 
 from keymiss.errors import SetupError
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.matching import Matcher
+from keymiss.graph.concept_matcher import Matcher
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary, concept_of_line
+from keymiss.graph.vocabulary_files import load_vocabulary
 
 FLU = Concept("K1", "influenza", ("flu", "grippe"), "disease")
 COLD = Concept("K2", "common cold", (), "disease")

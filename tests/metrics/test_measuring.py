@@ -13,12 +13,12 @@ import pytest
 import valkey
 from fastapi.testclient import TestClient
 
-from keymiss.answers import model_statistics
-from keymiss.answers.model_statistics import ModelStatistics
+from keymiss.answering import model_statistics
+from keymiss.answering.model_statistics import ModelStatistics
 from keymiss.keys import statistics_key
 from keymiss.reader import Reader
-from keymiss.reader.statistics import Statistics
-from keymiss.web.app import create_app
+from keymiss.reader.reader_statistics import Statistics
+from keymiss.web.http_app import create_app
 
 SECRET = "a secret of the tests"
 QUESTION = {"search": "Who discovered the tuberculosis bacterium?"}

@@ -19,13 +19,13 @@ import pytest
 import valkey
 
 from keymiss.corpus.demo import ARTICLES, load_questions
+from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.stored import store_vocabulary
 from keymiss.graph.vocabulary import DEMO
+from keymiss.graph.vocabulary_files import load_vocabulary
+from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import document_keys
-from keymiss.server.embedded import LOOPBACK, EmbeddedServer, free_ports
+from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_ports
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HTTP = httpx.Client(verify=False, timeout=20)

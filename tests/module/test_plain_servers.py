@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import valkey
 
-from keymiss.server.embedded import free_port
+from keymiss.server.embedded_server import free_port
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 import pytest
 import valkey
 
-from keymiss.server.embedded import module_path
+from keymiss.server.embedded_server import module_path
 
 STRANGERS = (
     "#!lua name=keymiss\n"

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from keymiss.bench import load
+from keymiss.bench import open_loop_load
 from keymiss.bench.article import measure_article
-from keymiss.bench.load import measure_load
-from keymiss.bench.rows import KEYMISS, OLD, Row, markdown, write_json, write_png
-from keymiss.cli.bench import named_model
+from keymiss.bench.article_rows import KEYMISS, OLD, Row, markdown, write_json, write_png
+from keymiss.bench.open_loop_load import measure_load
+from keymiss.cli.bench_commands import named_model
 
 ROWS = [
     Row("plain script, cold", "small", OLD, 12.3456, "s", 10.35, "2 cores of a kind"),
@@ -70,7 +70,7 @@ def test_what_is_stored_comes_sooner_than_what_is_computed(measured):
 
 
 def test_load_grows_until_answers_are_late(monkeypatch):
-    monkeypatch.setattr(load, "QUESTIONS", 5)
+    monkeypatch.setattr(open_loop_load, "QUESTIONS", 5)
     distinct, repeating = measure_load(1, seconds=2, limit_ms=0.1)
     assert (distinct.questions, repeating.questions) == ("distinct", "repeating")
     assert distinct.hit_rate < 0.1

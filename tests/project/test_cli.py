@@ -12,9 +12,9 @@ import time
 import pytest
 import valkey
 
-from keymiss.cli import asking
+from keymiss.cli import ask_commands
 from keymiss.corpus.demo import load_questions, load_unanswerable
-from keymiss.server.embedded import free_port
+from keymiss.server.embedded_server import free_port
 
 
 def keymiss(*arguments, **environment):
@@ -66,9 +66,9 @@ def test_ingest_says_what_it_did_and_fails_when_something_was_left_out(server, t
 
 def test_eval_prints_the_scores_as_json(stack, monkeypatch, capsys):
     questions, unanswerable = load_questions()[:12], load_unanswerable()[:4]
-    monkeypatch.setattr(asking, "load_questions", lambda: questions)
-    monkeypatch.setattr(asking, "load_unanswerable", lambda: unanswerable)
-    asking.evaluate(demo=True, url=stack.url, as_json=True)
+    monkeypatch.setattr(ask_commands, "load_questions", lambda: questions)
+    monkeypatch.setattr(ask_commands, "load_unanswerable", lambda: unanswerable)
+    ask_commands.evaluate(demo=True, url=stack.url, as_json=True)
     scores = json.loads(capsys.readouterr().out)
     assert list(scores) == ["questions", "first", "first_five", "exact", "f1", "no_answer"]
     assert scores["no_answer"]["unanswerable"] == 4

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import valkey
 
-from keymiss.answers.computing import explain
-from keymiss.answers.status import parse_list
+from keymiss.asking.computed_get import explain
 from keymiss.errors import KeymissError
-from keymiss.web.app import create_app
+from keymiss.operating.served_functions import parse_list
+from keymiss.web.http_app import create_app
 
 ROOT = Path(__file__).parents[2]
 README_PAGE, FIRST_HOUR_PAGE = ROOT / "README.md", ROOT / "docs" / "first-hour.md"

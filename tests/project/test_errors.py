@@ -3,7 +3,7 @@
 import pytest
 
 import keymiss.cli  # noqa: F401  (imports all that defines errors)
-from keymiss.answers.computing import explain
+from keymiss.asking.computed_get import explain
 from keymiss.errors import (
     BadInput,
     KeymissError,
@@ -16,7 +16,7 @@ from keymiss.errors import (
     Unavailable,
     from_resp,
 )
-from keymiss.functions.connection import Superseded
+from keymiss.functions.function_connection import Superseded
 
 SHAPES = {
     KeymissError: 500,

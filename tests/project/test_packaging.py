@@ -45,8 +45,8 @@ def test_it_runs_from_another_place(wheel, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); sys.meta_path[:] = ["
         "f for f in sys.meta_path if 'editable' not in type(f).__module__]; "
-        "import keymiss.server.embedded as e; p = e.module_path(); "
-        "from keymiss.server.embedded import *; import tempfile, pathlib, valkey, json\n"
+        "import keymiss.server.embedded_server as e; p = e.module_path(); "
+        "from keymiss.server.embedded_server import *; import tempfile, pathlib, valkey, json\n"
         "with EmbeddedServer(pathlib.Path(tempfile.mkdtemp()), free_port()) as s:\n"
         "    c = valkey.Valkey(port=s.port)\n"
         "    print(json.dumps([str(p), c.execute_command('KEYMISS.LIST')]))"

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.bench.size import SHARD_BYTES, SHARD_FIND_MS, estimate
+from keymiss.bench.corpus_size import SHARD_BYTES, SHARD_FIND_MS, estimate
 
 
 @given(

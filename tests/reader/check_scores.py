@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BertForQuestionAnswering
 
-from keymiss.answers.evaluation import exact
-from keymiss.answers.squad import Asked, best_f1, evaluate_reader, load_squad
+from keymiss.evaluation.answer_scores import exact
+from keymiss.evaluation.squad import Asked, best_f1, evaluate_reader, load_squad
 from keymiss.reader import BUNDLED_FOLDER, Reader
 
 WINDOW, OVERLAP, N_BEST, LONGEST = 384, 128, 20, 30

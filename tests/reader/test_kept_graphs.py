@@ -9,9 +9,9 @@ import pytest
 
 from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, cache, reader
 from keymiss.reader.checkpoint import model_files, model_version
-from keymiss.reader.config import load_config
-from keymiss.reader.engine import graph_file, keep_graph
-from keymiss.reader.graph import build_graph
+from keymiss.reader.encoder_config import load_config
+from keymiss.reader.openvino.encoder_graph import build_graph
+from keymiss.reader.openvino.kept_graphs import graph_file, keep_graph
 from keymiss.reader.weights import load_weights
 
 QUESTION, PASSAGES = "Who found it?", ["Robert Koch found the bacillus of cholera."]

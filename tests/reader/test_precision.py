@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, precision
-from keymiss.reader.config import load_config
+from keymiss.reader.encoder_config import load_config
 
 CONFIG = load_config(BUNDLED_FOLDER)
 

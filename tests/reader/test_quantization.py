@@ -13,8 +13,8 @@ import pytest
 from openvino import opset15 as op
 
 from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader
-from keymiss.reader.engine import compile_graph
-from keymiss.reader.quantization import quantize, share_kernels
+from keymiss.reader.openvino.kept_graphs import compile_graph
+from keymiss.reader.openvino.quantization import quantize, share_kernels
 
 GOLDEN = Path(__file__).parent / "golden"
 PASSAGES = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keymiss.answers.evaluation import exact, f1
+from keymiss.evaluation.answer_scores import exact, f1
 from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Reader
 
 REMDESIVIR = (

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from keymiss.keys import document_keys
-from keymiss.search.index import SentenceIndex
+from keymiss.search.sentence_index import SentenceIndex
 
 BATS = document_keys("bats")
 CAMELS = document_keys("camels")

@@ -13,13 +13,13 @@ import valkey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
-from keymiss.corpus.store import forget_documents
 from keymiss.functions import Shard
 from keymiss.keys import document_keys
-from keymiss.search.cache import claim_folder
-from keymiss.search.functions import search_functions, update_index
-from keymiss.search.index import SentenceIndex
+from keymiss.search.index_folder import claim_folder
+from keymiss.search.search_functions import search_functions, update_index
+from keymiss.search.sentence_index import SentenceIndex
 
 BATS = document_keys("bats")
 CAMELS = document_keys("camels")
@@ -64,7 +64,7 @@ def test_a_damaged_index_is_made_anew(tmp_path, damage):
 
 def test_a_folder_has_one_owner_until_its_process_ends(tmp_path):
     claim = (
-        "import sys, pathlib; from keymiss.search.cache import claim_folder;"
+        "import sys, pathlib; from keymiss.search.index_folder import claim_folder;"
         "print(claim_folder(pathlib.Path(sys.argv[1]), 'h:1'), flush=True); input()"
     )
     command = [sys.executable, "-c", claim, str(tmp_path)]

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keymiss.keys import document_keys
-from keymiss.search.index import SentenceIndex
 from keymiss.search.ranking import rank
+from keymiss.search.sentence_index import SentenceIndex
 
 words = st.sampled_from(["virus", "bat", "camel", "spread", "cough", "air", "hand", "mask"])
 sentences = st.lists(words, min_size=1, max_size=6).map(" ".join)

@@ -7,7 +7,7 @@ import pytest
 import valkey
 
 from keymiss.errors import SetupError
-from keymiss.server.embedded import EmbeddedServer, free_port, module_path
+from keymiss.server.embedded_server import EmbeddedServer, free_port, module_path
 
 
 def test_it_listens_on_the_loopback_interface_only(server):

@@ -13,7 +13,7 @@ import pytest
 import valkey
 
 from keymiss.errors import SetupError
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 from keymiss.server.folder_lock import holders_of
 
 ROUNDS = 100

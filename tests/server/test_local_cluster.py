@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from keymiss.errors import SetupError
-from keymiss.server.embedded import LOOPBACK, listens
+from keymiss.server.embedded_server import LOOPBACK, listens
 from keymiss.server.local_cluster import BUS, LocalCluster, free_cluster_ports
 
 

@@ -8,7 +8,7 @@ import valkey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keymiss.server.wire import Wires, connect_wire, raised
+from keymiss.server.connection import Wires, connect_wire, raised
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.just("\udcff, which is no UTF-8")
 VALUES = TEXTS | st.binary(max_size=100_000) | st.integers()

@@ -8,11 +8,11 @@ import pytest
 import valkey
 from fastapi.testclient import TestClient
 
-from keymiss.answers.linking import neighbourhood_if_any
+from keymiss.asking.concept_links import neighbourhood_if_any
 from keymiss.errors import SetupError
-from keymiss.graph.links import Neighbourhood
-from keymiss.server.routing import Servers
-from keymiss.web.app import create_app
+from keymiss.graph.neighbourhood import Neighbourhood
+from keymiss.server.servers import Servers
+from keymiss.web.http_app import create_app
 from keymiss.web.visitors import secret_from_environment
 
 SEARCH = {"search": "Does the measles vaccine protect children?"}

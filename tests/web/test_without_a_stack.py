@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from keymiss.web.app import create_app
+from keymiss.web.http_app import create_app
 
 
 @pytest.fixture(params=["no server", "no worker"])

@@ -19,12 +19,12 @@ from typing import TypeAlias
 
 import valkey
 
-from keymiss.answers.asking import READ
-from keymiss.answers.finding import find
-from keymiss.answers.window import make_window, window_numbers
-from keymiss.bench.cold import Ran, has_old_way, run_old_way, run_reader
-from keymiss.bench.questions import ask, web_connection
-from keymiss.bench.rows import KEYMISS, OLD, Row
+from keymiss.answering.sentence_window import make_window, window_numbers
+from keymiss.asking.answers import READ
+from keymiss.asking.candidate_search import find
+from keymiss.bench.article_rows import KEYMISS, OLD, Row
+from keymiss.bench.cold_start import Ran, has_old_way, run_old_way, run_reader
+from keymiss.bench.http_questions import ask, web_connection
 from keymiss.corpus.demo import load_questions
 from keymiss.keys import (
     bertqa_key,
@@ -35,12 +35,12 @@ from keymiss.keys import (
 )
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
-from keymiss.reader.config import load_config
-from keymiss.reader.engine import Precision
-from keymiss.reader.precision import choose_precision
+from keymiss.reader.encoder_config import load_config
+from keymiss.reader.openvino.kept_graphs import Precision
+from keymiss.reader.openvino.precision import choose_precision
 from keymiss.search.question import normalise_question
-from keymiss.server.embedded import LOOPBACK, free_port
-from keymiss.server.routing import Servers
+from keymiss.server.embedded_server import LOOPBACK, free_port
+from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
 
 SCRIPT_SECONDS, SEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7

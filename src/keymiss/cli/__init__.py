@@ -7,22 +7,31 @@ import sys
 import valkey
 from rich.text import Text
 
-from keymiss.cli import asking, bench, cluster, corpus, demo, graph, model, running
+from keymiss.cli import (
+    ask_commands,
+    bench_commands,
+    cluster_commands,
+    corpus_commands,
+    demo_command,
+    graph_commands,
+    model_commands,
+    serve_commands,
+)
 from keymiss.cli.terminal import EXIT_FAILED, app, err
 from keymiss.errors import KeymissError, SetupError
 from keymiss.stack import EXIT_SETUP
 
 __all__ = [
     "app",
-    "asking",
-    "bench",
-    "cluster",
-    "corpus",
-    "demo",
-    "graph",
+    "ask_commands",
+    "bench_commands",
+    "cluster_commands",
+    "corpus_commands",
+    "demo_command",
+    "graph_commands",
     "main",
-    "model",
-    "running",
+    "model_commands",
+    "serve_commands",
 ]
 
 

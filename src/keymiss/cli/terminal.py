@@ -15,11 +15,11 @@ from rich.text import Text
 from valkey.connection import parse_url
 
 from keymiss import functions
-from keymiss.answers.asking import Answer, Answers
+from keymiss.asking.answers import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
-from keymiss.server.connecting import Client
-from keymiss.server.connecting import connect as connect_to
-from keymiss.server.embedded import LOOPBACK
+from keymiss.server.client import Client
+from keymiss.server.client import connect as connect_to
+from keymiss.server.embedded_server import LOOPBACK
 
 DEFAULT_PORT = 6390
 DEFAULT_HTTP_PORT = 8390

@@ -10,7 +10,7 @@ from valkey.exceptions import ClusterDownError, ResponseError
 from keymiss.corpus.sentences import SPLITTER as SPLITTER_NAME
 from keymiss.errors import SetupError, Unavailable
 from keymiss.keys import BUCKET_COUNT, BUCKETS, CORPUS, CREATED, OLD_CORPUS, SPLITTER
-from keymiss.server.connecting import Client
+from keymiss.server.client import Client
 from keymiss.server.transactions import Command
 
 

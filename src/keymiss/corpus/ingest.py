@@ -13,10 +13,16 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.corpus.corpus_key import create_corpus
 from keymiss.corpus.document import Document
-from keymiss.corpus.formats import Read, Source, read_files
-from keymiss.corpus.store import Prepared, prepare, stored_documents, write_documents, write_facts
+from keymiss.corpus.document_writes import (
+    Prepared,
+    prepare,
+    stored_documents,
+    write_documents,
+    write_facts,
+)
+from keymiss.corpus.file_formats import Read, Source, read_files
 from keymiss.errors import BadInput
-from keymiss.server.connecting import Client, addresses_of_primaries
+from keymiss.server.client import Client, addresses_of_primaries
 
 BATCH_SENTENCES = 2_000
 """Documents are sent together until they have so many sentences."""

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any, Literal
 
 from keymiss.corpus.corpus_key import check_corpus
+from keymiss.corpus.document_writes import forget_documents
+from keymiss.corpus.key_survey import PIPELINE, Present, survey
 from keymiss.corpus.sentences import read_starts
-from keymiss.corpus.store import forget_documents
-from keymiss.corpus.survey import PIPELINE, Present, survey
 from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
-from keymiss.server.connecting import Client
+from keymiss.server.client import Client
 
 SETTLING_SECONDS = 1.0
 """What is written while we look may seem damaged: only what stays so for this long is."""

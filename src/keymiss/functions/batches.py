@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from keymiss.functions.calling import compute
 from keymiss.functions.function import Event, Function, Result
+from keymiss.functions.handler_call import compute
 from keymiss.functions.metrics import BATCH_EVENTS, HANDLER_SECONDS, QUEUE_SECONDS
 
 More = Callable[[int], Awaitable[Sequence[Event]]]

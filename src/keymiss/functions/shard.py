@@ -12,6 +12,7 @@ from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.errors import SetupError
 from keymiss.keys import decode
+from keymiss.server.connection import Wire, connect_wire, raised
 from keymiss.server.topology import (
     ALL_SLOTS,
     MOVED,
@@ -22,7 +23,6 @@ from keymiss.server.topology import (
     slots_of_node,
 )
 from keymiss.server.transactions import Command, Executed, executed, queued
-from keymiss.server.wire import Wire, connect_wire, raised
 
 SCAN_COUNT = 1000
 

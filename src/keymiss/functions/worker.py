@@ -13,9 +13,9 @@ from valkey.exceptions import ValkeyError
 from keymiss.errors import SetupError
 from keymiss.functions.batches import Batches
 from keymiss.functions.function import Function
-from keymiss.functions.serving import serve_shard
 from keymiss.functions.shard import Shard
-from keymiss.server.routing import Servers
+from keymiss.functions.shard_service import serve_shard
+from keymiss.server.servers import Servers
 from keymiss.server.topology import (
     Primary,
     Slots,

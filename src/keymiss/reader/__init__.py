@@ -3,11 +3,11 @@
 It knows nothing of Valkey and imports no other package of keymiss.
 """
 
-from keymiss.reader.cache import default_cache
 from keymiss.reader.checkpoint import BUNDLED_FOLDER, BUNDLED_MODEL, model_folder
 from keymiss.reader.errors import ModelError
+from keymiss.reader.model_cache import default_cache
 from keymiss.reader.reader import Answer, Passage, Reader
-from keymiss.reader.tokens import Ids, Tokens
+from keymiss.reader.tokenizer import Ids, Tokens
 
 __all__ = [
     "BUNDLED_FOLDER",

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keymiss.reader.cache import read_object
-from keymiss.reader.config import FAMILIES
+from keymiss.reader.encoder_config import FAMILIES
 from keymiss.reader.errors import ModelError
+from keymiss.reader.model_cache import read_object
 
 FILES = [
     "*.json",

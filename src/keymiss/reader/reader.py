@@ -14,15 +14,15 @@ import openvino as ov
 
 from keymiss.reader.calibration import load_calibration
 from keymiss.reader.checkpoint import model_files, model_folder, model_name, model_version
-from keymiss.reader.config import load_config
-from keymiss.reader.engine import compile_kept, graph_file
+from keymiss.reader.encoder_config import load_config
 from keymiss.reader.errors import ModelError
-from keymiss.reader.graph import build_graph
-from keymiss.reader.precision import choose_arithmetic, choose_precision
+from keymiss.reader.openvino.encoder_graph import build_graph
+from keymiss.reader.openvino.kept_graphs import compile_kept, graph_file
+from keymiss.reader.openvino.precision import choose_arithmetic, choose_precision
+from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows, padded_length
 from keymiss.reader.spans import Logits, Span, best_spans, trim
-from keymiss.reader.statistics import Statistics
-from keymiss.reader.tokens import Ids, Tokens
+from keymiss.reader.tokenizer import Ids, Tokens
 from keymiss.reader.weights import load_weights
 
 INT8_STEP = 4

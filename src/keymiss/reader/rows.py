@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keymiss.reader.tokens import Ids, SpecialTokens
+from keymiss.reader.tokenizer import Ids, SpecialTokens
 
 GROUP_TOKENS = 2048
 """Pairs run together while their padded tokens are no more than this; more does not get faster."""
@@ -21,7 +21,7 @@ VECTOR = 16
 """Attention computes so many tokens at once, and what is left over one by one."""
 
 SLOW_REST = 12
-"""From so many left over on, in bf16 and int8 a whole vector is faster (`bench/shapes.py`)."""
+"""From so many left over on, in bf16 and int8 a whole vector is faster (`bench/shape_cost.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keymiss.search.index import Candidates
+from keymiss.search.sentence_index import Candidates
 
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.75

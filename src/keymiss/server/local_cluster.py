@@ -17,7 +17,7 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.errors import BadInput, SetupError
 from keymiss.keys import SLOTS
-from keymiss.server.embedded import (
+from keymiss.server.embedded_server import (
     LOOPBACK,
     SERVER_PORTS,
     EmbeddedServer,

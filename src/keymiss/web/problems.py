@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import KeymissError
-from keymiss.web.log import HEADER
+from keymiss.web.question_log import HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 import valkey
 from slots import HALF, SLOTS
 
-from keymiss.server.embedded import EmbeddedServer, free_port
+from keymiss.server.embedded_server import EmbeddedServer, free_port
 
 
 @dataclass(frozen=True)

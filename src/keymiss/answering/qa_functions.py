@@ -1,0 +1,141 @@
+"""The functions `qa` and `bertqa`: the reader beside the data."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.answering.answer_notes import Notes
+from keymiss.answering.model_statistics import ModelStatistics
+from keymiss.answering.sentence_texts import Text, read_texts
+from keymiss.asking.metrics import TEXT_SECONDS
+from keymiss.errors import KeymissError, NotFound, Unavailable
+from keymiss.functions import Event, Function, Shard, on_miss
+from keymiss.functions.function import Result
+from keymiss.keys import (
+    BERTQA,
+    BERTQA_FORM,
+    QA,
+    QA_FORM,
+    AnswerKey,
+    has_known_form,
+    parse_answer_key,
+)
+from keymiss.reader import Answer, Reader
+from keymiss.search.question import check_question
+from keymiss.values.qa_value import Found
+
+CACHE = "1h"
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A key that can be read, and what is read for it."""
+
+    shard: Shard
+    key: AnswerKey
+    text: Text
+
+
+def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Function]:
+    """The functions that answer `keymiss:qa{..}` and `bertqa{..}` keys with this reader, whose
+    statistics they keep."""
+    notes = Notes()
+    computing = partial(
+        on_miss,
+        cache=CACHE,
+        lease="30s",
+        batch=BATCH,
+        version=reader.version,
+        stores=has_known_form,
+    )
+
+    @computing(QA, name="qa", form=QA_FORM)
+    async def qa(events: Sequence[Event]) -> list[Result]:
+        found = await _read(reader, statistics, notes, events)
+        return [one.to_json() if isinstance(one, Found) else one for one in found]
+
+    @computing(BERTQA, name="bertqa", form=BERTQA_FORM)
+    async def bertqa(events: Sequence[Event]) -> list[Result]:
+        found = await _read(reader, statistics, notes, events)
+        return [_answer(one) if isinstance(one, Found) else one for one in found]
+
+    return [qa, bertqa]
+
+
+def _answer(found: Found) -> str:
+    return found.text if found.is_answer else ""
+
+
+async def _read(
+    reader: Reader, statistics: ModelStatistics, notes: Notes, events: Sequence[Event]
+) -> list[Found | Exception]:
+    with TEXT_SECONDS.time():
+        asked = await _all_asked(reader, notes, events)
+    readable = [one for one in asked if isinstance(one, _Asked)]
+    answers = iter(await _answers(reader, statistics, readable))
+    return [_found(reader, one, next(answers)) if isinstance(one, _Asked) else one for one in asked]
+
+
+async def _all_asked(
+    reader: Reader, notes: Notes, events: Sequence[Event]
+) -> list[_Asked | Exception]:
+    """What is read for each event, from all shards at once."""
+    asked: list[_Asked | Exception] = [NotFound("")] * len(events)
+    of_shards: dict[Shard, list[tuple[int, AnswerKey]]] = {}
+    for number, event in enumerate(events):
+        try:
+            key = parse_answer_key(event.key)
+            check_question(key.question)
+            of_shards.setdefault(event.shard, []).append((number, key))
+        except KeymissError as error:
+            asked[number] = error
+
+    async def read_shard(shard: Shard, keys: Sequence[tuple[int, AnswerKey]]) -> None:
+        notes.sweep_when_due(shard)
+        named = [(events[number].key, key) for number, key in keys]
+        try:
+            texts = await read_texts(shard, named, reader.tokens, notes)
+        except (TimeoutError, ValkeyError, OSError) as error:
+            texts = [Unavailable(f"the text cannot be read: {error}")] * len(keys)
+        for (number, key), text in zip(keys, texts, strict=True):
+            asked[number] = _Asked(shard, key, text) if isinstance(text, Text) else text
+
+    await asyncio.gather(*(read_shard(*each) for each in of_shards.items()))
+    return asked
+
+
+async def _answers(
+    reader: Reader, statistics: ModelStatistics, asked: Sequence[_Asked]
+) -> list[list[Answer]]:
+    """The best answer for each, none where there is no token to read."""
+    pairs = [(one.key.question, one.text.passage) for one in asked]
+    started = time.perf_counter()
+    failed = True
+    try:
+        answers = await asyncio.to_thread(reader.read_batch, pairs)
+        failed = False
+    finally:
+        samples = Counter(one.shard.name for one in asked)
+        statistics.add(samples, time.perf_counter() - started, failed)
+    return answers
+
+
+def _found(reader: Reader, one: _Asked, answers: Sequence[Answer]) -> Found:
+    """The best answer, in the sentence of the window that it stands in."""
+    if not answers:
+        return Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, False, reader.name)
+    best, window = answers[0], one.text.window
+    sentence, start, end = window.locate(best.start, best.end)
+    answer = window.sentences[sentence - window.first][start:end]
+    probability = reader.calibration.probability(best.margin)
+    scores = (round(best.score, 4), round(best.null_score, 4), round(probability, 4))
+    likely = probability >= reader.calibration.least
+    return Found(answer, start, end, sentence, *scores, likely, reader.name)

@@ -1,0 +1,156 @@
+"""What is read for a question: a sentence with its neighbours, noted with its document."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keymiss.answering.answer_notes import MOST_NOTED, NOTED_SECONDS, Notes
+from keymiss.answering.sentence_window import Window, make_window, window_numbers
+from keymiss.answering.tokens_function import unpack
+from keymiss.errors import KeymissError, Moving, NotFound
+from keymiss.functions import Shard
+from keymiss.keys import TEXT_HASH, AnswerKey, decode_text
+from keymiss.reader import Passage, Tokens
+from keymiss.server.topology import is_elsewhere
+from keymiss.server.transactions import Command
+
+TRIES = 10
+TRY_SECONDS = 0.05
+"""A document that moves to another node is whole again when all its keys are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is read for a key: its window's text, with tokens where they have been made."""
+
+    window: Window
+    passage: str | Passage
+
+
+Named = tuple[str, AnswerKey]
+
+_READ = """
+local sentences, facts, tokens, answers = unpack(KEYS)
+local number, name, now, expires, most, hash = unpack(ARGV, 1, 6)
+-- A stranger's keys leave no note behind.
+if redis.call('HEXISTS', sentences, number) == 0 then return {} end
+
+local noted = redis.pcall('ZADD', answers, expires, name)
+if type(noted) == 'number' then
+  noted = 1
+  redis.call('ZREMRANGEBYSCORE', answers, '-inf', now)
+  local last = redis.call('ZCARD', answers) - most - 1
+  if last >= 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', answers, 0, last)) do
+      redis.call('KEYMISS.DROP', oldest)
+    end
+    redis.call('ZREMRANGEBYRANK', answers, 0, last)
+  end
+elseif string.find(noted.err, 'OOM', 1, true) then
+  -- The answer could not be found again, and is not to be stored.
+  redis.call('KEYMISS.DROP', name)
+  noted = 0
+else
+  return noted
+end
+return {
+  noted,
+  redis.call('HMGET', sentences, unpack(ARGV, 7)),
+  redis.call('HGET', facts, hash),
+  redis.call('HMGET', tokens, hash, unpack(ARGV, 7)),
+}
+"""
+"""Notes a key with its document, and reads what it asks about: both or neither, since a note must
+be there before the text is read and must not outlive it. The oldest of too many answers go."""
+
+
+async def read_texts(
+    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
+) -> list[Text | KeymissError]:
+    """The text to read for each key, which is noted with its document before the text is read.
+
+    A document on its way to another node is tried again for a short while.
+    """
+    texts = await _read_once(shard, keys, tokens, notes)
+    for _ in range(TRIES):
+        moving = [number for number, text in enumerate(texts) if isinstance(text, Moving)]
+        if not moving:
+            break
+        await asyncio.sleep(TRY_SECONDS)
+        again = await _read_once(shard, [keys[number] for number in moving], tokens, notes)
+        for number, text in zip(moving, again, strict=True):
+            texts[number] = text
+    return texts
+
+
+async def _read_once(
+    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
+) -> list[Text | KeymissError]:
+    now = int(time.time())
+    replies = await shard.read([_reading(name, key, tokens, now) for name, key in keys])
+    asked = list(zip(keys, map(_is_noted, replies), strict=True))
+    excess = notes.add(shard, [(name, key.keys.answers) for (name, key), noted in asked if noted])
+    if any(noted is False for _, noted in asked):
+        excess += notes.make_room(shard)
+    await shard.transactions(excess)
+    return [
+        _still_moving(shard, key, _text(key, reply, tokens))
+        for (_, key), reply in zip(keys, replies, strict=True)
+    ]
+
+
+def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> Command:
+    """The call of the script for a key."""
+    keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokens.fingerprint))
+    window = window_numbers(key.sentence)
+    noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
+    return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, TEXT_HASH, *window)
+
+
+def _is_noted(reply: object) -> bool | None:
+    """Whether the key has been noted; None when there is no such sentence."""
+    return bool(reply[0]) if isinstance(reply, list) and reply else None
+
+
+def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
+    """A sentence that is not there may be on its way, where the slot is not the server's yet."""
+    if isinstance(text, NotFound) and not shard.owns(key.keys.sentences):
+        return _moving(key)
+    return text
+
+
+def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
+    """What to read, from what the script replied."""
+    if is_elsewhere(read):
+        return _moving(key)
+    if not isinstance(read, list):
+        return KeymissError(f"the text of {key.keys.document!r} cannot be read: {read}")
+    if not read:
+        return _no_sentence(key)
+    _, texts, of_text, (of_tokens, *packed) = read
+    window = make_window(
+        key.sentence, [None if text is None else decode_text(text) for text in texts]
+    )
+    if window is None:
+        return _no_sentence(key)
+    if not tokens.concatenates:
+        return Text(window, window.text)
+    stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
+    wanted = [stored[window.first + index] for index in range(len(window.sentences))]
+    if of_text is None or of_tokens != of_text or None in wanted:
+        return Text(window, window.text)
+    ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
+    return Text(window, Passage(window.text, ids))
+
+
+def _no_sentence(key: AnswerKey) -> NotFound:
+    return NotFound(f"document {key.keys.document!r} has no sentence {key.sentence}")
+
+
+def _moving(key: AnswerKey) -> Moving:
+    return Moving(f"the document {key.keys.document!r} moves to another node; ask again")

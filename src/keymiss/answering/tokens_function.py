@@ -1,0 +1,96 @@
+"""The function `tokens`: sentences are tokenised once, when they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from keymiss.corpus.document_reads import StoredText, read_derived, read_stored
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
+from keymiss.keys import (
+    SENTENCES,
+    TEXT_HASH,
+    TOKENS,
+    DocumentKeys,
+    encode,
+    parse_document_key,
+    parse_tokens_key,
+)
+from keymiss.reader import Ids, Tokens
+from keymiss.server.topology import raise_unless_elsewhere
+from keymiss.server.transactions import Command
+
+SMALL_VOCABULARY = 1 << 16
+
+
+def tokens_function(tokens: Tokens) -> Function:
+    """The function that keeps `keymiss:tokens:` keys in step with the sentences."""
+
+    @on_write(SENTENCES, name="tokens", batch=64, derived=TOKENS, version=tokens.fingerprint)
+    async def follow(events: Sequence[Event]) -> None:
+        for shard, keys in keys_by_shard(events).items():
+            await update_tokens(tokens, shard, keys)
+
+    return follow
+
+
+async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+    """Makes the tokens of these documents agree with their texts.
+
+    `keys` are those of sentences, or of tokens, which are deleted when they are of another
+    tokenizer or of no document.
+    """
+    await _delete_of_others(tokens, shard, keys)
+    parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
+    beside = await read_derived(
+        shard, list(parsed), lambda each: ("HGET", each.tokens(tokens.fingerprint), TEXT_HASH)
+    )
+    stale = [each.document for each in beside if each.text_hash != each.reply]
+    writing = [
+        await _writing(tokens, document, text)
+        for document, text in zip(stale, await read_stored(shard, stale), strict=True)
+        if text
+    ]
+    for result in await shard.write(writing):
+        raise_unless_elsewhere(result)
+
+
+async def _writing(tokens: Tokens, document: DocumentKeys, text: StoredText) -> list[Command]:
+    key = encode(document.tokens(tokens.fingerprint))
+    if text.text_hash is None or not text.sentences:
+        return [("UNLINK", key)]
+    made = await asyncio.to_thread(tokens.encode, list(text.sentences.values()))
+    packed = [pack(ids, tokens.vocabulary) for ids in made]
+    fields = itertools.chain(*zip(text.sentences, packed, strict=True))
+    return [("UNLINK", key), ("HSET", key, TEXT_HASH, text.text_hash, *fields)]
+
+
+def pack(ids: Ids, vocabulary: int) -> bytes:
+    """Token ids as they are stored: little endian uint16, uint32 for large vocabularies."""
+    return ids.astype("<u2" if vocabulary <= SMALL_VOCABULARY else "<u4").tobytes()
+
+
+def unpack(value: bytes, vocabulary: int) -> Ids:
+    """Token ids, int32, from what `pack` made."""
+    stored = np.frombuffer(value, "<u2" if vocabulary <= SMALL_VOCABULARY else "<u4")
+    return stored.astype(np.int32)
+
+
+def _document_of(key: str) -> DocumentKeys | None:
+    derived = parse_tokens_key(key)
+    return derived[1] if derived else parse_document_key(key)
+
+
+async def _delete_of_others(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+    of_others = [
+        encode(key)
+        for key in keys
+        if (parsed := parse_tokens_key(key)) and parsed[0] != tokens.fingerprint
+    ]
+    types = await shard.read([("TYPE", key) for key in of_others])
+    # What is of another type is no tokenizer's.
+    pairs = zip(of_others, types, strict=True)
+    await shard.read([("UNLINK", key) for key, type in pairs if type == b"hash"])

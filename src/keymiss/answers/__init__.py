@@ -1,1 +1,0 @@
-"""The application: a question, the sentences worth reading, the answers that stand in them."""

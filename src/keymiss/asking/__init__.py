@@ -1,0 +1,1 @@
+"""Who asks: a question, the sentences worth reading, the answers that stand in them."""

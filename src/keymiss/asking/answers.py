@@ -1,0 +1,173 @@
+"""Asks a question: candidates from all shards, the best ones read beside theirs, answers ranked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from valkey.exceptions import TimeoutError as ValkeyTimeout
+from valkey.exceptions import ValkeyError
+
+from keymiss.asking.candidate_search import find
+from keymiss.asking.computed_get import compute
+from keymiss.asking.metrics import count_question, stage
+from keymiss.asking.shown_text import Shown, read_shown
+from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
+from keymiss.functions.metrics import outcome
+from keymiss.graph.neighbourhood import Neighbourhood
+from keymiss.keys import DocumentKeys, document_of_sentence, qa_key
+from keymiss.search.question import normalise_question
+from keymiss.search.ranking import fuse
+from keymiss.server.servers import Servers
+from keymiss.values.qa_value import Found, found_from_json
+
+READ = 10
+"""Sentences that are read for a question."""
+
+READ_UNSETTLED = 2 * READ
+"""The same while documents are between shards: the best ten of other times are among them."""
+
+ANSWERS = 5
+"""Answers that a question gets, at most."""
+
+DEADLINE_SECONDS = 10.0
+
+READ_SECONDS = 6.0
+"""How long sentences that are not read are waited for when others have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer and the place that it comes from.
+
+    `sentence_text[start:end] == text`; `sentence` is the name `DOC:{TAG}:N`. `score` is the
+    reader's margin in logits: how much more likely the span is than that there is no answer.
+    `probability` is how often an answer of that score is right.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    probability: float
+    sentence: str
+    sentence_text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers, best first. `complete` is false when part of the corpus did not answer."""
+
+    answers: tuple[Answer, ...]
+    complete: bool
+
+
+async def ask(
+    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None = None
+) -> Answers:
+    """Answers a question from the corpus, as far as its parts can be reached in time.
+
+    Args:
+        concepts: the question's, and whether all of them are there; sentences that name them are
+            candidates, too, when given.
+
+    Raises:
+        BadInput: the text is no question.
+        Unavailable: no server, no worker, or no corpus.
+        TooSlow: there was no answer in time.
+    """
+    try:
+        with stage("all"):
+            answers = await _ask(servers, text, concepts)
+    except KeymissError as error:
+        count_question(outcome(error))
+        raise
+    count_question("answered" if answers.answers else "unanswered", answers.complete)
+    return answers
+
+
+async def _ask(
+    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None
+) -> Answers:
+    question = normalise_question(text)
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            with stage("find"):
+                found = await find(servers, question)
+            sentences, complete = [one.sentence for one in found.ranked], found.complete
+            if concepts:
+                named, all_named = await concepts
+                sentences = fuse(sentences, named.ranked_sentences(sentences))
+                complete = complete and all_named
+            read = READ if found.settled else READ_UNSETTLED
+            return await _read(servers, question, sentences[:read], complete)
+    except (TimeoutError, ValkeyTimeout):
+        raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
+    except (ValkeyError, OSError) as error:
+        raise Unavailable(f"the server cannot be reached: {error}") from error
+
+
+async def _read(
+    servers: Servers, question: str, sentences: Sequence[str], complete: bool
+) -> Answers:
+    keys = [qa_key(sentence, question) for sentence in sentences]
+    # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
+    # should see all of them in one batch.
+    reading = (_in_time(servers, key) for key in keys)
+    with stage("read"):
+        values = await asyncio.gather(*reading, return_exceptions=True)
+    errors = [value for value in values if isinstance(value, BaseException)]
+    if errors and len(errors) == len(values):
+        raise errors[0]
+    found = [
+        (document_of_sentence(sentence), found_from_json(value))
+        for sentence, value in zip(sentences, values, strict=True)
+        if isinstance(value, bytes)
+    ]
+    best = _best(found)
+    missing = [error for error in errors if not isinstance(error, NotFound)]
+    with stage("show"):
+        answers, shown = await _with_texts(servers, best)
+    return Answers(tuple(answers), complete and shown and not missing)
+
+
+async def _in_time(servers: Servers, key: str) -> bytes | None:
+    async with asyncio.timeout(READ_SECONDS):
+        return await compute(servers, key)
+
+
+def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKeys, Found]]:
+    """The likely answers, best first, each text once."""
+    kept: dict[str, tuple[DocumentKeys, Found]] = {}
+    for keys, one in sorted(found, key=lambda pair: (-pair[1].margin, pair[0].document)):
+        if one.is_answer:
+            kept.setdefault(" ".join(one.text.casefold().split()), (keys, one))
+    return list(kept.values())[:ANSWERS]
+
+
+async def _with_texts(
+    servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]
+) -> tuple[list[Answer], bool]:
+    """The answers with their sentences and titles, and whether all of these could be read: a node
+    may have died since its sentences were."""
+    read = await read_shown(servers, [(keys, found.sentence) for keys, found in best])
+    answers = []
+    for (keys, found), shown in zip(best, read, strict=True):
+        # Rewritten in the meantime: the place does not exist any more.
+        if not isinstance(shown, Shown) or shown.text[found.start : found.end] != found.text:
+            continue
+        answers.append(
+            Answer(
+                text=found.text,
+                start=found.start,
+                end=found.end,
+                score=round(found.margin, 4),
+                probability=found.probability,
+                sentence=keys.sentence(found.sentence),
+                sentence_text=shown.text,
+                title=shown.title,
+            )
+        )
+    return answers, not any(isinstance(shown, Exception) for shown in read)

@@ -1,0 +1,161 @@
+"""The candidates for a question, from every shard, and whether any part of the corpus is missing.
+
+One shard of each host is asked first: its worker looks in all of them that it serves. Workers say
+in which slots they have looked. What nobody has looked in is asked for itself, and again: a slot
+may have moved while the question was on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from valkey.exceptions import ResponseError, ValkeyError
+
+from keymiss.asking.computed_get import compute
+from keymiss.corpus.corpus_key import OLD_FACTS, is_old_corpus, no_corpus
+from keymiss.errors import TooSlow, Unavailable
+from keymiss.keys import CORPUS, find_here_key, find_key, slot_tag
+from keymiss.search.ranking import Ranked, rank
+from keymiss.search.sentence_index import Candidates
+from keymiss.server.servers import Servers
+from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of, joined
+from keymiss.values.find_value import Searched, all_searched_from_json, searched_from_json
+
+HOST_SECONDS = 1.0
+"""How long one shard is waited for on behalf of its host."""
+
+SECONDS = 3.0
+"""How long the shards of a cluster that do not answer are waited for when others have."""
+
+PAUSE_SECONDS = 0.05
+"""Between two looks for what nobody has looked in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All candidates, best first.
+
+    `complete` is false when part of the corpus was not searched. `settled` is false while documents
+    are on their way between shards: some count twice, and the order is a little off.
+    """
+
+    ranked: list[Ranked]
+    complete: bool
+    settled: bool
+
+
+async def find(servers: Servers, question: str) -> Findings:
+    """The candidates for a normalised question, of all shards that can be reached in time.
+
+    Raises:
+        Unavailable: nobody searches, or there is no corpus.
+        ValkeyError, OSError: the single server cannot be reached.
+    """
+    deadline = time.monotonic() + SECONDS
+    replies = await _of_hosts(servers, question)
+    covered = joined(reply.slots for reply in replies)
+    failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
+    asked_at = 0.0
+    while covered != ALL_SLOTS and (not asked_at or time.monotonic() < deadline):
+        if asked_at:
+            await asyncio.sleep(PAUSE_SECONDS)
+        topology = await servers.topology(asked_at)
+        asked_at = time.monotonic()
+        asked = [each for each in topology.primaries if each.slots & ~covered]
+        patience = deadline - asked_at if topology.clustered else None
+        searches = (_search(servers, each, covered, question, patience) for each in asked)
+        for found in await asyncio.gather(*searches, return_exceptions=True):
+            if isinstance(found, Searched):
+                replies.append(found)
+                covered |= found.slots
+            elif isinstance(found, Exception):
+                failed = found
+        if not topology.clustered and covered != ALL_SLOTS:
+            raise failed
+    if not replies:
+        raise failed
+    if not any(reply.candidates.sentences for reply in replies):
+        await _check_corpus(servers)
+    parts = each_slot_once(replies)
+    settled = all(reply.settled and part == reply.slots for reply, part in parts)
+    ranked = rank([_within(reply, part) for reply, part in parts])
+    return Findings(ranked, covered == ALL_SLOTS, settled)
+
+
+async def _of_hosts(servers: Servers, question: str) -> list[Searched]:
+    """What one shard of each host can have found; nothing where each host has one only."""
+    primaries = (await servers.topology()).primaries
+    hosts: dict[str, list[Primary]] = {}
+    for primary in primaries:
+        hosts.setdefault(primary.host, []).append(primary)
+    if len(hosts) == len(primaries):
+        return []
+    asked = map(random.choice, hosts.values())
+    found = await asyncio.gather(*(_search_host(servers, each, question) for each in asked))
+    return [reply for replies in found for reply in replies]
+
+
+async def _search_host(servers: Servers, primary: Primary, question: str) -> list[Searched]:
+    """What the worker beside a shard finds there and on its neighbours; nothing when it cannot be
+    asked at once: each of them will be, then."""
+    key = find_here_key(slot_tag(first_slot(primary.slots)), question)
+    try:
+        async with asyncio.timeout(HOST_SECONDS):
+            value = await servers.execute_at(primary, "GET", key)
+            return all_searched_from_json(value) if value is not None else []
+    except (TimeoutError, ValkeyError, OSError, ValueError):
+        return []
+
+
+async def _search(
+    servers: Servers, primary: Primary, covered: Slots, question: str, patience: float | None
+) -> Searched:
+    # Any tag of the shard would do: it only routes the key.
+    tag = slot_tag(first_slot(primary.slots & ~covered))
+    try:
+        async with asyncio.timeout(patience):
+            value = await compute(servers, find_key(tag, question))
+    except TimeoutError:
+        raise TooSlow(f"{primary.name} did not answer in time") from None
+    if value is None:
+        raise Unavailable("nothing searches this server; start `keymiss worker`")
+    return searched_from_json(value)
+
+
+async def _check_corpus(servers: Servers) -> None:
+    if await servers.execute("EXISTS", CORPUS):
+        return
+    is_old = False
+    with suppress(ResponseError):
+        is_old = is_old_corpus(await servers.execute(*OLD_FACTS))
+    raise no_corpus(is_old)
+
+
+def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:
+    """The slots that each reply speaks for, without the replies that speak for none.
+
+    Two shards may have looked in a slot that has just moved: then the one that holds it counts. A
+    shard that was asked several times counts as it was the last time.
+    """
+    parts = [0] * len(replies)
+    taken: Slots = 0
+    for held_only in (True, False):
+        for number, reply in reversed(list(enumerate(replies))):
+            part = reply.slots & ~taken & (reply.owned if held_only else ALL_SLOTS)
+            parts[number] |= part
+            taken |= part
+    return [(reply, part) for reply, part in zip(replies, parts, strict=True) if part]
+
+
+def _within(reply: Searched, slots: Slots) -> Candidates:
+    """The candidates without those of other slots."""
+    found = reply.candidates
+    if reply.settled and slots == reply.slots:
+        return found
+    kept = tuple(each for each in found.candidates if has_slot_of(slots, each.sentence))
+    return replace(found, candidates=kept)

@@ -1,0 +1,58 @@
+"""What is shown of a sentence beside an answer or an edge: its text, and its document's title."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from valkey.exceptions import ValkeyError
+
+from keymiss.keys import TITLE, DocumentKeys, decode_text
+from keymiss.server.servers import Servers
+from keymiss.server.transactions import Command
+
+SECONDS = 1.0
+"""How long all of them are waited for before those that can be had are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A sentence's text, and the title of its document."""
+
+    text: str
+    title: str
+
+
+async def read_shown(
+    servers: Servers, sentences: Sequence[tuple[DocumentKeys, int]]
+) -> list[Shown | Exception | None]:
+    """The text and the title of each sentence: document and number. None of one that is gone, an
+    exception of one that cannot be read in time: its node may have died."""
+    commands: list[Command] = []
+    for keys, number in sentences:
+        commands.append(("HGET", keys.sentences, number))
+        commands.append(("HGET", keys.facts, TITLE))
+    try:
+        async with asyncio.timeout(SECONDS):
+            replies = await servers.execute_all(commands)
+    except TimeoutError:
+        replies = await asyncio.gather(*(_soon(servers, command) for command in commands))
+    return [_shown(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
+
+
+def _shown(text: Any, title: Any) -> Shown | Exception | None:
+    failed = next((one for one in (text, title) if isinstance(one, Exception)), None)
+    if failed or text is None:
+        return failed
+    return Shown(decode_text(text), decode_text(title or b""))
+
+
+async def _soon(servers: Servers, command: Command) -> Any:
+    """The reply, or why there is none within a moment."""
+    try:
+        async with asyncio.timeout(SECONDS / 4):
+            return await servers.execute(*command)
+    except (TimeoutError, ValkeyError, OSError) as error:
+        return error

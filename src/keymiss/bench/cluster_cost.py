@@ -1,0 +1,308 @@
+"""What a question costs on one shard and on more, and what a failover and moving slots take.
+
+Clusters of 1, 2, 4 and 8 primaries run side by side, and one of 8 with an address for each, all
+with a worker and a web server of their own, on this machine; the reader answers without reading.
+They are asked in turn, some questions each time.
+Writes bench-results/cluster.json and prints a table.
+
+    python -m keymiss.bench.cluster_cost [--rounds 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from keymiss.bench.bench_processes import Process, ask_once, processor_ms, started_process
+from keymiss.bench.http_questions import ask, web_connection
+from keymiss.bench.module_cost import processor
+from keymiss.bench.stopwatch import milliseconds
+from keymiss.corpus.demo import ARTICLES, load_questions
+from keymiss.corpus.document import Document
+from keymiss.corpus.file_formats import read_files
+from keymiss.corpus.ingest import ingest
+from keymiss.corpus.sentences import cut_text
+from keymiss.errors import Unavailable
+from keymiss.server.client import connect
+from keymiss.server.embedded_server import LOOPBACK, free_port
+from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
+from keymiss.server.resharding import Move, move_slots
+from keymiss.server.topology import slot_ranges
+
+RESULTS = Path("bench-results/cluster.json")
+SHARDS = (1, 2, 4, 8)
+TURN = 15
+"""Questions to one system before it is the next one's turn: the processors' caches hold what only
+one of five systems works with."""
+
+DOCUMENTS = 2_000
+SENTENCES = 20
+FOLDER = Path(__file__).parent
+ECHO = ("--app", "keymiss.bench.fake_app")
+QUESTIONS = [question.text for question in load_questions()]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A cluster with its worker and its web server."""
+
+    cluster: LocalCluster
+    shards: int
+    hosts: int
+    http_port: int
+    web: Process
+
+    def ask(self, question: str) -> dict[str, Any]:
+        return ask_once(self.http_port, question)
+
+
+def write_articles(path: Path) -> None:
+    """Documents of shuffled sentences: as many as questions need to have candidates everywhere."""
+    sentences = [
+        sentence
+        for _, reads in read_files([ARTICLES])
+        for document in reads
+        if isinstance(document, Document)
+        for sentence in cut_text(document.paragraphs).sentences
+    ]
+    mixed = random.Random(11)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(DOCUMENTS):
+            text = " ".join(mixed.choices(sentences, k=SENTENCES))
+            file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
+
+
+class OnHosts(LocalCluster):
+    """Each node has an address of its own, as if it were on another host."""
+
+    def arguments(self, node: Node) -> list[str]:
+        """Those of any node, and its address."""
+        own = f"127.0.1.{1 + self.nodes.index(node)}"
+        addresses = ["--bind", LOOPBACK, own, "--cluster-announce-ip", own]
+        return [*super().arguments(node), *addresses]
+
+
+@contextmanager
+def running(
+    shards: int, replicas: int, articles: Sequence[Path], *worker: str, apart: bool = False
+) -> Iterator[System]:
+    """A cluster that holds these articles, with a worker, started with these arguments, and a web
+    server.
+
+    Args:
+        apart: each shard is on a host of its own, as far as the others can tell.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = OnHosts(folder) if apart else LocalCluster(folder)
+        stack.callback(cluster.stop)
+        cluster.create(shards, replicas, free_cluster_ports(shards * (1 + replicas)))
+        with connect(cluster.url) as client:
+            ingest(client, articles)
+        port = free_port()
+        stack.enter_context(started_process(cluster.url, "worker", *worker))
+        web = stack.enter_context(started_process(cluster.url, "web", "--port", str(port)))
+        system = System(cluster, shards, shards if apart else 1, port, web)
+        wait_for(lambda: _is_ready(system))
+        yield system
+
+
+def _is_ready(system: System) -> bool:
+    try:
+        return bool(system.ask("virus")["complete"])
+    except (OSError, HTTPException, Unavailable):
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not happen in time")
+        time.sleep(0.02)
+
+
+# ---- latency ----
+
+
+def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
+    """Median milliseconds of a question that nobody has asked before, and of its repetition, on one
+    connection; and the processor time that the web server takes for both."""
+    first: list[list[float]] = [[] for _ in systems]
+    again: list[list[float]] = [[] for _ in systems]
+    spent = [processor_ms(system.web) for system in systems]
+    for round_ in range(rounds):
+        some = [f"{question} ({round_})" for question in QUESTIONS[round_ % 2 :: 2][:TURN]]
+        for number, system in enumerate(systems):
+            with web_connection(system.http_port) as web:
+                web.connect()
+                for times in (first, again):
+                    times[number] += [milliseconds(ask, web, question) for question in some]
+    return [
+        {
+            "shards": system.shards,
+            "hosts": system.hosts,
+            "web_p50_ms": round(statistics.median(first[number]), 2),
+            "cached_p50_ms": round(statistics.median(again[number]), 2),
+            "web_cpu_ms": round((processor_ms(system.web) - spent[number]) / rounds / TURN / 2, 2),
+        }
+        for number, system in enumerate(systems)
+    ]
+
+
+def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """16 and 64 shards on hosts of their own: each does its own work, so that what grows is what
+    the web server does for each, by the line through its processor time for one shard and for
+    eight with addresses of their own."""
+    apart = [row for row in rows if row["hosts"] == row["shards"]]
+    shards = [row["shards"] for row in apart]
+    slope, base = statistics.linear_regression(shards, [row["web_cpu_ms"] for row in apart])
+    alone = apart[0]["web_p50_ms"]
+    return [
+        {
+            "shards": count,
+            "web_p50_ms": round(alone + slope * (count - 1), 2),
+            "web_cpu_ms": round(base + slope * count, 2),
+        }
+        for count in (16, 64)
+    ]
+
+
+# ---- failover and moving slots ----
+
+
+@dataclass
+class Prober:
+    """Asks all the time; notes when it was answered, and whether completely."""
+
+    system: System
+    replies: list[tuple[float, float, bool]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def asking(self) -> Iterator[Prober]:
+        thread = threading.Thread(target=self._ask)
+        thread.start()
+        time.sleep(0.5)
+        yield self
+        time.sleep(2)
+        self._stop.set()
+        thread.join()
+
+    def _ask(self) -> None:
+        for number in itertools.count():
+            if self._stop.is_set():
+                return
+            started = time.monotonic()
+            try:
+                complete = self.system.ask(f"{QUESTIONS[number % 60]} [{number}]")["complete"]
+            except (OSError, HTTPException, Unavailable):
+                complete = False
+            self.replies.append((started, time.monotonic(), bool(complete)))
+
+    def incomplete_s(self) -> float:
+        return round(sum(end - start for start, end, complete in self.replies if not complete), 2)
+
+
+def recovery(system: System) -> float:
+    """Seconds from the death of a primary until a question is answered completely again."""
+    victim = next(node for node, member in system.cluster.members().items() if member.slots)
+    prober = Prober(system)
+    with prober.asking():
+        killed = time.monotonic()
+        os.kill(system.cluster.server(victim).pid, signal.SIGKILL)
+        system.cluster.server(victim).stop()
+        wait_for(lambda: prober.replies[-1][0] > killed and prober.replies[-1][2])
+        recovered = prober.replies[-1][1]
+    system.cluster.start()
+    system.cluster.wait_until_whole()
+    return round(recovered - killed, 2)
+
+
+def moving(system: System, move: Callable[[LocalCluster, Move], None]) -> dict[str, float]:
+    """Half of a primary's slots go to another one, and back."""
+    members = system.cluster.members()
+    source, target = [node for node, member in members.items() if member.slots][:2]
+    first, last = slot_ranges(members[source].slots)[0]
+    slots = members[source].slots & (1 << (first + last) // 2) - 1
+    prober = Prober(system)
+    with prober.asking():
+        started = time.monotonic()
+        move(system.cluster, Move(source, target, slots))
+        move(system.cluster, Move(target, source, slots))
+        took = time.monotonic() - started
+    return {
+        "slots": 2 * slots.bit_count(),
+        "seconds": round(took, 2),
+        "incomplete_s": prober.incomplete_s(),
+        "questions": len(prober.replies),
+    }
+
+
+def atomically(cluster: LocalCluster, move: Move) -> None:
+    move_slots(cluster, [move])
+
+
+def classically(cluster: LocalCluster, move: Move) -> None:
+    """Slot by slot and key by key, as resharding tools before Valkey 9 do it."""
+    members = cluster.members()
+    ids = {node: members[node].id for node in (move.source, move.target)}
+    with move.source.client() as here, move.target.client() as there:
+        for first, last in slot_ranges(move.slots):
+            for slot in range(first, last + 1):
+                there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[move.source])
+                here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[move.target])
+                while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
+                    where = (LOOPBACK, move.target.port, "", 0, 5000)
+                    here.execute_command("MIGRATE", *where, "KEYS", *keys)
+                for client in (there, here):
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[move.target])
+    cluster.wait_until_whole()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        articles = Path(folder) / "articles.jsonl"
+        write_articles(articles)
+        with ExitStack() as stack:
+            systems = [
+                stack.enter_context(running(shards, 0, [articles], *ECHO, apart=apart))
+                for shards, apart in (*((shards, False) for shards in SHARDS), (SHARDS[-1], True))
+            ]
+            latencies(systems, 1)
+            rows = latencies(systems, arguments.rounds)
+        with running(4, 1, [articles], *ECHO) as system:
+            results = {
+                "cpu": processor(),
+                "documents": DOCUMENTS,
+                "sentences": DOCUMENTS * SENTENCES,
+                "latency": rows,
+                "extrapolated": extrapolated(rows),
+                "recovery_s": recovery(system),
+                "atomic": moving(system, atomically),
+                "classic": moving(system, classically),
+            }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

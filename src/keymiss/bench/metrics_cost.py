@@ -1,0 +1,108 @@
+"""What metrics cost: misses a second, and the worker's processor time for each, with them over
+without, in pairs, by turns. The second says the same with less noise: the worker is what is busy.
+
+The function echoes its key, the case in which metrics weigh most. Its own worker stops and starts
+counting when a key asks for it: where a process lies in memory changes its speed by percents, so
+two workers would differ by more than is measured. Pairs come from several incarnations of the
+server and the worker all the same. Writes bench-results/metrics.json.
+
+    python -m keymiss.bench.metrics_cost
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+import valkey
+
+from keymiss.bench.module_cost import (
+    APP,
+    echo_worker,
+    embedded_server,
+    interval,
+    main_thread_ns,
+    miss_rate,
+    processor,
+)
+
+INCARNATIONS = 12
+PAIRS = 4
+"""In one incarnation."""
+
+TURNS = 8
+"""In one pair: what disturbs the one disturbs the other."""
+
+TURN = 4_000
+"""Misses in one turn."""
+
+RESULTS = Path("bench-results/metrics.json")
+SWITCHED = (
+    APP
+    + """
+from keymiss.functions import metrics
+
+COUNTING = metrics.Observed.observe, metrics.Counted.count
+SWITCH = {"metrics:with": COUNTING, "metrics:without": (lambda *arguments: None,) * 2}
+
+@functions.on_miss("metrics:", cache="off")
+async def switch(misses):
+    for miss in misses:
+        metrics.Observed.observe, metrics.Counted.count = SWITCH[miss.key]
+    return [miss.key for miss in misses]
+"""
+)
+
+
+def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
+    """Misses a second, and nanoseconds that the worker's event loop computes for each."""
+    with valkey.Valkey(port=port) as client:
+        client.get(f"metrics:{metrics}")
+    before = main_thread_ns(worker)
+    rate = miss_rate(port, TURN)
+    return rate, (main_thread_ns(worker) - before) / TURN
+
+
+def pair(port: int, worker: int) -> tuple[float, float]:
+    """The rate with metrics over that without, and the cost."""
+    turns: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
+    for turn in range(TURNS):
+        for metrics in list(turns)[:: 1 if turn % 2 else -1]:
+            turns[metrics].append(rate_and_cost(port, worker, metrics))
+    counting, still = (
+        [statistics.fmean(values) for values in zip(*each, strict=True)] for each in turns.values()
+    )
+    return counting[0] / still[0], counting[1] / still[1]
+
+
+def measure(folder: Path) -> list[tuple[float, float]]:
+    """The pairs of one incarnation."""
+    (folder / "data").mkdir()
+    with (
+        embedded_server(folder / "data") as server,
+        echo_worker(folder, server, SWITCHED) as worker,
+    ):
+        miss_rate(server.port)
+        return [pair(server.port, worker.pid) for _ in range(PAIRS)]
+
+
+def main() -> None:
+    ratios: list[tuple[float, float]] = []
+    for _ in range(INCARNATIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            ratios += measure(Path(folder))
+    record = {"processor": processor(), "pairs": len(ratios)}
+    names = ("throughput_ratio", "worker_cpu_ratio")
+    for name, each in zip(names, zip(*ratios, strict=True), strict=True):
+        low, high = interval(list(each))
+        record[name] = round(statistics.median(each), 4)
+        record[f"{name}_interval"] = [round(low, 4), round(high, 4)]
+    print(record)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

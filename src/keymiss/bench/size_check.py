@@ -1,0 +1,59 @@
+"""Whether `keymiss size` tells the truth: corpora of generated sentences, estimated and measured.
+
+    python -m keymiss.bench.size_check [SENTENCES ...]    100,000 and 1,000,000 by default
+
+Writes bench-results/scale.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from keymiss.asking.answers import READ
+from keymiss.bench.corpus_cost import generate, measure
+from keymiss.bench.corpus_size import UTILISATION, Constants, estimate, find_milliseconds
+from keymiss.bench.module_cost import processor
+
+RESULTS = Path("bench-results/scale.json")
+QUESTIONS_PER_SECOND = 2.0
+"""Enough that a worker on two cores is what the estimate is of."""
+
+EMPTY_INDEX_BYTES = 50e6
+"""What a worker grows by at its first document."""
+
+
+def main() -> None:
+    records = []
+    for sentences in [int(each) for each in sys.argv[1:]] or [100_000, 1_000_000]:
+        with tempfile.TemporaryDirectory() as name:
+            questions = generate(Path(name), sentences)
+            found = measure(Path(name), questions)
+        text_bytes = found["text_bytes"] / sentences
+        told = estimate(sentences, QUESTIONS_PER_SECOND, READ, text_bytes=text_bytes)
+        core_ms = 1000 * told.worker_cores * UTILISATION / QUESTIONS_PER_SECOND
+        pairs = {
+            "server_bytes": (told.server_bytes, found["dataset_bytes"]),
+            "find_p50_ms": (find_milliseconds(sentences), found["find_p50_ms"]),
+            "worker_core_ms": (core_ms, found["worker_core_ms"]),
+            "first_p50_ms": (told.first_ms, found["first_p50_ms"]),
+            "cached_p50_ms": (told.cached_ms, found["cached_p50_ms"]),
+            "worker_growth_bytes": (
+                EMPTY_INDEX_BYTES + sentences * Constants().worker_bytes_per_sentence,
+                found["worker_megabytes"] * 1e6,
+            ),
+        }
+        for what, (estimated, measured) in pairs.items():
+            record = {"sentences": sentences, "what": what, "estimated": round(estimated, 2)}
+            record |= {"measured": round(measured, 2), "ratio": round(estimated / measured, 3)}
+            records.append(record)
+            print(record)
+    RESULTS.parent.mkdir(exist_ok=True)
+    results = {"cpu": processor(), "records": records}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Commands for readers: model pull, list, eval and quantize."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from valkey.exceptions import ResponseError
+
+from keymiss.asking.computed_get import explain
+from keymiss.cli.terminal import DEFAULT_URL, AsJson, Precision, Url, app, connect, number_of, out
+from keymiss.errors import SetupError, Unavailable
+from keymiss.evaluation.squad import best_f1, evaluate_reader, first_answers, load_squad
+from keymiss.keys import modelinfo_key, statistics_key
+from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, ModelError, Reader, model_folder
+from keymiss.reader.checkpoint import model_files
+from keymiss.reader.hub import Pulled, pull, pulled
+from keymiss.reader.openvino.quantization import quantize
+
+model_app = typer.Typer(help="Look after the readers.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+
+@model_app.command("pull")
+def model_pull(
+    name: Annotated[str, typer.Argument(help="A model on the hub: owner/model.")],
+) -> None:
+    """Download a reader, or what of it has changed; it works without a network then."""
+    try:
+        folder = pull(name)
+        model_files(folder)
+    except ModelError as error:
+        raise SetupError(str(error)) from None
+    out.print(f"{name} is in {folder}", highlight=False, soft_wrap=True)
+
+
+@model_app.command("list")
+def model_list(as_json: AsJson = False) -> None:
+    """Show the readers that are here."""
+    bundled = Pulled(BUNDLED_MODEL, BUNDLED_FOLDER, _size(BUNDLED_FOLDER))
+    found = [asdict(one) | {"folder": str(one.folder)} for one in (bundled, *pulled())]
+    if as_json:
+        print(json.dumps(found))
+        return
+    for model in found:
+        size = f"{model['bytes'] / 1e6:8.0f} MB"
+        out.print(f"{size}  {model['name']}", highlight=False, soft_wrap=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@model_app.command("info")
+def model_info(
+    name: Annotated[str, typer.Argument(help="A model's name, as `keymiss worker` knows it.")],
+    url: Url = DEFAULT_URL,
+    reset: Annotated[bool, typer.Option("--reset", help="Count anew from here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what all workers have done with a reader."""
+    with connect(url) as client:
+        try:
+            told = json.loads(client.get(modelinfo_key(name)) or "null")
+        except ResponseError as error:
+            raise explain(str(error)) from None
+        if told is None:
+            raise Unavailable("nothing tells of models here; start `keymiss worker`")
+        if reset:
+            client.unlink(statistics_key(name))
+    if as_json:
+        print(json.dumps(told))
+        return
+    for place, counts in ((name, told), *told["shards"].items()):
+        mean = counts["duration_us"] / max(1, counts["samples"]) / 1000
+        out.print(
+            f"{place}: {number_of(counts['calls'], 'call')}, "
+            f"{number_of(counts['samples'], 'sample')}, {counts['duration_us']} microseconds "
+            f"({mean:.1f} ms a sample), {number_of(counts['errors'], 'error')}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@model_app.command("eval")
+def model_eval(
+    name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
+    file: Annotated[Path, typer.Argument(help="Questions in SQuAD's format.")],
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a reader alone, each question with the passage that answers it."""
+    asked = load_squad(file)
+    try:
+        reader = Reader.from_pretrained(name, precision)
+    except ModelError as error:
+        raise SetupError(str(error)) from None
+    _show(asdict(evaluate_reader(reader, asked)), as_json)
+
+
+@model_app.command("quantize")
+def model_quantize(
+    name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
+    calibrate: Annotated[Path, typer.Option(help="Questions in SQuAD's format, of your domain.")],
+    as_json: AsJson = False,
+) -> None:
+    """Round a reader to int8, unless it answers these questions worse then."""
+    asked = load_squad(calibrate)
+
+    def score(reader: Reader, chosen: Sequence[int]) -> list[float]:
+        some = [asked[index] for index in chosen]
+        texts = first_answers(reader, some)
+        return [best_f1(text, one) for text, one in zip(texts, some, strict=True)]
+
+    try:
+        pairs = [(one.question, one.passage) for one in asked]
+        with redirect_stdout(sys.stderr):  # NNCF shows its progress on standard output
+            quantization = quantize(model_folder(name), pairs, score)
+    except ModelError as error:
+        raise SetupError(str(error)) from None
+    _show(asdict(quantization), as_json)
+
+
+def _show(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        out.print(f"{key:>15}  {value}", highlight=False, soft_wrap=True)

@@ -1,0 +1,177 @@
+"""Commands that keep running: serve, worker, web; and the demo."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+import valkey
+from prometheus_client import CollectorRegistry, start_http_server
+from rich.text import Text
+
+from keymiss import functions
+from keymiss.application import application
+from keymiss.asking.metrics import show_reader
+from keymiss.cli.terminal import (
+    DEFAULT_HTTP_PORT,
+    DEFAULT_PORT,
+    DEFAULT_URL,
+    EXIT_FAILED,
+    Demo,
+    HttpPort,
+    MetricsPort,
+    Model,
+    Port,
+    Precision,
+    Url,
+    app,
+    out,
+    serve_functions,
+)
+from keymiss.errors import SetupError
+from keymiss.graph.graph_service import serve_graph
+from keymiss.operating.doctor import examine
+from keymiss.operating.exporter import ServerCollector
+from keymiss.reader import BUNDLED_MODEL, default_cache
+from keymiss.server import client as server_client
+from keymiss.server.embedded_server import LOOPBACK
+from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever
+
+LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
+
+
+@app.command()
+def serve(
+    port: Port = DEFAULT_PORT,
+    http_port: HttpPort = DEFAULT_HTTP_PORT,
+    data: Annotated[Path, typer.Option(help="Where the Valkey server keeps its data.")] = Path(
+        "keymiss-data"
+    ),
+    model: Model = BUNDLED_MODEL,
+    demo: Demo = False,
+) -> None:
+    """Run a Valkey server, a worker and the web server until Ctrl-C.
+
+    With --demo the data is temporary.
+    """
+    if port == http_port:
+        raise SetupError(f"both servers cannot use port {port}; choose another --http-port")
+    folder = None if demo else data
+    # Ctrl-C is how it is meant to end.
+    with (
+        suppress(Interrupted),
+        stop_signals(),
+        running_stack(folder, port, http_port, model, demo) as stack,
+    ):
+        _say_where(port, http_port)
+        watch_forever(stack)
+
+
+@app.command()
+def worker(
+    url: Url = DEFAULT_URL,
+    app_name: Annotated[
+        str | None, typer.Option("--app", help="Serve the functions of this module instead.")
+    ] = None,
+    model: Model = BUNDLED_MODEL,
+    precision: Precision = "auto",
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
+    ] = None,
+    shards: Annotated[
+        str,
+        typer.Option(help="Of a cluster: local, those on this host; all; or host:port,..."),
+    ] = "local",
+    metrics_port: MetricsPort = None,
+) -> None:
+    """Serve functions beside the data: search and answers, or your own."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    if metrics_port is not None:
+        start_http_server(metrics_port, LOOPBACK)
+    if app_name:
+        uvloop.run(serve_functions(functions.load_app(app_name), url, shards=shards))
+        return
+    ours = application(model, cache or default_cache(), precision)
+    show_reader(ours.reader)
+    beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
+    uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
+
+
+@app.command()
+def web(
+    url: Url = DEFAULT_URL,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
+    port: HttpPort = DEFAULT_HTTP_PORT,
+    origins: Annotated[
+        list[str],
+        typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
+    ] = [],  # noqa: B006
+    hosts: Annotated[
+        list[str],
+        typer.Option("--allow-host", help="A name of this server, as a proxy passes it on."),
+    ] = [],  # noqa: B006
+    by_concepts: Annotated[
+        bool,
+        typer.Option("--by-concepts", help="Read sentences that name a question's concepts, too."),
+    ] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="Write a line of JSON for each question to stderr.")
+    ] = False,
+) -> None:
+    """Serve the HTTP API."""
+    if log:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    import uvicorn
+
+    from keymiss.web.http_app import create_app
+    from keymiss.web.visitors import secret_from_environment
+
+    # On loopback only pages of other sites ask for other names, or a proxy.
+    names = [*LOOPBACK_NAMES, *hosts] if hosts or host in LOOPBACK_NAMES else []
+    web_app = create_app(url, secret_from_environment(), origins, by_concepts, names)
+    # Not httptools, the faster parser, which collects headers without end.
+    uvicorn.run(web_app, host=host, port=port, log_level="warning", http="h11")
+
+
+@app.command()
+def metrics(
+    url: Url = DEFAULT_URL,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9390,
+) -> None:
+    """Show what the servers say of themselves to Prometheus, until Ctrl-C."""
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(url))
+    server, thread = start_http_server(port, host, registry)
+    with suppress(Interrupted), stop_signals():
+        thread.join()
+    server.shutdown()
+
+
+@app.command()
+def doctor(url: Url = DEFAULT_URL) -> None:
+    """Say what is wrong with the installation or the running system; exit 1 when something is."""
+    try:
+        client = server_client.connect(url)
+    except valkey.ValkeyError:
+        client = valkey.Valkey.from_url(url)  # what is wrong is said below
+    with client:
+        defects = examine(client)
+    for defect in defects:
+        out.print(Text(f"{defect.wrong}\n    {defect.advice}"), soft_wrap=True)
+    if defects:
+        raise typer.Exit(EXIT_FAILED)
+    out.print("all is well")
+
+
+def _say_where(port: int, http_port: int) -> None:
+    out.print(f"Valkey   valkey://{LOOPBACK}:{port}", highlight=False)
+    out.print(f"HTTP     http://{LOOPBACK}:{http_port}  (POST /qasearch)", highlight=False)
+    out.print('Ask      keymiss ask "How does measles spread?"', highlight=False)
+    out.print("Stop     Ctrl-C", highlight=False)

@@ -1,0 +1,227 @@
+"""Documents as keys: writing one, forgetting one, and what is stored of one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import valkey
+from valkey.exceptions import ResponseError, ValkeyError
+
+from keymiss.corpus.document import Document, text_hash
+from keymiss.corpus.sentences import cut_text, write_starts
+from keymiss.errors import BadInput
+from keymiss.keys import (
+    FACTS_HASH,
+    PARAGRAPHS,
+    SENTENCE_COUNT,
+    SOURCE,
+    SOURCE_KEY,
+    TEXT_HASH,
+    TITLE,
+    YEAR,
+    DocumentKeys,
+    document_keys,
+)
+from keymiss.server.client import Client, Transaction, execute_transactions
+from keymiss.server.transactions import Command
+
+_DROP_NOTED = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return end
+local noted = redis.call('ZRANGE', KEYS[1], 0, -1)
+for first = 1, #noted, 1000 do
+  redis.call('KEYMISS.DROP', unpack(noted, first, math.min(first + 999, #noted)))
+end
+redis.call('DEL', KEYS[1])
+"""
+"""Drops the computed answers that depend on a document, as part of the document's transaction.
+
+A worker notes a key in `keymiss:answers:DOC` before it reads the text. What was computed from the
+old text is noted by the time the text changes, in a worker's hands or not; a note that comes later
+belongs to the new text. As a script it runs between MULTI and EXEC: no kill can come between text
+and drop.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document and what is to be written for it."""
+
+    document: Document
+    keys: DocumentKeys
+    sentences: tuple[str, ...]
+    starts: tuple[int, ...]
+    """The numbers of the sentences that begin paragraphs."""
+    text_hash: str
+    facts_hash: str
+
+
+def prepare(document: Document) -> Prepared:
+    """Cuts a document into sentences.
+
+    Raises:
+        BadInput: its id cannot be part of a key, or no sentence was found in it.
+    """
+    keys = document_keys(document.id)
+    cut = cut_text(document.paragraphs)
+    if not cut.sentences:
+        raise BadInput(f"the document {document.id!r} has no sentence")
+    named = text_hash(cut.sentences, cut.starts)
+    return Prepared(document, keys, cut.sentences, cut.starts, named, document.facts_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known of a document that may be stored: the hashes of its text and its facts, None
+    when it is not there; how many sentences there are, and how many answers are noted with it; and
+    the first of its keys that another program has written, empty when none has."""
+
+    text_hash: str | None = None
+    facts_hash: str | None = None
+    sentences: int = 0
+    noted: int = 0
+    foreign: str = ""
+
+
+def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Stored]:
+    """What the server has of these documents; nothing of any of them when a node of the cluster has
+    gone: what is stored already may be stored again."""
+    pipeline = client.pipeline(transaction=False)
+    for each in keys:
+        pipeline.hmget(each.facts, TEXT_HASH, FACTS_HASH)
+        pipeline.hlen(each.sentences)
+        pipeline.scard(each.bucket)
+        pipeline.zcard(each.answers)
+    try:
+        replies = iter(pipeline.execute(raise_on_error=False))
+    except ValkeyError:
+        if isinstance(client, valkey.Valkey):
+            raise
+        return [Stored()] * len(keys)
+    return [_stored(each, [next(replies) for _ in range(4)]) for each in keys]
+
+
+def _stored(keys: DocumentKeys, replies: Sequence[Any]) -> Stored:
+    named = (keys.facts, keys.sentences, keys.bucket, keys.answers)
+    for key, reply in zip(named, replies, strict=True):
+        if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+            return Stored(foreign=key)
+    if any(isinstance(reply, ValkeyError) for reply in replies):
+        return Stored()
+    hashes, sentences, _, noted = replies
+    of_text, of_facts = (None if one is None else one.decode() for one in hashes)
+    return Stored(of_text, of_facts, sentences, noted)
+
+
+def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
+    """Writes documents, each in a transaction of its own, and what went wrong with each.
+
+    A document replaces what was there under its id, and the answers that were computed from that
+    are dropped.
+    """
+    results = execute_transactions(
+        client, [(each.keys.facts, _writing(each)) for each in documents]
+    )
+    return [result if isinstance(result, ValkeyError) else None for result in results]
+
+
+def write_facts(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
+    """Writes title, year and source of documents whose text is stored as it is, and what went
+    wrong with each. Tokens and answers stay. A document whose text has changed since it was looked
+    at, or has gone, is written whole."""
+    transactions = [(each.keys.facts, [_writing_facts(each)]) for each in documents]
+    results = execute_transactions(client, transactions)
+    changed = [number for number, result in enumerate(results) if result == [0]]
+    errors = [result if isinstance(result, ValkeyError) else None for result in results]
+    written = write_documents(client, [documents[number] for number in changed])
+    for number, error in zip(changed, written, strict=True):
+        errors[number] = error
+    return errors
+
+
+def _writing(one: Prepared) -> list[Command]:
+    text = {
+        SENTENCE_COUNT: len(one.sentences),
+        PARAGRAPHS: write_starts(one.starts),
+        TEXT_HASH: one.text_hash,
+    }
+    return [
+        ("EVAL", _CLEAR, 2, one.keys.sentences, one.keys.facts),
+        ("HSET", one.keys.sentences, *itertools.chain(*enumerate(one.sentences))),
+        ("SADD", one.keys.bucket, one.keys.document),
+        ("EVAL", _DROP_NOTED, 1, one.keys.answers),
+        ("HSET", one.keys.facts, *_facts(one), *itertools.chain(*text.items())),
+    ]
+
+
+def _writing_facts(one: Prepared) -> Command:
+    named = (TEXT_HASH, one.text_hash, SOURCE_KEY)
+    return ("EVAL", _WRITE_FACTS, 1, one.keys.facts, *named, *_facts(one))
+
+
+def _facts(one: Prepared) -> Iterator[str]:
+    facts = {
+        TITLE: one.document.title,
+        YEAR: one.document.year,
+        SOURCE: one.document.source,
+        **({SOURCE_KEY: one.document.key} if one.document.key else {}),
+        FACTS_HASH: one.facts_hash,
+    }
+    return itertools.chain(*facts.items())
+
+
+_CLEAR = """
+for _, key in ipairs(KEYS) do
+  if redis.call('TYPE', key).ok == 'hash' then redis.call('UNLINK', key) end
+end
+"""
+"""Deletes what a document's sentences and facts were. What is of another type is somebody else's,
+and makes the transaction fail."""
+
+_WRITE_FACTS = """
+local facts, field, hash, key = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', facts, field) ~= hash then return 0 end
+redis.call('HDEL', facts, key)
+redis.call('HSET', facts, unpack(ARGV, 4))
+return 1
+"""
+"""Writes facts beside the text that they were compared with, and beside no other."""
+
+_FORGET = """
+local types = {'hash', 'hash', 'set'}
+for place, key in ipairs(KEYS) do
+  local type = redis.call('TYPE', key).ok
+  if type ~= types[place] and type ~= 'none' then types[place] = '' end
+end
+local there = 0
+for place = 1, 2 do
+  if types[place] ~= '' then there = there + redis.call('UNLINK', KEYS[place]) end
+end
+if types[3] ~= '' then redis.call('SREM', KEYS[3], ARGV[1]) end
+return there
+"""
+"""Deletes a document's facts and sentences and takes it out of its bucket, as far as these keys are
+of the types that keymiss writes: others are not its own."""
+
+
+def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]:
+    """Deletes documents and the answers that were computed from them; whether each was there."""
+    transactions: list[Transaction] = [
+        (
+            each.facts,
+            [
+                ("EVAL", _FORGET, 3, each.facts, each.sentences, each.bucket, each.document),
+                ("EVAL", _DROP_NOTED, 1, each.answers),
+            ],
+        )
+        for each in keys
+    ]
+    # One by one: each drops what is noted with its document, in one turn of the server's.
+    forgotten = []
+    for result in [execute_transactions(client, [each])[0] for each in transactions]:
+        if isinstance(result, ValkeyError):
+            raise result
+        forgotten.append(bool(result[0]))
+    return forgotten

@@ -1,0 +1,1 @@
+"""Who scores: how good answers are."""

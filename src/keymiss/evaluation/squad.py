@@ -1,0 +1,88 @@
+"""How well a reader alone does on a file in SQuAD's format."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from keymiss.errors import BadInput
+from keymiss.evaluation.answer_scores import exact, f1
+from keymiss.reader import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, the passage that answers it, and the answers that people gave."""
+
+    question: str
+    passage: str
+    expected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Percentages over all questions, of the best of each question's expected answers."""
+
+    exact: float
+    f1: float
+    questions: int
+    seconds: float
+    precision: str
+
+
+def load_squad(path: Path) -> list[Asked]:
+    """The answerable questions of a file in the format of SQuAD 1.1 or 2.0.
+
+    Raises:
+        BadInput: the file cannot be read, is of another format, or has no such question.
+    """
+    try:
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        asked = [
+            Asked(
+                str(qa["question"]),
+                str(paragraph["context"]),
+                tuple(str(answer["text"]) for answer in qa["answers"]),
+            )
+            for article in articles
+            for paragraph in article["paragraphs"]
+            for qa in paragraph["qas"]
+            if qa["answers"]
+        ]
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is not in SQuAD's format: {error!r}") from None
+    if not asked:
+        raise BadInput(f"{path} has no question with an answer")
+    return asked
+
+
+def first_answers(reader: Reader, asked: list[Asked]) -> list[str]:
+    """The reader's best answer to each question."""
+    found = reader.read_batch([(one.question, one.passage) for one in asked])
+    return [answers[0].text if answers else "" for answers in found]
+
+
+def best_f1(text: str, asked: Asked) -> float:
+    """F1 with the expected answer that is nearest, between 0 and 1."""
+    return max(f1(text, expected) for expected in asked.expected)
+
+
+def evaluate_reader(reader: Reader, asked: list[Asked]) -> Performance:
+    """Exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
+    started = time.perf_counter()
+    texts = first_answers(reader, asked)
+    seconds = time.perf_counter() - started
+    pairs = list(zip(texts, asked, strict=True))
+    return Performance(
+        exact=round(
+            100 * sum(any(exact(t, e) for e in one.expected) for t, one in pairs) / len(pairs), 2
+        ),
+        f1=round(100 * sum(best_f1(text, one) for text, one in pairs) / len(pairs), 2),
+        questions=len(pairs),
+        seconds=round(seconds, 2),
+        precision=reader.precision,
+    )

@@ -1,0 +1,177 @@
+"""The function `concepts`: what each sentence names, and the edges, as keys beside the text."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+
+from keymiss.corpus.document_reads import Derived, StoredText, read_derived, read_stored
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
+from keymiss.graph.concept_matcher import Match, Matcher
+from keymiss.graph.vocabulary import Vocabulary
+from keymiss.keys import (
+    CONCEPTS,
+    DOCUMENTS,
+    EDGES,
+    STAMP,
+    TEXT_HASH,
+    YEAR,
+    DocumentKeys,
+    encode,
+    parse_document_key,
+)
+from keymiss.server.topology import raise_unless_elsewhere
+from keymiss.server.transactions import Command
+
+MOST_CONCEPTS = 15
+"""Of one sentence: fifteen make 105 edges. A sentence that names more is a list."""
+
+MOST_EDGES = 10_000
+"""Of one document, which is recorded in one turn of the server's; later sentences go without."""
+
+_RECORD = """
+local facts, record = KEYS[1], KEYS[2]
+local hash, stamp, edges, suffix, name, TEXT_HASH, STAMP, YEAR = unpack(ARGV, 1, 8)
+if (redis.call('HGET', facts, TEXT_HASH) or '') ~= hash then return 0 end
+local year = redis.call('HGET', facts, YEAR) or ''
+if stamp ~= '' and redis.call('HGET', record, STAMP) == stamp then
+  redis.call('HSET', record, YEAR, year)
+  return 1
+end
+
+local function each_edge(number, mentions, act)
+  local counts, ids = {}, {}
+  for _, mention in ipairs(cjson.decode(mentions)) do
+    local id = mention[1]
+    if not counts[id] then counts[id] = 0; ids[#ids + 1] = id end
+    counts[id] = counts[id] + 1
+  end
+  table.sort(ids)
+  for first = 1, #ids do
+    for second = first + 1, #ids do
+      local key = edges .. ids[first] .. ':' .. ids[second] .. suffix
+      act(key, name .. number, counts[ids[first]] + counts[ids[second]])
+    end
+  end
+end
+
+-- The first write, since that alone is refused when memory is short.
+if hash ~= '' then redis.call('HSET', record, YEAR, year) end
+local old = redis.call('HGETALL', record)
+for at = 1, #old, 2 do
+  if string.find(old[at], '^%d+$') then
+    each_edge(old[at], old[at + 1], function(key, member) redis.pcall('ZREM', key, member) end)
+  end
+end
+redis.call('UNLINK', record)
+if hash == '' then return 1 end
+redis.call('HSET', record, YEAR, year)
+for at = 9, #ARGV, 2 do redis.call('HSET', record, ARGV[at], ARGV[at + 1]) end
+for at = 9, #ARGV, 2 do
+  each_edge(ARGV[at], ARGV[at + 1], function(key, member, score)
+    redis.pcall('ZADD', key, score, member)
+  end)
+end
+redis.call('HSET', record, STAMP, stamp)
+return 1
+"""
+"""Replaces what is recorded of a document, if its text is still the one that was matched.
+
+As a script nothing comes between: two workers may walk the same document. Were it to break off, the
+record names all edges that may be there, and lacks its stamp: it is made again. A new year alone is
+taken over. An edge's key that is somebody else's, of another type, is left out.
+"""
+
+
+def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
+    """The function that keeps `keymiss:concepts:` and `keymiss:edges:` keys in step with the
+    documents."""
+    version = vocabulary.fingerprint
+
+    @on_write(DOCUMENTS, name="concepts", batch=64, derived=CONCEPTS, version=version)
+    async def follow(events: Sequence[Event]) -> None:
+        for shard, keys in keys_by_shard(events).items():
+            await update_concepts(vocabulary, matcher, shard, keys)
+
+    return follow
+
+
+async def update_concepts(
+    vocabulary: Vocabulary, matcher: Matcher, shard: Shard, keys: Sequence[str]
+) -> None:
+    """Makes what is recorded of these documents agree with their texts. `keys` are those of
+    facts or of records."""
+    parsed = dict.fromkeys(parse_document_key(key) for key in keys)
+    beside = await read_derived(
+        shard,
+        [document for document in parsed if document],
+        lambda each: ("HMGET", each.concepts, STAMP, YEAR),
+    )
+    stale = [each.document for each in beside if _is_stale(vocabulary, each)]
+    recording = [
+        await asyncio.to_thread(_recording, vocabulary, matcher, document, text)
+        for document, text in zip(stale, await read_stored(shard, stale), strict=True)
+        if text
+    ]
+    # One by one: others are served between.
+    for command in recording:
+        (result,) = await shard.write([[command]])
+        raise_unless_elsewhere(result)
+
+
+def _is_stale(vocabulary: Vocabulary, beside: Derived) -> bool:
+    """Whether what is recorded is not of the present text, its year and this vocabulary."""
+    stamp, year = beside.reply
+    wanted = _stamp(vocabulary, beside.text_hash)
+    # Even one that broke off has a year.
+    if wanted is None:
+        return year is not None
+    return bool(stamp != wanted or year != (beside.year or b""))
+
+
+def _stamp(vocabulary: Vocabulary, of_text: bytes | None) -> bytes | None:
+    return None if of_text is None else of_text + b" " + vocabulary.fingerprint.encode()
+
+
+def _recording(
+    vocabulary: Vocabulary, matcher: Matcher, document: DocumentKeys, text: StoredText
+) -> Command:
+    """The call of the script for a document as it was read."""
+    fields = _fields(vocabulary, matcher, text.sentences)
+    stamp = _stamp(vocabulary, text.text_hash) if text.sentences else None
+    return (
+        *("EVAL", _RECORD, 2, encode(document.facts), encode(document.concepts)),
+        *(text.text_hash or b"", stamp or b"", EDGES, document.edges_suffix),
+        *(encode(document.sentence_prefix), TEXT_HASH, STAMP, YEAR),
+        *itertools.chain.from_iterable(fields),
+    )
+
+
+def _fields(
+    vocabulary: Vocabulary, matcher: Matcher, sentences: Mapping[int, str]
+) -> list[tuple[int, str]]:
+    """Numbers of the sentences that name concepts, in their order, and what each names, as JSON."""
+    fields = []
+    edges = 0
+    for number, text in sentences.items():
+        named = _first_concepts(matcher.find(text))
+        count = len({match.concept for match in named})
+        edges += count * (count - 1) // 2
+        if edges > MOST_EDGES:
+            break
+        if named:
+            fields.append((number, _to_json(vocabulary, named)))
+    return fields
+
+
+def _first_concepts(matches: Sequence[Match]) -> list[Match]:
+    """The matches of the concepts that are named first."""
+    kept = set(itertools.islice(dict.fromkeys(match.concept for match in matches), MOST_CONCEPTS))
+    return [match for match in matches if match.concept in kept]
+
+
+def _to_json(vocabulary: Vocabulary, matches: Sequence[Match]) -> str:
+    mentions = [[vocabulary.concepts[each.concept].id, each.start, each.end] for each in matches]
+    return json.dumps(mentions, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,136 @@
+"""Adds up what the shards say of a question's concepts, and ranks edges and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keymiss.graph.graph_functions import FORMAT
+from keymiss.graph.postings import DIGITS, Years, rarity
+
+Ends = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A concept; `rank` is that of its links together."""
+
+    id: str
+    name: str
+    type: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An edge: two concepts that sentences name together. `source` < `target`; `rank` is the number
+    of these sentences; `first` and `last` are the years of their documents, 0 when unknown."""
+
+    source: str
+    target: str
+    rank: int
+    first: int
+    last: int
+
+
+@dataclass
+class Neighbourhood:
+    """A question's concepts and their edges, of all shards that have answered."""
+
+    asked: list[str] = field(default_factory=list)
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Name and type by id."""
+    frequencies: Counter[str] = field(default_factory=Counter)
+    """How many sentences name each of the asked ones."""
+    edges: dict[Ends, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    """Number of sentences by year."""
+    sentences: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
+    """Name, the asked concepts that it names, and how often."""
+
+    def add(self, value: bytes) -> None:
+        """Adds what a shard said, the value of a `links` key."""
+        record = read_record(value)
+        self.asked = self.asked or record["asked"]
+        self.names.update({id_: tuple(pair) for id_, pair in record["concepts"].items()})
+        self.frequencies.update(record["frequencies"])
+        for source, target, years in record["edges"]:
+            self.edges[source, target].update(read_years(years))
+        self.sentences += [(name, tuple(ids), count) for name, ids, count in record["sentences"]]
+
+    def links(self, years: Collection[int] = (), excluded: Collection[str] = ()) -> list[Link]:
+        """All edges, those of most sentences first.
+
+        Args:
+            years: only sentences of these years count; of all when empty.
+            excluded: concepts whose edges are left out.
+        """
+        links = []
+        for (source, target), counts in self.edges.items():
+            counted = {y: n for y, n in counts.items() if n and (not years or y in years)}
+            if counted and source not in excluded and target not in excluded:
+                first, last = span(counted)
+                links.append(Link(source, target, sum(counted.values()), first, last))
+        return sorted(links, key=lambda link: (-link.rank, link.source, link.target))
+
+    def nodes(self, links: Sequence[Link], excluded: Collection[str] = ()) -> list[Node]:
+        """The asked concepts, and then those at the other ends of these links, by which they are
+        ranked."""
+        ranks = ranks_of(links)
+        return [
+            Node(id_, *self.names[id_], ranks[id_])
+            for id_ in dict.fromkeys([*self.asked, *ranks])
+            if id_ not in excluded
+        ]
+
+    def ranked_sentences(self, order: Sequence[str]) -> list[str]:
+        """The names of sentences that name asked concepts, those first whose concepts are rarest
+        together; in the order of `order` where they are worth the same."""
+        ids = list(self.asked)
+        frequencies = [self.frequencies[id_] for id_ in ids]
+        rarities = dict(zip(ids, rarity(frequencies, sum(frequencies)).tolist(), strict=True))
+        places = {name: place for place, name in enumerate(order)}
+        ranked = sorted(
+            (
+                -round(sum(rarities[id_] for id_ in named), DIGITS),
+                places.get(name, len(places)),
+                -mentions,
+                name,
+            )
+            for name, named, mentions in self.sentences
+        )
+        return [name for *_, name in ranked]
+
+
+def ranks_of(links: Iterable[Link]) -> Counter[str]:
+    """The rank of each concept that these links lead to, in their order."""
+    ranks: Counter[str] = Counter()
+    for link in links:
+        for id_ in (link.source, link.target):
+            ranks[id_] += link.rank
+    return ranks
+
+
+def span(years: Years) -> tuple[int, int]:
+    """The first and the last of the years that are known, 0 when none is."""
+    known = [year for year, count in years.items() if year and count]
+    return min(known, default=0), max(known, default=0)
+
+
+def read_years(record: dict[str, int]) -> Years:
+    """JSON knows no keys that are numbers."""
+    return {int(year): count for year, count in record.items()}
+
+
+def read_record(value: bytes) -> dict[str, Any]:
+    """The record that a shard's worker made.
+
+    Raises:
+        ValueError: it is of another format.
+    """
+    record = json.loads(value)
+    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
+        raise ValueError(f"no value of format {FORMAT}: {value[:80]!r}")
+    return record

@@ -1,0 +1,155 @@
+"""The functions `find`, `findhere` and `index`: searching shards, and keeping their indexes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from keymiss.corpus.document_reads import StoredText, read_stored
+from keymiss.errors import BadInput
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
+from keymiss.functions.function import Result
+from keymiss.keys import (
+    DOCUMENTS,
+    FIND,
+    FIND_FORM,
+    FIND_HERE,
+    FIND_HERE_FORM,
+    TEXT_HASH,
+    DocumentKeys,
+    decode,
+    parse_document_key,
+    parse_shard_key,
+)
+from keymiss.search.index_folder import claim_folder
+from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
+from keymiss.search.question import check_question
+from keymiss.search.sentence_index import SentenceIndex
+from keymiss.values.find_value import (
+    CANDIDATES,
+    Searched,
+    all_searched_to_json,
+    searched_to_json,
+    together,
+)
+
+FEW, FEW_SENTENCES = 8, 100_000
+"""Searches, and the sentences that they look through, which the event loop itself does."""
+
+INDEX = "index"
+"""The function that keeps the indexes."""
+
+
+def search_functions(cache: Path | None = None) -> list[Function]:
+    """The functions that keep an index of each shard and search it.
+
+    Args:
+        cache: the folder where indexes are kept between runs; they stay in memory when None.
+    """
+    indexes: dict[str, SentenceIndex] = {}
+    shards: dict[str, Shard] = {}
+
+    def index_of(shard: Shard) -> SentenceIndex:
+        shards[shard.id] = shard
+        if shard.id not in indexes:
+            indexes[shard.id] = SentenceIndex(claim_folder(cache, shard.id) if cache else None)
+        return indexes[shard.id]
+
+    def known(shard: Shard) -> list[str]:
+        return [keys.facts for keys in index_of(shard).known()]
+
+    # Facts are written last, in the transaction that writes the sentences.
+    @on_write(DOCUMENTS, name=INDEX, each=True, known=known)
+    async def index(events: Sequence[Event]) -> None:
+        for shard, keys in keys_by_shard(events).items():
+            await update_index(index_of(shard), shard, keys)
+
+    def here(shard: Shard) -> list[Shard]:
+        """It, and those on its host that are followed: a lost one may have changed since."""
+        others = [each for each in shards.values() if each.host == shard.host]
+        followed = [each for each in others if INDEX in each.followers]
+        return [shard, *(each for each in followed if each.id != shard.id)]
+
+    async def search(
+        asked: Sequence[tuple[str, Sequence[Shard]]],
+    ) -> list[list[Searched] | BadInput]:
+        """For each key what is found on its shards."""
+        placed = [(key, [(shard, index_of(shard)) for shard in some]) for key, some in asked]
+        sizes = [index.size()[1] for _, places in placed for _, index in places]
+
+        def search_all() -> list[list[Searched] | BadInput]:
+            return [_find(key, places) for key, places in placed]
+
+        # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
+        if len(sizes) <= FEW and sum(sizes) <= FEW_SENTENCES:
+            return search_all()
+        return await asyncio.to_thread(search_all)
+
+    @on_miss(FIND, name="find", form=FIND_FORM, cache="off", batch=64)
+    async def find(events: Sequence[Event]) -> list[Result]:
+        found = await search([(event.key, [event.shard]) for event in events])
+        return [one if isinstance(one, BadInput) else searched_to_json(one[0]) for one in found]
+
+    @on_miss(FIND_HERE, name="findhere", form=FIND_HERE_FORM, cache="off", batch=64)
+    async def find_here(events: Sequence[Event]) -> list[Result]:
+        found = await search([(event.key, here(event.shard)) for event in events])
+        return [
+            one if isinstance(one, BadInput) else all_searched_to_json(together(one))
+            for one in found
+        ]
+
+    return [index, find, find_here]
+
+
+def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[Searched] | BadInput:
+    try:
+        question = parse_shard_key(key)
+        check_question(question)
+    except BadInput as error:
+        return error
+    return [_on_shard(question, *place) for place in places]
+
+
+def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> Searched:
+    slots, settled = shard.slots, shard.is_settled
+    candidates = index.find(question, CANDIDATES)
+    # In a thread: what has come or gone during the search was perhaps not searched.
+    slots, settled = slots & shard.slots, settled and shard.is_settled
+    return Searched(candidates, slots, shard.owned, settled)
+
+
+async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
+    """Makes the index agree with what the shard holds of these documents.
+
+    What is on its way to another server stays in the index until the shard lets go of its slot;
+    what is on its way here comes in when the server holds its slot.
+    """
+    parsed = (parse_document_key(key) for key in keys)
+    documents = [
+        document
+        for document in dict.fromkeys(parsed)
+        if document and (shard.owns(document.facts) or index.text_hash(document))
+    ]
+    hashes = await shard.read([("HGET", each.facts, TEXT_HASH) for each in documents])
+    stale = [
+        document
+        for document, of_text in zip(documents, hashes, strict=True)
+        if not isinstance(of_text, bytes) or index.text_hash(document) != decode(of_text)
+    ]
+    read = await read_stored(shard, stale)
+    changed = [_put(index, shard, *each) for each in zip(stale, read, strict=True)]
+    if any(changed):
+        await asyncio.to_thread(index.commit)
+    for gauge, size in zip((INDEX_DOCUMENTS, INDEX_SENTENCES), index.size(), strict=True):
+        gauge.labels(shard.id).set(size)
+
+
+def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
+    """Whether the index has changed."""
+    if text is None:
+        return not shard.covers(keys.facts) and index.remove(keys)
+    if text.text_hash is None:
+        return index.remove(keys)
+    index.put(keys, decode(text.text_hash), text.sentences)
+    return True

@@ -1,0 +1,204 @@
+"""Commands to whichever primary holds the key, on asyncio: of one server, or of a cluster.
+
+The client library has a router of its own. This one keeps the connections of all other nodes when
+one is lost, gives each waiting GET a connection, and lets its caller decide how long to try:
+docs/decisions/0013-routing.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
+
+from keymiss.server.connection import CONNECT_SECONDS, Wires, raised
+from keymiss.server.topology import (
+    ASK,
+    Primary,
+    Topology,
+    address_of,
+    is_elsewhere,
+    node_url,
+    parse_topology,
+    redirection,
+    single_server,
+)
+from keymiss.server.transactions import Command
+
+FIRST_RETRY_SECONDS = 0.02
+LONGEST_RETRY_SECONDS = 0.25
+TOPOLOGY_SECONDS = 5.0
+"""How old the known topology may be. A node that has gone, or a redirection, renews it at once."""
+
+
+class Servers:
+    """Connections to all primaries behind one URL.
+
+    Args:
+        url: the server, or any node of the cluster.
+        connections: at most so many to each node.
+    """
+
+    def __init__(self, url: str, connections: int = 256) -> None:
+        self._url = url
+        self._given = address_of(url)
+        self._connections = connections
+        self._wires: dict[tuple[str, int], Wires] = {}
+        self._topology: Topology | None = None
+        self._known_at = 0.0
+        self._asking = asyncio.Lock()
+
+    async def __aenter__(self) -> Servers:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        for wires in self._wires.values():
+            wires.close()
+        await asyncio.sleep(0)  # they are closed in the loop's next turn
+
+    async def _send(self, host: str, port: int, commands: Sequence[Command]) -> list[Any]:
+        if (host, port) not in self._wires:
+            self._wires[host, port] = Wires(self._url_of(host, port), self._connections)
+        return await self._wires[host, port].send(commands)
+
+    def _url_of(self, host: str, port: int) -> str:
+        return self._url if (host, port) == self._given else node_url(self._url, host, port)
+
+    async def topology(self, after: float = 0.0) -> Topology:
+        """Who holds which slots.
+
+        Args:
+            after: what was known before this moment, by time.monotonic(), is asked for again.
+
+        Raises:
+            ValkeyError, OSError: no node can be asked.
+        """
+        if known := self._known_since(after):
+            return known
+        async with self._asking:
+            if known := self._known_since(after):
+                return known
+            self._topology = await self._ask_any()
+            self._known_at = time.monotonic()
+            return self._topology
+
+    def _known_since(self, after: float) -> Topology | None:
+        known = self._topology
+        oldest = max(after, time.monotonic() - TOPOLOGY_SECONDS)
+        return known if known and (not known.clustered or self._known_at >= oldest) else None
+
+    async def _ask_any(self) -> Topology:
+        places = [self._given]
+        if self._topology is not None:
+            known = [(each.host, each.port) for each in self._topology.primaries]
+            places = [*random.sample(known, len(known)), *places]
+        error: Exception = ValkeyError("no node is known")
+        for host, port in places:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await self._ask(host, port)
+            except (TimeoutError, ValkeyError, OSError) as failed:
+                error = failed
+        raise error
+
+    async def _ask(self, host: str, port: int) -> Topology:
+        """What a node says; to a user who may not ask it is a single server."""
+        (reply,) = await self._send(host, port, [("CLUSTER", "SLOTS")])
+        if isinstance(reply, NoPermissionError) or "cluster support disabled" in str(reply):
+            return single_server(self._url_of(host, port))
+        return parse_topology(raised(reply), host)
+
+    async def owner(self, key: str) -> Primary | None:
+        """Who holds the key's slot; None while nobody does."""
+        return (await self.topology()).owner(key)
+
+    async def execute(self, *command: Any) -> Any:
+        """The reply to a command whose first argument is its key, from the node that holds it.
+
+        Follows redirections. While the key's node is gone, or its slot nobody's, it is tried again
+        until the caller loses patience: use `asyncio.timeout`. On a single server a lost
+        connection is an error at once.
+
+        Raises:
+            ResponseError: the reply is an error, other than of a key that is elsewhere.
+            ConnectionError: the single server cannot be reached.
+        """
+        pause = FIRST_RETRY_SECONDS
+        known_after = 0.0
+        while True:
+            topology = await self.topology(known_after)
+            owner = topology.owner(command[1])
+            if owner is not None:
+                try:
+                    return await self.execute_at(owner, *command)
+                except ResponseError as error:
+                    if not is_elsewhere(error):
+                        raise
+                except (TimeoutError, ValkeyError, OSError):
+                    if not topology.clustered:
+                        raise
+            known_after = time.monotonic()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+    async def execute_at(self, owner: Primary, *command: Any) -> Any:
+        """The reply to a command from this node, or from the one that it redirects to.
+
+        Raises:
+            ResponseError: the reply is an error.
+            ValkeyError, OSError, TimeoutError: the node cannot be reached.
+        """
+        (reply,) = await self._send(owner.host, owner.port, [command])
+        target = redirection(reply, owner.host) if isinstance(reply, ResponseError) else None
+        if target is None:
+            return raised(reply)
+        word, host, port = target
+        if word == ASK:
+            return raised((await self._send(host, port, [("ASKING",), command]))[1])
+        self._known_at = 0.0
+        return raised((await self._send(host, port, [command]))[0])
+
+    async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, whose first arguments are their keys, errors among them: one
+        round trip to each node, and more for keys that are elsewhere, as `execute` makes them.
+
+        Raises:
+            ConnectionError: the single server cannot be reached.
+        """
+        replies: list[Any] = [None] * len(commands)
+
+        async def execute_some(owner: Primary | None, positions: list[int]) -> None:
+            some = [commands[position] for position in positions]
+            for position, reply in zip(positions, await self._together(owner, some), strict=True):
+                replies[position] = reply
+
+        topology = await self.topology()
+        groups: dict[Primary | None, list[int]] = {}
+        for position, command in enumerate(commands):
+            groups.setdefault(topology.owner(command[1]), []).append(position)
+        await asyncio.gather(*(execute_some(*group) for group in groups.items()))
+        return replies
+
+    async def _together(self, owner: Primary | None, commands: list[Command]) -> list[Any]:
+        replies: list[Any] = [None] * len(commands)
+        again = list(range(len(commands)))
+        if owner is not None:
+            try:
+                replies = await self._send(owner.host, owner.port, commands)
+                again = [number for number, reply in enumerate(replies) if is_elsewhere(reply)]
+            except (TimeoutError, ValkeyError, OSError):
+                pass  # one by one they are tried for as long as the caller has patience
+        repeated = await asyncio.gather(*(self._executed(commands[number]) for number in again))
+        for number, reply in zip(again, repeated, strict=True):
+            replies[number] = reply
+        return replies
+
+    async def _executed(self, command: Command) -> Any:
+        try:
+            return await self.execute(*command)
+        except ResponseError as error:
+            return error

@@ -1,0 +1,1 @@
+"""Routes for programs: JSON in, JSON out."""

@@ -1,0 +1,164 @@
+"""The routes of the concept graph: `/search`, `/edge` and `/exclude`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from keymiss.asking.concept_links import edge_sentences, neighbourhood
+from keymiss.errors import BadInput
+from keymiss.graph import neighbourhood as links
+from keymiss.web.problems import PROBLEM_RESPONSES
+
+MOST_LINKS = 400
+MOST_SENTENCES = 100
+
+_EDGE = re.compile(r"(?P<source>[^:{}\s]+):(?P<target>[^:{}\s]+)")
+
+router = APIRouter(responses=PROBLEM_RESPONSES)
+
+
+class Node(BaseModel):
+    """A concept; `rank` is that of its links together."""
+
+    id: str
+    name: str
+    type: str
+    rank: int
+
+
+class Link(BaseModel):
+    """An edge of the concept graph: `rank` sentences name both concepts, the first of them in the
+    year `created_at`."""
+
+    source: str
+    target: str
+    rank: int
+    created_at: int | None
+
+
+class GraphSearch(BaseModel):
+    """The body of a search for concepts."""
+
+    search: str = Field(description="A text that names concepts.", examples=["measles vaccine"])
+    years: list[int] = Field([], max_length=200, description="Count sentences of these years only.")
+    limit: int = Field(200, ge=1, le=MOST_LINKS, description="Links at most.")
+
+
+class GraphResults(BaseModel):
+    """The concepts of a text, their strongest links and what these lead to."""
+
+    nodes: list[Node]
+    links: list[Link]
+    years: list[int] = Field(description="Of all sentences behind the links, years unrestricted.")
+    complete: bool = Field(description="False when part of the corpus did not answer.")
+
+
+class EdgeResult(BaseModel):
+    """A sentence that names both concepts."""
+
+    title: str
+    sentence: str
+    sentencekey: str
+
+
+class EdgeResults(BaseModel):
+    """Sentences of an edge, best first, one of each article."""
+
+    results: list[EdgeResult]
+    years: list[int]
+    complete: bool
+
+
+class Exclusion(BaseModel):
+    """A concept that the visitor wants to see no more."""
+
+    id: str
+
+
+class Excluded(BaseModel):
+    """The concepts that the visitor has excluded."""
+
+    excluded: list[str]
+
+
+def shown(found: list[links.Link]) -> list[Link]:
+    """Links in the form of the routes."""
+    return [
+        Link(source=link.source, target=link.target, rank=link.rank, created_at=link.first or None)
+        for link in found
+    ]
+
+
+@router.post("/search")
+async def search(body: GraphSearch, request: Request) -> GraphResults:
+    """The concepts that a text names, and their links."""
+    state = request.app.state
+    async with state.turns:
+        found, complete = await neighbourhood(state.servers, body.search)
+    unwanted = state.visitors.of(request).excluded
+    kept = found.links(body.years, unwanted)[: body.limit]
+    years = {year for link in kept for year in found.edges[link.source, link.target]}
+    return GraphResults(
+        nodes=[
+            Node(id=one.id, name=one.name, type=one.type, rank=one.rank)
+            for one in found.nodes(kept, unwanted)
+        ],
+        links=shown(kept),
+        years=sorted(years - {0}),
+        complete=complete,
+    )
+
+
+@router.get("/search")
+async def get_search(
+    request: Request,
+    search_for: Annotated[str, Query(alias="search")],
+    years: Annotated[list[int], Query(max_length=200)] = [],  # noqa: B006
+    limit: Annotated[int, Query(ge=1, le=MOST_LINKS)] = 200,
+) -> GraphResults:
+    """The same, for a browser's address line."""
+    return await search(GraphSearch(search=search_for, years=years, limit=limit), request)
+
+
+@router.get("/edge/{name}")
+async def edge(
+    name: str, request: Request, limit: Annotated[int, Query(ge=1, le=MOST_SENTENCES)] = 5
+) -> EdgeResults:
+    """The best sentences of an edge; `name` is `edges:SRC:DST`."""
+    match = _EDGE.fullmatch(name.removeprefix("edges:"))
+    if not match:
+        raise BadInput(f"{name[:100]!r} is no edge; write edges:SRC:DST")
+    async with request.app.state.turns:
+        found = await edge_sentences(
+            request.app.state.servers, match["source"], match["target"], limit
+        )
+    return EdgeResults(
+        results=[
+            EdgeResult(title=one.title, sentence=one.text, sentencekey=one.sentence)
+            for one in found.sentences
+        ],
+        years=[year for year in found.years if year],
+        complete=found.complete,
+    )
+
+
+@router.post("/exclude")
+async def post_exclude(body: Exclusion, request: Request, response: Response) -> Excluded:
+    """Leaves a concept and its links out of this visitor's later searches."""
+    state = request.app.state
+    visitor = state.visitors.of(request).exclude(body.id)
+    state.visitors.remember(visitor, request, response)
+    return Excluded(excluded=list(visitor.excluded))
+
+
+@router.delete("/exclude/{concept}")
+async def delete_exclude(concept: str, request: Request, response: Response) -> Excluded:
+    """Takes that back."""
+    state = request.app.state
+    visitor = state.visitors.of(request).include(concept)
+    state.visitors.remember(visitor, request, response)
+    return Excluded(excluded=list(visitor.excluded))

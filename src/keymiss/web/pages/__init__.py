@@ -1,0 +1,1 @@
+"""Routes for people: a page is a module here, whose router `web/http_app.py` lists."""

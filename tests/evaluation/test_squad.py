@@ -1,0 +1,53 @@
+"""Scoring a reader on a file in SQuAD's format, by the command and what stands behind it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keymiss.errors import BadInput
+from keymiss.evaluation.squad import load_squad
+
+
+def squad(*questions):
+    qas = [
+        {"question": question, "answers": [{"text": text} for text in answers]}
+        for question, answers in questions
+    ]
+    return json.dumps({"data": [{"paragraphs": [{"context": "Dogs bark at night.", "qas": qas}]}]})
+
+
+def evaluate(path, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "keymiss", "model", "eval", "minilm-qa", str(path), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_best_of_the_expected_answers_counts(tmp_path):
+    path = tmp_path / "squad.json"
+    asked = [("Who barks?", ["a cat", "dogs"]), ("When do dogs bark?", ["at noon"])]
+    path.write_text(squad(*asked, ("Who else?", [])))
+    result = json.loads(evaluate(path, "--precision", "fp32", "--json").stdout)
+    assert (result["questions"], result["exact"], result["precision"]) == (2, 50.0, "fp32")
+    assert 50 <= result["f1"] < 100
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"data": 7}', '{"data": [{}]}', squad()])
+def test_a_file_of_another_format_is_named(tmp_path, content):
+    path = tmp_path / "squad.json"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=r"squad\.json"):
+        load_squad(path)
+
+
+def test_what_is_missing_is_one_line(tmp_path):
+    done = evaluate(tmp_path / "none.json")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    path = tmp_path / "squad.json"
+    path.write_text(squad(("Who barks?", ["dogs"])))
+    done = evaluate(path, "--precision", "fp8")
+    assert (done.returncode, "is none of auto, fp32, bf16" in done.stderr) == (2, True)
