@@ -15,12 +15,16 @@ from keymiss.corpus.ingest import ingest
 from keymiss.keys import FIND, slot_tag
 from keymiss.operating.served_functions import parse_list
 from keymiss.search.search_functions import search_functions
-from keymiss.search.sentence_index import Candidate, Candidates
 from keymiss.server.client import connect
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.servers import Servers
 from keymiss.server.topology import ALL_SLOTS
-from keymiss.values.find_value import Searched, searched_to_json
+from keymiss.values.find_value import (
+    Candidate,
+    Candidates,
+    ShardCandidates,
+    shard_candidates_to_json,
+)
 
 NOTHING = Candidates(0, 0, 0, {}, ())
 SLOTS = st.integers(0, 2**8 - 1)
@@ -32,7 +36,7 @@ def replies(draw):
     whole = 2**8 - 1
     held = draw(SLOTS)
     asked = draw(st.lists(st.tuples(st.sampled_from([held, whole & ~held]), SLOTS), max_size=6))
-    return [Searched(NOTHING, slots, owned, True) for owned, slots in asked]
+    return [ShardCandidates(NOTHING, slots, owned, True) for owned, slots in asked]
 
 
 @given(replies())
@@ -102,7 +106,7 @@ def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster_of):
     def search(events):
         is_done = next(asked) == 10
         looked_in = ALL_SLOTS if is_done else ALL_SLOTS >> 1
-        return [searched_to_json(Searched(found, looked_in, ALL_SLOTS, is_done))]
+        return [shard_candidates_to_json(ShardCandidates(found, looked_in, ALL_SLOTS, is_done))]
 
     found = findings(cluster_of(1), [search])
     assert next(asked) == 11

@@ -6,7 +6,6 @@ The old system's models had `AI.INFO`: duration in microseconds, samples, calls,
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,11 @@ from keymiss.functions.function import Result
 from keymiss.keys import MODELINFO, MODELINFO_FORM, decode, parse_modelinfo_key, statistics_key
 from keymiss.reader import Reader
 from keymiss.server.servers import Servers
+from keymiss.values.json_value import to_json_value
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+MODELINFO_FORMAT = 1
 FLUSH_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 """How long a server that is away holds up counting, and the end of the worker."""
@@ -103,4 +103,5 @@ def _info(name: str, fields: object) -> Result:
         shard, _, what = field.rpartition(" ")
         shards.setdefault(shard, dict.fromkeys(COUNTS, 0))[what] = count
     together = shards.pop(TOGETHER, dict.fromkeys(COUNTS, 0))
-    return json.dumps({"v": FORMAT, "name": name, **together, "shards": shards})
+    told = {"name": name, **together, "shards": shards}
+    return to_json_value(MODELINFO_FORMAT, told, ascii=True)

@@ -21,10 +21,14 @@ from keymiss.corpus.corpus_key import OLD_FACTS, is_old_corpus, no_corpus
 from keymiss.errors import TooSlow, Unavailable
 from keymiss.keys import CORPUS, find_here_key, find_key, slot_tag
 from keymiss.search.ranking import Ranked, rank
-from keymiss.search.sentence_index import Candidates
 from keymiss.server.servers import Servers
 from keymiss.server.topology import ALL_SLOTS, Primary, Slots, first_slot, has_slot_of, joined
-from keymiss.values.find_value import Searched, all_searched_from_json, searched_from_json
+from keymiss.values.find_value import (
+    Candidates,
+    ShardCandidates,
+    host_candidates_from_json,
+    shard_candidates_from_json,
+)
 
 HOST_SECONDS = 1.0
 """How long one shard is waited for on behalf of its host."""
@@ -70,7 +74,7 @@ async def find(servers: Servers, question: str) -> Findings:
         patience = deadline - asked_at if topology.clustered else None
         searches = (_search(servers, each, covered, question, patience) for each in asked)
         for found in await asyncio.gather(*searches, return_exceptions=True):
-            if isinstance(found, Searched):
+            if isinstance(found, ShardCandidates):
                 replies.append(found)
                 covered |= found.slots
             elif isinstance(found, Exception):
@@ -87,7 +91,7 @@ async def find(servers: Servers, question: str) -> Findings:
     return Findings(ranked, covered == ALL_SLOTS, settled)
 
 
-async def _of_hosts(servers: Servers, question: str) -> list[Searched]:
+async def _of_hosts(servers: Servers, question: str) -> list[ShardCandidates]:
     """What one shard of each host can have found; nothing where each host has one only."""
     primaries = (await servers.topology()).primaries
     hosts: dict[str, list[Primary]] = {}
@@ -100,21 +104,21 @@ async def _of_hosts(servers: Servers, question: str) -> list[Searched]:
     return [reply for replies in found for reply in replies]
 
 
-async def _search_host(servers: Servers, primary: Primary, question: str) -> list[Searched]:
+async def _search_host(servers: Servers, primary: Primary, question: str) -> list[ShardCandidates]:
     """What the worker beside a shard finds there and on its neighbours; nothing when it cannot be
     asked at once: each of them will be, then."""
     key = find_here_key(slot_tag(first_slot(primary.slots)), question)
     try:
         async with asyncio.timeout(HOST_SECONDS):
             value = await servers.execute_at(primary, "GET", key)
-            return all_searched_from_json(value) if value is not None else []
+            return host_candidates_from_json(value) if value is not None else []
     except (TimeoutError, ValkeyError, OSError, ValueError):
         return []
 
 
 async def _search(
     servers: Servers, primary: Primary, covered: Slots, question: str, patience: float | None
-) -> Searched:
+) -> ShardCandidates:
     # Any tag of the shard would do: it only routes the key.
     tag = slot_tag(first_slot(primary.slots & ~covered))
     try:
@@ -124,7 +128,7 @@ async def _search(
         raise TooSlow(f"{primary.name} did not answer in time") from None
     if value is None:
         raise Unavailable("nothing searches this server; start `keymiss worker`")
-    return searched_from_json(value)
+    return shard_candidates_from_json(value)
 
 
 async def _check_corpus(servers: Servers) -> None:
@@ -136,7 +140,7 @@ async def _check_corpus(servers: Servers) -> None:
     raise no_corpus(is_old)
 
 
-def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:
+def each_slot_once(replies: Sequence[ShardCandidates]) -> list[tuple[ShardCandidates, Slots]]:
     """The slots that each reply speaks for, without the replies that speak for none.
 
     Two shards may have looked in a slot that has just moved: then the one that holds it counts. A
@@ -152,7 +156,7 @@ def each_slot_once(replies: Sequence[Searched]) -> list[tuple[Searched, Slots]]:
     return [(reply, part) for reply, part in zip(replies, parts, strict=True) if part]
 
 
-def _within(reply: Searched, slots: Slots) -> Candidates:
+def _within(reply: ShardCandidates, slots: Slots) -> Candidates:
     """The candidates without those of other slots."""
     found = reply.candidates
     if reply.settled and slots == reply.slots:

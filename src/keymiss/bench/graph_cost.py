@@ -28,9 +28,8 @@ from keymiss.graph.neighbourhood import Neighbourhood
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.keys import document_keys
-from keymiss.search.ranking import fuse, rank
+from keymiss.search.ranking import CANDIDATES, fuse, rank
 from keymiss.search.sentence_index import SentenceIndex
-from keymiss.values.find_value import CANDIDATES
 
 RESULTS = Path("bench-results/graph.json")
 READ = 10

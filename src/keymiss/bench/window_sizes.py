@@ -24,9 +24,8 @@ from keymiss.evaluation.answer_scores import is_right
 from keymiss.evaluation.squad import load_squad
 from keymiss.keys import document_keys
 from keymiss.reader import BUNDLED_MODEL, Reader
-from keymiss.search.ranking import rank
+from keymiss.search.ranking import CANDIDATES, rank
 from keymiss.search.sentence_index import SentenceIndex
-from keymiss.values.find_value import CANDIDATES
 
 WINDOWS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (2, 2), (3, 3)]
 """Sentences before, sentences after."""

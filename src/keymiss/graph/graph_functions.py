@@ -15,6 +15,7 @@ from keymiss.functions.function import Result
 from keymiss.graph.concept_matcher import Matcher
 from keymiss.graph.concept_records import concepts_function
 from keymiss.graph.metrics import GRAPH_CONCEPTS, GRAPH_DOCUMENTS, GRAPH_SENTENCES
+from keymiss.graph.neighbourhood import GRAPH_FORMAT
 from keymiss.graph.postings import NamedIn, Postings
 from keymiss.graph.vocabulary import Vocabulary
 from keymiss.keys import (
@@ -32,8 +33,7 @@ from keymiss.keys import (
 )
 from keymiss.search.question import check_question
 from keymiss.server.topology import is_elsewhere
-
-FORMAT = 1
+from keymiss.values.json_value import to_json_value
 
 MOST_ASKED = 20
 """Concepts of a question; those that it names later are left out."""
@@ -139,7 +139,7 @@ def _answered(answering: Answering, graph: Graph, event: Event) -> Result:
         answer = answering(graph, graph.postings(event.shard.id), asked)
     except (BadInput, NotFound) as error:
         return error
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return to_json_value(GRAPH_FORMAT, answer, compact=True)
 
 
 def links_of(graph: Graph, postings: Postings, question: str) -> dict[str, Any]:
@@ -157,7 +157,6 @@ def links_of(graph: Graph, postings: Postings, question: str) -> dict[str, Any]:
             named.add(other)
     found = postings.naming(asked, MOST_SENTENCES)
     return {
-        "v": FORMAT,
         "asked": [concepts[concept].id for concept in asked],
         "concepts": {concepts[n].id: [concepts[n].name, concepts[n].type] for n in sorted(named)},
         "frequencies": {concepts[n].id: postings.frequency(n) for n in asked},
@@ -182,4 +181,4 @@ def edge_of(graph: Graph, postings: Postings, asked: str) -> dict[str, Any]:
     best: dict[DocumentKeys, list[Any]] = {}
     for named, year in found:
         best.setdefault(named.keys, [named.name, named.mentions, year])
-    return {"v": FORMAT, "years": years, "sentences": list(best.values())[:MOST_OF_EDGE]}
+    return {"years": years, "sentences": list(best.values())[:MOST_OF_EDGE]}

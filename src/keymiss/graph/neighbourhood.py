@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keymiss.graph.graph_functions import FORMAT
 from keymiss.graph.postings import DIGITS, Years, rarity
+from keymiss.values.json_value import from_json_value
+
+GRAPH_FORMAT = 1
+"""Of the values of `links` and `edge` keys."""
 
 Ends = tuple[str, str]
 
@@ -130,7 +132,4 @@ def read_record(value: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is of another format.
     """
-    record = json.loads(value)
-    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
-        raise ValueError(f"no value of format {FORMAT}: {value[:80]!r}")
-    return record
+    return from_json_value(GRAPH_FORMAT, value)

@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-FORMAT = f"3-tantivy-{version('tantivy')}"
+INDEX_FORMAT = f"3-tantivy-{version('tantivy')}"
 """Indexes of another format are left alone, and made anew beside it."""
 
 
@@ -19,7 +19,7 @@ def claim_folder(cache: Path, shard: str) -> Path:
 
     Whoever comes later finds the index of whoever has left. The claim ends with the process.
     """
-    place = cache / "index" / FORMAT / hashlib.sha256(shard.encode()).hexdigest()[:16]
+    place = cache / "index" / INDEX_FORMAT / hashlib.sha256(shard.encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         lock = os.open(place / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

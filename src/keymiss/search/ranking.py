@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from keymiss.search.sentence_index import Candidates
+from keymiss.server.topology import joined
+from keymiss.values.find_value import Candidates, ShardCandidates
+
+CANDIDATES = 20
+"""How many a shard gives: two for each sentence that is read, so that what is best over all shards
+is among them."""
 
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.75
@@ -68,6 +73,22 @@ def added_up(shards: Sequence[Candidates]) -> Candidates:
         sentence_counts=dict(counts),
         candidates=(),
     )
+
+
+def together(parts: Sequence[ShardCandidates]) -> Sequence[ShardCandidates]:
+    """What one shard that held all would have found.
+
+    While a slot is on its way between them these are the parts themselves, since then it matters
+    which shard has found what.
+    """
+    slots = joined(part.slots for part in parts)
+    once = slots.bit_count() == sum(part.slots.bit_count() for part in parts)
+    if not once or not all(part.settled for part in parts):
+        return parts
+    found = [part.candidates for part in parts]
+    of_name = {each.sentence: each for one in found for each in one.candidates}
+    best = tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES])
+    return [ShardCandidates(replace(added_up(found), candidates=best), slots, slots, settled=True)]
 
 
 def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:

@@ -25,13 +25,12 @@ from keymiss.keys import (
 from keymiss.search.index_folder import claim_folder
 from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
 from keymiss.search.question import check_question
+from keymiss.search.ranking import CANDIDATES, together
 from keymiss.search.sentence_index import SentenceIndex
 from keymiss.values.find_value import (
-    CANDIDATES,
-    Searched,
-    all_searched_to_json,
-    searched_to_json,
-    together,
+    ShardCandidates,
+    host_candidates_to_json,
+    shard_candidates_to_json,
 )
 
 FEW, FEW_SENTENCES = 8, 100_000
@@ -73,12 +72,12 @@ def search_functions(cache: Path | None = None) -> list[Function]:
 
     async def search(
         asked: Sequence[tuple[str, Sequence[Shard]]],
-    ) -> list[list[Searched] | BadInput]:
+    ) -> list[list[ShardCandidates] | BadInput]:
         """For each key what is found on its shards."""
         placed = [(key, [(shard, index_of(shard)) for shard in some]) for key, some in asked]
         sizes = [index.size()[1] for _, places in placed for _, index in places]
 
-        def search_all() -> list[list[Searched] | BadInput]:
+        def search_all() -> list[list[ShardCandidates] | BadInput]:
             return [_find(key, places) for key, places in placed]
 
         # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
@@ -89,20 +88,24 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     @on_miss(FIND, name="find", form=FIND_FORM, cache="off", batch=64)
     async def find(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, [event.shard]) for event in events])
-        return [one if isinstance(one, BadInput) else searched_to_json(one[0]) for one in found]
+        return [
+            one if isinstance(one, BadInput) else shard_candidates_to_json(one[0]) for one in found
+        ]
 
     @on_miss(FIND_HERE, name="findhere", form=FIND_HERE_FORM, cache="off", batch=64)
     async def find_here(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, here(event.shard)) for event in events])
         return [
-            one if isinstance(one, BadInput) else all_searched_to_json(together(one))
+            one if isinstance(one, BadInput) else host_candidates_to_json(together(one))
             for one in found
         ]
 
     return [index, find, find_here]
 
 
-def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[Searched] | BadInput:
+def _find(
+    key: str, places: Sequence[tuple[Shard, SentenceIndex]]
+) -> list[ShardCandidates] | BadInput:
     try:
         question = parse_shard_key(key)
         check_question(question)
@@ -111,12 +114,12 @@ def _find(key: str, places: Sequence[tuple[Shard, SentenceIndex]]) -> list[Searc
     return [_on_shard(question, *place) for place in places]
 
 
-def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> Searched:
+def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> ShardCandidates:
     slots, settled = shard.slots, shard.is_settled
     candidates = index.find(question, CANDIDATES)
     # In a thread: what has come or gone during the search was perhaps not searched.
     slots, settled = slots & shard.slots, settled and shard.is_settled
-    return Searched(candidates, slots, shard.owned, settled)
+    return ShardCandidates(candidates, slots, shard.owned, settled)
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:

@@ -7,13 +7,14 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import tantivy
 
 from keymiss.keys import DocumentKeys
+from keymiss.values.find_value import Candidate, Candidates
 
 logger = logging.getLogger(__name__)
 
@@ -22,31 +23,6 @@ FACTS = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 MAX_QUESTION_TERMS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A sentence that shares terms with the question."""
-
-    sentence: str
-    """Its name, `DOC:{TAG}:N`."""
-    length: int
-    """How many terms it has."""
-    frequencies: Sequence[int]
-    """How often each term of the question occurs in it, in the order of `sentence_counts`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """What one shard contributes to a ranking over all shards."""
-
-    documents: int
-    sentences: int
-    total_length: int
-    """Terms in all sentences of the shard."""
-    sentence_counts: dict[str, int]
-    """In how many sentences of the shard each term of the question occurs."""
-    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)

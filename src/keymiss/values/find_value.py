@@ -1,26 +1,50 @@
-"""What was found on a shard, or on several together, as workers hand it to who ranks it."""
+"""The values of `find` and `findhere` keys: the candidates of a shard, or of all on a host."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
-from keymiss.search.ranking import added_up, rank
-from keymiss.search.sentence_index import Candidate, Candidates
-from keymiss.server.topology import Slots, joined, slot_ranges, union
+from keymiss.server.topology import Slots, slot_ranges, union
+from keymiss.values.json_value import fields_of, from_json_value, to_json_value
 
-FORMAT = 4
-
-CANDIDATES = 20
-"""Two for each sentence that is read: what is best over all shards is among them."""
+FIND_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
-    """What a shard has found, and in which slots; `owned` are those that it holds. Until it is
-    settled another shard may count documents of its, too."""
+class Candidate:
+    """A sentence that shares terms with the question."""
+
+    sentence: str
+    """Its name, `DOC:{TAG}:N`."""
+    length: int
+    """How many terms it has."""
+    frequencies: Sequence[int]
+    """How often each term of the question occurs in it, in the order of `sentence_counts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What one shard contributes to a ranking over all shards."""
+
+    documents: int
+    sentences: int
+    total_length: int
+    """Terms in all sentences of the shard."""
+    sentence_counts: dict[str, int]
+    """In how many sentences of the shard each term of the question occurs."""
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCandidates:
+    """What a shard has found, and in which slots it looked.
+
+    `owned` are the slots that the shard holds. `settled` is false while slots are on their way:
+    another shard may count the same documents, too.
+    """
 
     candidates: Candidates
     slots: Slots
@@ -28,58 +52,47 @@ class Searched:
     settled: bool
 
 
-def together(parts: Sequence[Searched]) -> Sequence[Searched]:
-    """What one shard that held all would have found; the parts while a slot is on its way between
-    them, since then it matters who has found what."""
-    slots = joined(part.slots for part in parts)
-    once = slots.bit_count() == sum(part.slots.bit_count() for part in parts)
-    if not once or not all(part.settled for part in parts):
-        return parts
-    found = [part.candidates for part in parts]
-    of_name = {each.sentence: each for one in found for each in one.candidates}
-    best = tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES])
-    return [Searched(replace(added_up(found), candidates=best), slots, slots, settled=True)]
-
-
-def searched_to_json(searched: Searched) -> str:
+def shard_candidates_to_json(found: ShardCandidates) -> str:
     """The value of a `find` key."""
-    # Not asdict, which copies all that it holds: most of the time a search takes.
-    candidates = searched.candidates
-    record = {field.name: getattr(candidates, field.name) for field in fields(Candidates)}
+    # asdict would copy all that it holds, which takes most of the time of a search.
+    candidates = found.candidates
+    record: dict[str, Any] = {
+        "slots": slot_ranges(found.slots),
+        "owned": slot_ranges(found.owned),
+        "settled": found.settled,
+        **{field.name: getattr(candidates, field.name) for field in fields(Candidates)},
+    }
     record["candidates"] = [
         (each.sentence, each.length, each.frequencies) for each in candidates.candidates
     ]
-    where = {"slots": slot_ranges(searched.slots), "owned": slot_ranges(searched.owned)}
-    return json.dumps({"v": FORMAT, **where, "settled": searched.settled, **record})
+    return to_json_value(FIND_FORMAT, record, ascii=True)
 
 
-def all_searched_to_json(parts: Sequence[Searched]) -> str:
+def host_candidates_to_json(parts: Sequence[ShardCandidates]) -> str:
     """The value of a `findhere` key."""
-    return f"[{','.join(map(searched_to_json, parts))}]"
+    return f"[{','.join(map(shard_candidates_to_json, parts))}]"
 
 
-def searched_from_json(value: bytes) -> Searched:
-    """Reads what `searched_to_json` made.
+def shard_candidates_from_json(value: bytes) -> ShardCandidates:
+    """Reads the value of a `find` key.
 
     Raises:
-        ValueError: it is of another format.
+        ValueError: the value is of another format.
     """
-    return _searched(json.loads(value))
+    return _shard_candidates(from_json_value(FIND_FORMAT, value))
 
 
-def all_searched_from_json(value: bytes) -> list[Searched]:
+def host_candidates_from_json(value: bytes) -> list[ShardCandidates]:
     """Reads the value of a `findhere` key.
 
     Raises:
-        ValueError: it is of another format.
+        ValueError: the value is of another format.
     """
-    return [_searched(record) for record in json.loads(value)]
+    return [_shard_candidates(fields_of(FIND_FORMAT, record)) for record in json.loads(value)]
 
 
-def _searched(record: Any) -> Searched:
-    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
-        raise ValueError(f"no find value of format {FORMAT}: {str(record)[:80]}")
+def _shard_candidates(record: dict[str, Any]) -> ShardCandidates:
     slots, owned = union(record.pop("slots")), union(record.pop("owned"))
     settled = bool(record.pop("settled"))
     candidates = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
-    return Searched(Candidates(**record, candidates=candidates), slots, owned, settled)
+    return ShardCandidates(Candidates(**record, candidates=candidates), slots, owned, settled)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 
-FORMAT = 3
+from keymiss.values.json_value import from_json_value, to_json_value
+
+QA_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Found:
     def to_json(self) -> str:
         """The value as it is cached."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps({"v": FORMAT, **record}, ensure_ascii=False)
+        return to_json_value(QA_FORMAT, record)
 
 
 def found_from_json(value: bytes) -> Found:
@@ -50,7 +51,4 @@ def found_from_json(value: bytes) -> Found:
     Raises:
         ValueError: it is of another format.
     """
-    record = json.loads(value)
-    if not isinstance(record, dict) or record.pop("v", None) != FORMAT:
-        raise ValueError(f"no qa value of format {FORMAT}: {value[:80]!r}")
-    return Found(**record)
+    return Found(**from_json_value(QA_FORMAT, value))

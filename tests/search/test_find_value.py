@@ -7,16 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ranking import documents, index_of, words
 
-from keymiss.search.ranking import rank
+from keymiss.search.ranking import CANDIDATES, rank, together
 from keymiss.server.topology import slot_range
 from keymiss.values.find_value import (
-    CANDIDATES,
-    Searched,
-    all_searched_from_json,
-    all_searched_to_json,
-    searched_from_json,
-    searched_to_json,
-    together,
+    ShardCandidates,
+    host_candidates_from_json,
+    host_candidates_to_json,
+    shard_candidates_from_json,
+    shard_candidates_to_json,
 )
 
 PARTS = [slot_range(0, 99), slot_range(100, 16_383)]
@@ -26,7 +24,7 @@ def searched(texts, question, slots=PARTS):
     """On two shards, each with every second document."""
     numbered = list(enumerate(texts))
     return [
-        Searched(index_of(half).find(question, CANDIDATES), part, part, True)
+        ShardCandidates(index_of(half).find(question, CANDIDATES), part, part, True)
         for half, part in zip((numbered[::2], numbered[1::2]), slots, strict=True)
     ]
 
@@ -63,11 +61,11 @@ def test_while_a_slot_is_on_its_way_the_parts_stay_apart():
 @given(documents, words)
 def test_what_is_read_is_what_was_written(texts, question):
     parts = searched(texts, question)
-    assert searched_from_json(searched_to_json(parts[0]).encode()) == parts[0]
-    assert all_searched_from_json(all_searched_to_json(parts).encode()) == parts
+    assert shard_candidates_from_json(shard_candidates_to_json(parts[0]).encode()) == parts[0]
+    assert host_candidates_from_json(host_candidates_to_json(parts).encode()) == parts
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b'{"v": 3}', b"null"])
 def test_another_format_is_refused(value):
     with pytest.raises(ValueError, match="format"):
-        searched_from_json(value)
+        shard_candidates_from_json(value)
