@@ -8,9 +8,8 @@ from pathlib import Path
 from keymiss.answering.model_statistics import ModelStatistics, statistics_function
 from keymiss.answering.qa_functions import answer_functions
 from keymiss.answering.tokens_function import tokens_function
-from keymiss.errors import SetupError
 from keymiss.functions import Function
-from keymiss.reader import BUNDLED_MODEL, ModelError, Reader
+from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.search_functions import search_functions
 
 NAMES = ("find", "qa", "bertqa")
@@ -37,13 +36,10 @@ def application(
         cache: the folder where search indexes are kept between runs; in memory only when None.
 
     Raises:
-        SetupError: the model cannot be loaded.
+        ModelError: the model cannot be loaded.
     """
-    try:
-        reader = Reader.from_pretrained(model, precision)
-        reader.warm_up()
-    except ModelError as error:
-        raise SetupError(f"the model cannot be loaded: {error}") from None
+    reader = Reader.from_pretrained(model, precision)
+    reader.warm_up()
     statistics = ModelStatistics(reader)
     served = [*search_functions(cache), *answer_functions(reader, statistics)]
     served.append(statistics_function())

@@ -1,4 +1,22 @@
-"""What can go wrong, in classes that know how to tell it to a person, a browser or a client."""
+"""What can go wrong, in classes that can tell it to a person, a browser or a client.
+
+    KeymissError              500   something that keymiss can explain
+    |- BadInput               422   what was sent cannot be used
+    |  `- TooLarge            413   it is longer than the limit
+    |- NotFound               404   the document or sentence is not in the corpus
+    |- Unavailable            503   there is nobody to answer: no server, worker or corpus
+    |  |- NoGraph                   no vocabulary has been loaded
+    |  |- Moving                    the text is on its way to another node
+    |  `- ShardLost                 the server that holds the keys is away
+    |- TooSlow                504   the answer did not come in time
+    |- SetupError             500   this installation or its settings cannot work
+    |  `- ModelError                a model's folder is incomplete, damaged or of another kind
+    `- Superseded             500   workers of another version serve the function
+
+The number is the HTTP status. Three places catch what nobody else has caught: `cli.main` prints one
+line and sets the exit status, `web.problems` makes a problem response (RFC 9457), and a worker
+sends `resp` to the clients that wait for the key.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +28,12 @@ class KeymissError(Exception):
 
     @property
     def resp(self) -> str:
-        """What a client of the server reads behind `-KEYMISS failed `."""
+        """What a client of the server reads after `-KEYMISS failed `."""
         return f"{type(self).__name__}: {self}"
 
 
 class BadInput(KeymissError):
-    """What was sent cannot be used: the message says why and what would do."""
+    """What was sent cannot be used: the message says why, and what would do."""
 
     status = 422
 
@@ -33,7 +51,7 @@ class NotFound(KeymissError):
 
 
 class Unavailable(KeymissError):
-    """Nobody is there to answer: no server, no worker, no corpus."""
+    """There is nobody to answer: no server, no worker, no corpus."""
 
     status = 503
 
@@ -43,7 +61,11 @@ class NoGraph(Unavailable):
 
 
 class Moving(Unavailable):
-    """What was asked for is on its way to another node: another try will do."""
+    """What was asked for is on its way to another node: another try will succeed."""
+
+
+class ShardLost(Unavailable, ConnectionError):
+    """The server that holds the keys could not be reached, or has been silent for too long."""
 
 
 class TooSlow(KeymissError):
@@ -56,12 +78,31 @@ class SetupError(KeymissError):
     """This installation or its settings cannot work: a port in use, a folder or file missing."""
 
 
+class ModelError(SetupError):
+    """A model folder is incomplete, damaged or of a kind that the reader does not know."""
+
+
+class Superseded(KeymissError):
+    """Workers of another version serve the function: this worker has nothing left to do."""
+
+
 def from_resp(text: str) -> KeymissError | None:
-    """The error whose `resp` this is; None when it is none of ours."""
+    """The error whose `resp` this is; None when it is not one of keymiss."""
     name, separator, words = text.partition(": ")
     classes: list[type[KeymissError]] = [KeymissError, *_subclasses(KeymissError)]
     kind = next((each for each in classes if each.__name__ == name), None)
     return kind(words) if kind and separator else None
+
+
+def outcome(result: object) -> str:
+    """The word that metrics and logs have for a result.
+
+    `ok` when it is not an error, the name of an error's class, or `failure` when that class is not
+    one of keymiss.
+    """
+    if not isinstance(result, BaseException):
+        return "ok"
+    return type(result).__name__ if isinstance(result, KeymissError) else "failure"
 
 
 def _subclasses(kind: type[KeymissError]) -> list[type[KeymissError]]:

@@ -7,10 +7,9 @@ from contextlib import suppress
 import pytest
 import valkey
 
-from keymiss.errors import SetupError
+from keymiss.errors import SetupError, ShardLost
 from keymiss.functions import on_miss, on_write, take_loop
 from keymiss.functions.function import milliseconds
-from keymiss.functions.shard import ShardLost
 from keymiss.operating.served_functions import parse_list
 from keymiss.server.embedded_server import EmbeddedServer, free_port
 

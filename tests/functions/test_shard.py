@@ -8,8 +8,8 @@ from contextlib import aclosing
 import pytest
 from valkey.exceptions import BusyLoadingError
 
+from keymiss.errors import ShardLost
 from keymiss.functions import Shard, shard
-from keymiss.functions.shard import ShardLost
 
 
 def test_a_frozen_server_holds_a_batch_up_for_seconds_only(server, client, monkeypatch):

@@ -87,7 +87,7 @@ def test_eval_prints_the_scores_as_json(stack, monkeypatch, capsys):
         (["ingest", "x", "--url", "valkey://127.0.0.1:1"], "no Valkey server at"),
         (["ingest", "x", "--url", "ftp://x"], "is no server's URL"),
         (["eval"], "say --demo"),
-        (["worker", "--model", "/nowhere"], "the model cannot be loaded"),
+        (["worker", "--model", "/nowhere"], "is no model folder"),
         (["serve", "--port", "7", "--http-port", "7"], "both servers cannot use port 7"),
     ],
 )

@@ -7,16 +7,18 @@ from keymiss.asking.computed_get import explain
 from keymiss.errors import (
     BadInput,
     KeymissError,
+    ModelError,
     Moving,
     NoGraph,
     NotFound,
     SetupError,
+    ShardLost,
+    Superseded,
     TooLarge,
     TooSlow,
     Unavailable,
     from_resp,
 )
-from keymiss.functions.function_connection import Superseded
 
 SHAPES = {
     KeymissError: 500,
@@ -28,6 +30,8 @@ SHAPES = {
     Moving: 503,
     TooSlow: 504,
     SetupError: 500,
+    ModelError: 500,
+    ShardLost: 503,
     Superseded: 500,
 }
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, cache, reader
+from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, model_cache, reader
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.encoder_graph import build_graph
@@ -37,7 +37,7 @@ def answer(folder, precision="fp32"):
 def test_a_second_start_reads_no_checkpoint(folder, monkeypatch, precision):
     first = answer(folder, precision)
     monkeypatch.setattr(reader, "load_weights", None)
-    monkeypatch.setattr(cache, "_sha256", None)
+    monkeypatch.setattr(model_cache, "_sha256", None)
     assert answer(folder, precision) == first
     assert first.text == "Robert Koch"
 
@@ -87,7 +87,7 @@ def test_two_first_starts_at_once(folder):
 def test_a_file_that_has_changed_has_another_digest(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
-    first = cache.digest_of([path])
-    assert cache.digest_of([path]) == first
+    first = model_cache.digest_of([path])
+    assert model_cache.digest_of([path]) == first
     path.write_bytes(b"two")
-    assert cache.digest_of([path]) != first
+    assert model_cache.digest_of([path]) != first

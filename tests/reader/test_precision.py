@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, precision
+from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader
 from keymiss.reader.encoder_config import load_config
+from keymiss.reader.openvino import precision
 
 CONFIG = load_config(BUNDLED_FOLDER)
 

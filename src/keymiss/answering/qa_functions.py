@@ -12,9 +12,9 @@ from functools import partial
 from valkey.exceptions import ValkeyError
 
 from keymiss.answering.answer_notes import Notes
+from keymiss.answering.metrics import TEXT_SECONDS
 from keymiss.answering.model_statistics import ModelStatistics
 from keymiss.answering.sentence_texts import Text, read_texts
-from keymiss.asking.metrics import TEXT_SECONDS
 from keymiss.errors import KeymissError, NotFound, Unavailable
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result

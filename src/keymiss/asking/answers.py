@@ -13,8 +13,7 @@ from keymiss.asking.candidate_search import find
 from keymiss.asking.computed_get import compute
 from keymiss.asking.metrics import count_question, stage
 from keymiss.asking.shown_text import Shown, read_shown
-from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable
-from keymiss.functions.metrics import outcome
+from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable, outcome
 from keymiss.graph.neighbourhood import Neighbourhood
 from keymiss.keys import DocumentKeys, document_of_sentence, qa_key
 from keymiss.search.question import normalise_question

@@ -1,4 +1,4 @@
-"""What is measured of questions and of the reader. Names and units: docs/metrics.md."""
+"""What is measured of questions. Names and units: docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Histogram
 
-from keymiss.functions.metrics import SECONDS
-from keymiss.reader import Reader
+from keymiss.functions.metrics import DURATION_BUCKETS
 
 QUESTIONS = Counter("keymiss_questions_total", "Questions that were asked", ["outcome"])
 INCOMPLETE = Counter(
@@ -21,14 +18,8 @@ STAGE_SECONDS = Histogram(
     "keymiss_question_stage_seconds",
     "Duration of a question's stages: find, read, show, and all of it",
     ["stage"],
-    buckets=SECONDS,
+    buckets=DURATION_BUCKETS,
 )
-TEXT_SECONDS = Histogram(
-    "keymiss_text_seconds", "Duration of reading the texts of a batch", buckets=SECONDS
-)
-
-_STAGES = ("tokenise", "inference", "answer")
-_COUNTS = ("calls", "pairs", "windows", "tokens", "padding", "errors")
 
 
 @contextmanager
@@ -46,40 +37,3 @@ def count_question(outcome: str, complete: bool = True) -> None:
     QUESTIONS.labels(outcome).inc()
     if not complete:
         INCOMPLETE.inc()
-
-
-class ReaderCollector(Collector):
-    """Shows a reader's statistics as metrics."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for at each scrape."""
-        reader = self._reader
-        counts = reader.statistics.read()
-        name = [reader.name]
-        for what in _COUNTS:
-            family = CounterMetricFamily(
-                f"keymiss_reader_{what}", f"The reader's {what}", labels=["model"]
-            )
-            family.add_metric(name, counts[what])
-            yield family
-        seconds = CounterMetricFamily(
-            "keymiss_reader_seconds", "Time that the reader spent", labels=["model", "stage"]
-        )
-        for each in _STAGES:
-            seconds.add_metric([reader.name, each], counts[f"{each}_seconds"])
-        yield seconds
-        load = GaugeMetricFamily(
-            "keymiss_reader_load_seconds",
-            "Time to load the model",
-            labels=["model", "precision", "version"],
-        )
-        load.add_metric([reader.name, reader.precision, reader.version], counts["load_seconds"])
-        yield load
-
-
-def show_reader(reader: Reader) -> None:
-    """Makes a reader's statistics part of what this process shows."""
-    REGISTRY.register(ReaderCollector(reader))

@@ -15,10 +15,10 @@ from valkey.exceptions import ResponseError
 
 from keymiss.asking.computed_get import explain
 from keymiss.cli.terminal import DEFAULT_URL, AsJson, Precision, Url, app, connect, number_of, out
-from keymiss.errors import SetupError, Unavailable
+from keymiss.errors import Unavailable
 from keymiss.evaluation.squad import best_f1, evaluate_reader, first_answers, load_squad
 from keymiss.keys import modelinfo_key, statistics_key
-from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, ModelError, Reader, model_folder
+from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Reader, model_folder
 from keymiss.reader.checkpoint import model_files
 from keymiss.reader.hub import Pulled, pull, pulled
 from keymiss.reader.openvino.quantization import quantize
@@ -32,11 +32,8 @@ def model_pull(
     name: Annotated[str, typer.Argument(help="A model on the hub: owner/model.")],
 ) -> None:
     """Download a reader, or what of it has changed; it works without a network then."""
-    try:
-        folder = pull(name)
-        model_files(folder)
-    except ModelError as error:
-        raise SetupError(str(error)) from None
+    folder = pull(name)
+    model_files(folder)
     out.print(f"{name} is in {folder}", highlight=False, soft_wrap=True)
 
 
@@ -97,10 +94,7 @@ def model_eval(
 ) -> None:
     """Score a reader alone, each question with the passage that answers it."""
     asked = load_squad(file)
-    try:
-        reader = Reader.from_pretrained(name, precision)
-    except ModelError as error:
-        raise SetupError(str(error)) from None
+    reader = Reader.from_pretrained(name, precision)
     _show(asdict(evaluate_reader(reader, asked)), as_json)
 
 
@@ -118,12 +112,9 @@ def model_quantize(
         texts = first_answers(reader, some)
         return [best_f1(text, one) for text, one in zip(texts, some, strict=True)]
 
-    try:
-        pairs = [(one.question, one.passage) for one in asked]
-        with redirect_stdout(sys.stderr):  # NNCF shows its progress on standard output
-            quantization = quantize(model_folder(name), pairs, score)
-    except ModelError as error:
-        raise SetupError(str(error)) from None
+    pairs = [(one.question, one.passage) for one in asked]
+    with redirect_stdout(sys.stderr):  # NNCF shows its progress on standard output
+        quantization = quantize(model_folder(name), pairs, score)
     _show(asdict(quantization), as_json)
 
 

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from rich.text import Text
 
 from keymiss import functions
+from keymiss.answering.metrics import show_reader
 from keymiss.application import application
-from keymiss.asking.metrics import show_reader
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,

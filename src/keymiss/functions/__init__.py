@@ -9,8 +9,8 @@
 `keymiss worker --app pkg.module` serves the functions of a module. See docs/functions.md.
 """
 
+from keymiss.errors import Superseded
 from keymiss.functions.function import Event, Function, keys_by_shard, on_miss, on_write
-from keymiss.functions.function_connection import Superseded
 from keymiss.functions.shard import Shard
 from keymiss.functions.user_app import load_app
 from keymiss.functions.worker import serve

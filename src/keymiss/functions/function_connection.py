@@ -10,7 +10,7 @@ from typing import Any
 
 from valkey.exceptions import ConnectionError, ResponseError
 
-from keymiss.errors import KeymissError, SetupError
+from keymiss.errors import KeymissError, SetupError, Superseded
 from keymiss.functions.function import Function, Result
 from keymiss.functions.shard import Shard
 from keymiss.server.connection import Wire, connect_wire, raised
@@ -25,10 +25,6 @@ REPLY_SECONDS = 5.0
 """A server that is silent for this long after a TAKE should have returned is gone."""
 
 MAX_MESSAGE = 400
-
-
-class Superseded(KeymissError):
-    """Workers of another version serve the function: this one has nothing left to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from keymiss.errors import KeymissError
+from keymiss.errors import outcome
 from keymiss.functions.function import Result
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-EVENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+EVENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Distribution(Collector):
@@ -102,20 +102,15 @@ class Counted:
             self.counts[outcome(error)] += 1
 
 
-BATCH_EVENTS = Distribution("keymiss_batch_events", "Events in one call of a handler", EVENTS)
+BATCH_EVENTS = Distribution(
+    "keymiss_batch_events", "Events in one call of a handler", EVENT_BUCKETS
+)
 HANDLER_SECONDS = Distribution(
-    "keymiss_handler_seconds", "Duration of one call of a handler", SECONDS
+    "keymiss_handler_seconds", "Duration of one call of a handler", DURATION_BUCKETS
 )
 QUEUE_SECONDS = Distribution(
     "keymiss_worker_queue_seconds",
     "Time that events wait in the worker for a call before theirs",
-    SECONDS,
+    DURATION_BUCKETS,
 )
 HANDLED = Outcomes("keymiss_events_total", "Events that were handled")
-
-
-def outcome(result: object) -> str:
-    """`ok`, the name of an error's class, or `failure` for errors that are not ours."""
-    if not isinstance(result, BaseException):
-        return "ok"
-    return type(result).__name__ if isinstance(result, KeymissError) else "failure"

@@ -10,7 +10,7 @@ from typing import Any
 from valkey.asyncio import Valkey
 from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
-from keymiss.errors import SetupError
+from keymiss.errors import SetupError, ShardLost
 from keymiss.keys import decode
 from keymiss.server.connection import Wire, connect_wire, raised
 from keymiss.server.topology import (
@@ -28,10 +28,6 @@ SCAN_COUNT = 1000
 
 REPLY_SECONDS = 3.0
 """A server that is silent for longer holds up a batch, in which other shards have keys, too."""
-
-
-class ShardLost(ConnectionError):
-    """The server that holds the keys could not be reached, or has been silent for too long."""
 
 
 class Shard:

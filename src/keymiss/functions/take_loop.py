@@ -17,12 +17,12 @@ from valkey.exceptions import (
     ValkeyError,
 )
 
-from keymiss.errors import SetupError
+from keymiss.errors import SetupError, ShardLost
 from keymiss.functions.batches import Batches, More
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.function_connection import FunctionConnection, Item
 from keymiss.functions.metrics import HANDLED
-from keymiss.functions.shard import SCAN_COUNT, Shard, ShardLost
+from keymiss.functions.shard import SCAN_COUNT, Shard
 from keymiss.keys import decode
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of, raise_unless_elsewhere
 

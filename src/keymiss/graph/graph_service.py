@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.errors import SetupError, Unavailable
-from keymiss.functions import Superseded, serve
+from keymiss.errors import SetupError, Superseded, Unavailable
+from keymiss.functions import serve
 from keymiss.graph.graph_functions import graph_functions
 from keymiss.graph.vocabulary import Vocabulary
 from keymiss.graph.vocabulary_store import stored_vocabulary

@@ -3,8 +3,8 @@
 It knows nothing of Valkey and imports no other package of keymiss.
 """
 
+from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import BUNDLED_FOLDER, BUNDLED_MODEL, model_folder
-from keymiss.reader.errors import ModelError
 from keymiss.reader.model_cache import default_cache
 from keymiss.reader.reader import Answer, Passage, Reader
 from keymiss.reader.tokenizer import Ids, Tokens

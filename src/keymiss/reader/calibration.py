@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from keymiss.reader.errors import ModelError
+from keymiss.errors import ModelError
 
 CALIBRATION = "calibration.json"
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from keymiss.errors import ModelError
 from keymiss.reader.calibration import CALIBRATION
-from keymiss.reader.errors import ModelError
 from keymiss.reader.hub import find, is_hub_name, pull
 from keymiss.reader.model_cache import digest_of
 from keymiss.reader.tokenizer import tokenizer_files

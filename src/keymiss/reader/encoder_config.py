@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keymiss.reader.errors import ModelError
+from keymiss.errors import ModelError
 
 FAMILIES = ("bert", "distilbert", "electra", "roberta", "xlm-roberta")
 """Values of `model_type`. MiniLM, and whatever else is distilled into BERT's shape, is a bert."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from keymiss.errors import ModelError
 from keymiss.reader.encoder_config import FAMILIES
-from keymiss.reader.errors import ModelError
 from keymiss.reader.model_cache import read_object
 
 FILES = [

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from keymiss.errors import ModelError
 from keymiss.reader.calibration import load_calibration
 from keymiss.reader.checkpoint import model_files, model_folder, model_name, model_version
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.errors import ModelError
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import compile_kept, graph_file
 from keymiss.reader.openvino.precision import choose_arithmetic, choose_precision

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from keymiss.reader.errors import ModelError
+from keymiss.errors import ModelError
 
 Ids = NDArray[np.int32]
 

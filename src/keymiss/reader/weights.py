@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keymiss.reader.errors import ModelError
+from keymiss.errors import ModelError
 
 Array = NDArray[np.float16] | NDArray[np.float32]
 

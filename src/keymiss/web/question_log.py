@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from types import TracebackType
 
-from keymiss.functions.metrics import outcome
+from keymiss.errors import outcome
 
 logger = logging.getLogger("keymiss.questions")
 

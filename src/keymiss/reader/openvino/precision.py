@@ -19,9 +19,9 @@ from typing import TypeVar, cast, get_args
 import numpy as np
 import openvino as ov
 
+from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import READING
 from keymiss.reader.encoder_config import EncoderConfig
-from keymiss.reader.errors import ModelError
 from keymiss.reader.model_cache import default_cache, read_object, write_object
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import Arithmetic, Precision, compile_graph

@@ -20,9 +20,9 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
+from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.errors import ModelError
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import compile_graph, graph_file, keep_graph
 from keymiss.reader.openvino.precision import choose_arithmetic, in_turn
