@@ -24,6 +24,7 @@ from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.operating.served_functions import missing_functions
+from keymiss.server.backoff import Backoff
 from keymiss.server.client import Client, connect
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, check_port, listens
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
@@ -46,7 +47,7 @@ class Process:
         self.command = command
         # -P: what lies in the current folder is not imported in our name.
         self._arguments = (sys.executable, "-P", "-m", "keymiss", command, *arguments)
-        self._pause = FIRST_RESTART_SECONDS
+        self._backoff = Backoff(FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS)
         self._start()
 
     def _start(self) -> None:
@@ -67,14 +68,10 @@ class Process:
             return
         if code == EXIT_SETUP:
             raise SetupError(f"keymiss {self.command} cannot work; its message stands above")
-        ran = time.monotonic() - self._started
-        self._pause = (
-            min(2 * self._pause, LONGEST_RESTART_SECONDS)
-            if ran < LONGEST_RESTART_SECONDS
-            else FIRST_RESTART_SECONDS
-        )
+        if time.monotonic() - self._started >= LONGEST_RESTART_SECONDS:
+            self._backoff.reset()
         print(f"keymiss {self.command} ended with {code}; starting it again", file=sys.stderr)
-        time.sleep(self._pause)
+        time.sleep(self._backoff.pause())
         self._start()
 
     def stop(self) -> None:

@@ -8,8 +8,8 @@ import pytest
 import valkey
 
 from keymiss.errors import SetupError, ShardLost
-from keymiss.functions import on_miss, on_write, take_loop
-from keymiss.functions.function import milliseconds
+from keymiss.functions import on_miss, on_write, take_loop, write_consumer
+from keymiss.functions.decorators import milliseconds
 from keymiss.operating.served_functions import parse_list
 from keymiss.server.embedded_server import EmbeddedServer, free_port
 
@@ -29,7 +29,7 @@ def limited_url(server, client):
 def test_writes_that_memory_was_short_for_are_followed_when_there_is_some(
     client, serve, eventually, monkeypatch
 ):
-    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(write_consumer, "AGAIN_SECONDS", 0.2)
     told = []
 
     @on_write("text:")
@@ -60,7 +60,7 @@ def test_text_that_cannot_be_sent_is_an_error_of_its_key_alone(client, serve):
         return ["\ud800" if miss.key == "half:1" else "\udcff whole" for miss in misses]
 
     serve(half)
-    with pytest.raises(valkey.ResponseError, match="half returned text that is no Unicode"):
+    with pytest.raises(valkey.ResponseError, match="half returned text that is not Unicode"):
         client.get("half:1")
     with valkey.Valkey(port=client.connection_pool.connection_kwargs["port"]) as raw:
         assert raw.get("half:2") == b"\xff whole"
@@ -281,7 +281,7 @@ def test_a_write_that_could_not_be_followed_is_followed_later(client, serve, eve
 def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
     client, serve, eventually, monkeypatch, error
 ):
-    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(write_consumer, "AGAIN_SECONDS", 0.2)
     seen, away = set(), [True]
 
     @on_write("text:")
@@ -304,7 +304,7 @@ def test_what_a_handler_cannot_reach_itself_keeps_no_function_from_being_served(
 def test_what_was_put_off_and_is_followed_by_a_walk_is_held_no_longer(
     client, serve, counters, eventually, monkeypatch
 ):
-    monkeypatch.setattr(take_loop, "AGAIN_SECONDS", 60)
+    monkeypatch.setattr(write_consumer, "AGAIN_SECONDS", 60)
     put_off, seen, known = [], [], []
 
     @on_write("text:", known=lambda shard: known)
@@ -353,7 +353,7 @@ def test_what_one_worker_has_put_off_goes_to_another_when_it_stops(client, serve
 def test_rights_that_are_missing_for_a_moment_end_no_worker(
     client, serve, limited_url, eventually, monkeypatch
 ):
-    monkeypatch.setattr(take_loop, "LONGEST_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(take_loop, "LONGEST_ATTACH_SECONDS", 0.2)
 
     @on_miss("echo:")
     async def echo(misses):
@@ -391,7 +391,7 @@ def test_durations(text, expected):
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1.5s", "-1s", "1 s"])
 def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(SetupError, match="is no duration"):
+    with pytest.raises(SetupError, match="is not a duration"):
         milliseconds(text)
 
 

@@ -112,7 +112,7 @@ def test_a_second_worker_takes_over_within_a_second(
         (None, "the app 'app' cannot be imported: ModuleNotFoundError"),
         ("1 +", "the app 'app' cannot be imported: SyntaxError"),
         ("x = 1", "the app 'app' defines no function"),
-        (GREETING.replace('"1h"', '"soon"'), "'soon' is no duration"),
+        (GREETING.replace('"1h"', '"soon"'), "'soon' is not a duration"),
         (GREETING.replace('"greeting:"', '"g"'), "the server refuses the function 'greeting'"),
     ],
 )

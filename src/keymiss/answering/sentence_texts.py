@@ -119,7 +119,7 @@ def _is_noted(reply: object) -> bool | None:
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
     """A sentence that is not there may be on its way, where the slot is not the server's yet."""
-    if isinstance(text, NotFound) and not shard.owns(key.keys.sentences):
+    if isinstance(text, NotFound) and not shard.coverage.holds(key.keys.sentences):
         return _moving(key)
     return text
 

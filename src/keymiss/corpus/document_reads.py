@@ -66,7 +66,7 @@ async def read_derived(
 
     Raises what `read_stored` raises.
     """
-    own = [document for document in documents if shard.owns(document.facts)]
+    own = [document for document in documents if shard.coverage.holds(document.facts)]
     commands: list[Command] = []
     for document in own:
         commands += [("HMGET", document.facts, TEXT_HASH, YEAR), asking(document)]

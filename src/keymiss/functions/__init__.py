@@ -10,7 +10,14 @@
 """
 
 from keymiss.errors import Superseded
-from keymiss.functions.function import Event, Function, keys_by_shard, on_miss, on_write
+from keymiss.functions.decorators import on_miss, on_write
+from keymiss.functions.function import (
+    Event,
+    Function,
+    MissFunction,
+    WriteFunction,
+    keys_by_shard,
+)
 from keymiss.functions.shard import Shard
 from keymiss.functions.user_app import load_app
 from keymiss.functions.worker import serve
@@ -18,8 +25,10 @@ from keymiss.functions.worker import serve
 __all__ = [
     "Event",
     "Function",
+    "MissFunction",
     "Shard",
     "Superseded",
+    "WriteFunction",
     "keys_by_shard",
     "load_app",
     "on_miss",

@@ -127,7 +127,7 @@ class Batches:
         return results
 
     def _adapt(self, results: Sequence[Result], seconds: float) -> None:
-        longest = self._function.timeout / 1000 / 5
+        longest = self._function.patience / 5
         is_slow = seconds > longest
         # A small batch that was quick says little of what a large one takes.
         if not longest or not (is_slow or len(results) >= self.limit):

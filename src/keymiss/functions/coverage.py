@@ -1,71 +1,122 @@
-"""Follows the slots of a shard: which of its keys the functions on written keys know of."""
+"""Which slots of a shard a worker may speak for: those whose keys it has been told of.
+
+Words
+    held      the server holds the slot, by its own word
+    spoken    functions on written keys have been told of all keys in the slot
+    arrived   the slot has come to the server, or has come back, and its keys have not been walked
+    settled   the slots that are held and those that are spoken for are the same
+
+A slot that goes to another server is spoken for during a grace period: until that server's workers
+have seen its keys, nobody else can answer for them. When this very worker has seen them there, the
+slot is let go at once.
+
+The event loop changes a coverage; searches read `state` from other threads, so that a change is
+one assignment of a whole new value.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
-from valkey.exceptions import ValkeyError
-
-from keymiss.functions.shard import Shard
-from keymiss.server.topology import Slots
-
-logger = logging.getLogger(__name__)
+from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
 
 GRACE_SECONDS = 10.0
-"""How long a slot that has gone to another server is spoken for: until that one's workers have seen
-its keys, nobody else can. When it is this worker that has, the slot is let go at once."""
-
-WATCH_SECONDS = 0.5
-"""How often a node is asked which slots it holds."""
-
-LOSING_SECONDS = 0.1
-"""Between two looks for who else covers slots that have gone and are spoken for."""
+"""How long a slot that has gone to another server is spoken for."""
 
 
-async def follow_slots(
-    shard: Shard,
-    walk: Callable[[Slots], Awaitable[None]],
-    covered_by_others: Callable[[Shard], Slots],
-) -> None:
-    """Keeps `shard.slots` in step with the slots that its server holds, until it is cancelled.
+@dataclass(frozen=True, slots=True)
+class CoverageState:
+    """A coverage at one moment."""
 
-    Args:
-        walk: tells the functions of all keys in some slots, those that are gone included.
-        covered_by_others: the slots that this worker covers on the servers that hold them.
-    """
-    now = asyncio.get_running_loop().time
-    losing: list[tuple[float, Slots]] = []
-    unwalked: Slots = 0
-    next_look = 0.0
-    while True:
-        try:
-            # Not as often as for others: a reply takes time with the ranges of the whole cluster.
-            if now() >= next_look:
-                await shard.look_at_slots()
-                next_look = now() + WATCH_SECONDS
-            lost = shard.slots & ~shard.owned
-            for _, slots in losing:
-                lost &= ~slots
-            if lost:
-                losing.append((now() + GRACE_SECONDS, lost))
-            released = shard.slots & ~shard.owned & covered_by_others(shard)
-            while losing and losing[0][0] <= now():
-                released |= losing.pop(0)[1] & ~shard.owned & shard.slots
-            losing = [(end, slots & shard.slots & ~released) for end, slots in losing]
-            losing = [(end, slots) for end, slots in losing if slots]
-            shard.slots &= ~released
-            unwalked |= released | shard.arrived | shard.owned & ~shard.slots
-            shard.arrived = 0
-            if unwalked:
-                gained = unwalked & shard.owned
-                await walk(unwalked)
-                # The walk has not seen all keys of a slot that has left meanwhile.
-                await shard.look_at_slots()
-                shard.slots |= gained & shard.owned & ~shard.arrived
-                unwalked = 0
-            shard.is_settled = shard.slots == shard.owned
-        except (TimeoutError, ValkeyError, OSError) as error:
-            logger.debug("%s: %s; its slots are looked at again", shard.id, error)
-        await asyncio.sleep(LOSING_SECONDS if losing else WATCH_SECONDS)
+    held: Slots = ALL_SLOTS
+    spoken: Slots = 0
+    settled: bool = True
+
+
+class Coverage:
+    """The slots of one shard: outside a cluster the server holds all of them."""
+
+    def __init__(self) -> None:
+        self.state = CoverageState()
+        self._arrived: Slots = 0
+        self._leaving: list[tuple[float, Slots]] = []
+        """When slots that have gone are let go, the soonest first."""
+        self._unwalked: Slots = 0
+        self._gaining: Slots = 0
+        self._followers: set[str] = set()
+
+    def holds(self, key: str) -> bool:
+        """Whether the server holds the key's slot."""
+        return has_slot_of(self.state.held, key)
+
+    def speaks_for(self, key: str) -> bool:
+        """Whether the worker may speak for the key's slot."""
+        return has_slot_of(self.state.spoken, key)
+
+    @property
+    def is_losing(self) -> bool:
+        """Whether slots have gone and are spoken for."""
+        return bool(self._leaving)
+
+    def set_held(self, slots: Slots) -> None:
+        """Notes which slots the server holds, as it has just said."""
+        held = self.state.held
+        if slots != held:
+            self._arrived |= slots & ~held
+            self.state = replace(self.state, held=slots, settled=False)
+
+    def let_go(self, now: float, covered_elsewhere: Slots) -> None:
+        """Stops speaking for slots that have gone, when another speaks for them or grace has ended.
+
+        Args:
+            now: seconds of the clock by which grace is measured.
+            covered_elsewhere: slots that this worker covers on the servers that hold them.
+        """
+        held, spoken = self.state.held, self.state.spoken
+        gone = spoken & ~held
+        lost = gone
+        for _, slots in self._leaving:
+            lost &= ~slots
+        if lost:
+            self._leaving.append((now + GRACE_SECONDS, lost))
+        released = gone & covered_elsewhere
+        while self._leaving and self._leaving[0][0] <= now:
+            released |= self._leaving.pop(0)[1] & gone
+        spoken &= ~released
+        kept = [(end, slots & spoken) for end, slots in self._leaving]
+        self._leaving = [(end, slots) for end, slots in kept if slots]
+        self.state = replace(self.state, spoken=spoken)
+        self._unwalked |= released | self._arrived | held & ~spoken
+        self._arrived = 0
+
+    def begin_walk(self) -> Slots:
+        """The slots whose keys are to be walked: those that came, and those that were let go."""
+        self._gaining = self._unwalked & self.state.held
+        return self._unwalked
+
+    def end_walk(self) -> None:
+        """Notes that these keys have been walked, and speaks for the slots that stayed meanwhile:
+        of one that left the walk has not seen all keys."""
+        gained = self._gaining & self.state.held & ~self._arrived
+        self.state = replace(self.state, spoken=self.state.spoken | gained)
+        self._unwalked = 0
+
+    def begin_first_walk(self) -> None:
+        """Notes that all keys of the server are about to be walked."""
+        self._gaining = self.state.held
+
+    def settle(self) -> None:
+        """Notes whether the slots that are held are those that are spoken for."""
+        self.state = replace(self.state, settled=self.state.spoken == self.state.held)
+
+    def follow(self, function: str) -> None:
+        """Notes that a function hears of what is written."""
+        self._followers.add(function)
+
+    def unfollow(self, function: str) -> None:
+        """Notes that a function does not hear of what is written, at present."""
+        self._followers.discard(function)
+
+    def is_followed_by(self, function: str) -> bool:
+        """Whether a function hears of what is written."""
+        return function in self._followers

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Sequence
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions.function import Event, Function, Result
-from keymiss.keys import encode
 
 logger = logging.getLogger(__name__)
 
@@ -63,30 +62,11 @@ def _shown(error: Exception) -> str:
 
 
 async def _results(function: Function, events: Sequence[Event]) -> list[Result]:
-    results = await _called(function, events)
-    if function.kind == "WRITE":
-        return [None] * len(events)
-    if not isinstance(results, (list, tuple)) or len(results) != len(events):
-        wrong = TypeError(f"{function.name} must return a list of {len(events)} results")
-        logger.error("%s", wrong)
-        return [wrong] * len(events)
-    return [_sendable(function, result) for result in results]
+    return function.results(await _called(function, events), len(events))
 
 
-async def _called(function: Function, events: Sequence[Event]) -> Sequence[Result] | None:
+async def _called(function: Function, events: Sequence[Event]) -> object:
     if inspect.iscoroutinefunction(function.handler):
-        awaited: Awaitable[Sequence[Result] | None] = function.handler(events)
+        awaited: Awaitable[object] = function.handler(events)
         return await awaited
-    return await asyncio.to_thread(function.handler, events)  # type: ignore[arg-type]
-
-
-def _sendable(function: Function, result: object) -> Result:
-    """The result as it can be sent; an error in its place when it cannot."""
-    if isinstance(result, str):
-        try:
-            return encode(result)
-        except UnicodeEncodeError as error:
-            return ValueError(f"{function.name} returned text that is no Unicode: {error}")
-    if result is None or isinstance(result, bytes | Exception):
-        return result
-    return TypeError(f"{function.name} returned {type(result).__name__}; text or bytes is needed")
+    return await asyncio.to_thread(function.handler, events)

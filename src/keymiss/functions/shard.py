@@ -11,14 +11,12 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.errors import SetupError, ShardLost
+from keymiss.functions.coverage import Coverage
 from keymiss.keys import decode
 from keymiss.server.connection import Wire, connect_wire, raised
 from keymiss.server.topology import (
-    ALL_SLOTS,
     MOVED,
-    Slots,
     address_of,
-    has_slot_of,
     server_name,
     slots_of_node,
 )
@@ -47,17 +45,7 @@ class Shard:
         self._connecting = asyncio.Lock()
         self.id = id or url
         self._node = ""
-        self.owned = ALL_SLOTS
-        """The slots that the server holds, by its own word; all of them outside a cluster."""
-        self.slots: Slots = 0
-        """The slots that functions on written keys have been told all keys of. A slot that has
-        gone to another server stays for a while, until that one's workers know its keys."""
-        self.arrived: Slots = 0
-        """Those that have come, or come back, and have not been looked at since."""
-        self.followers: set[str] = set()
-        """The functions on written keys that hear of what is written, at present."""
-        self.is_settled = True
-        """Whether functions on written keys know of the keys in these slots and of no others."""
+        self.coverage = Coverage()
 
     async def identify(self) -> None:
         """Learns who the server is in its cluster; a promoted replica is the same shard.
@@ -83,19 +71,8 @@ class Shard:
         """
         if not self._node:
             return
-        slots = slots_of_node(await self.execute("CLUSTER", "SLOTS"), self._node)
-        if slots != self.owned:
-            self.arrived |= slots & ~self.owned
-            self.owned = slots
-            self.is_settled = False
-
-    def owns(self, key: str) -> bool:
-        """Whether the server holds the key's slot."""
-        return has_slot_of(self.owned, key)
-
-    def covers(self, key: str) -> bool:
-        """Whether the key's slot is one of `slots`."""
-        return has_slot_of(self.slots, key)
+        reply = await self.execute("CLUSTER", "SLOTS")
+        self.coverage.set_held(slots_of_node(reply, self._node))
 
     async def execute(self, *command: Any) -> Any:
         """The reply to a command that needs no key.

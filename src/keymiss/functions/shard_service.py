@@ -1,18 +1,37 @@
-"""All functions on one shard."""
+"""All functions on one shard, and the slots that they may speak for there."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions.batches import Batches
-from keymiss.functions.coverage import follow_slots
-from keymiss.functions.function import Function
+from keymiss.functions.function import Function, MissFunction, WriteFunction
+from keymiss.functions.miss_consumer import MissConsumer
 from keymiss.functions.shard import Shard
-from keymiss.functions.take_loop import LONGEST_RETRY_SECONDS, Attachment
+from keymiss.functions.take_loop import TakeLoop
+from keymiss.functions.write_consumer import WriteConsumer
 from keymiss.server.topology import Slots
+
+logger = logging.getLogger(__name__)
+
+TRY_SECONDS = 0.5
+"""Between two tries to reach a server that has not been reached yet."""
+
+LOOK_SECONDS = 0.5
+"""How often a node is asked which slots it holds."""
+
+LOSING_SECONDS = 0.1
+"""Between two looks for who else covers slots that have gone and are spoken for."""
+
+Walk = Callable[[Slots], Awaitable[None]]
+"""Tells the functions of all keys in some slots, those that are gone included."""
+
+CoveredElsewhere = Callable[[Shard], Slots]
+"""The slots that this worker covers on the other servers, which hold them."""
 
 
 async def serve_shard(
@@ -21,7 +40,7 @@ async def serve_shard(
     shard: Shard,
     stop: asyncio.Event,
     ready: asyncio.Event,
-    covered_by_others: Callable[[Shard], Slots],
+    covered_elsewhere: CoveredElsewhere,
     clustered: bool,
 ) -> None:
     """Serves the functions on a shard until `stop` is set, then finishes what is in hand.
@@ -29,13 +48,18 @@ async def serve_shard(
     Those that follow writes are attached and walk their keys first. `ready` is set when all are
     attached.
 
-    Raises what `Attachment.serve` and `Shard.identify` raise.
+    Raises what `TakeLoop.serve` and `Shard.identify` raise.
     """
-    attachments = [
-        Attachment(function, batches[function.name], shard, stop) for function in functions
+    writes = [
+        WriteConsumer(each, batches[each.name], shard)
+        for each in functions
+        if isinstance(each, WriteFunction)
     ]
-    writes = [each for each in attachments if each.function.kind == "WRITE"]
-    misses = [each for each in attachments if each.function.kind == "MISS"]
+    misses = [
+        MissConsumer(each, batches[each.name], shard)
+        for each in functions
+        if isinstance(each, MissFunction)
+    ]
 
     async def walk(slots: Slots) -> None:
         for each in writes:
@@ -47,13 +71,12 @@ async def serve_shard(
         if clustered:
             await _repeat(shard.identify, stop)
         await _repeat(shard.look_at_slots, stop)
-        owned = shard.owned
-        await _start(writes, tasks)
-        # The walks have not seen all keys of a slot that has left meanwhile.
+        shard.coverage.begin_first_walk()
+        await _start([TakeLoop(each, stop) for each in writes], tasks)
         await _repeat(shard.look_at_slots, stop)
-        shard.slots = owned & shard.owned
-        following = asyncio.create_task(follow_slots(shard, walk, covered_by_others))
-        await _start(misses, tasks)
+        shard.coverage.end_walk()
+        following = asyncio.create_task(follow_slots(shard, walk, covered_elsewhere))
+        await _start([TakeLoop(each, stop) for each in misses], tasks)
         ready.set()
         await asyncio.gather(*tasks)
     finally:
@@ -63,12 +86,34 @@ async def serve_shard(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _start(attachments: Sequence[Attachment], tasks: list[asyncio.Task[None]]) -> None:
+async def follow_slots(shard: Shard, walk: Walk, covered_elsewhere: CoveredElsewhere) -> None:
+    """Keeps a shard's coverage in step with the slots that its server holds, until cancelled."""
+    now = asyncio.get_running_loop().time
+    coverage = shard.coverage
+    next_look = 0.0
+    while True:
+        try:
+            # Not as often as for others: a reply takes time with the ranges of the whole cluster.
+            if now() >= next_look:
+                await shard.look_at_slots()
+                next_look = now() + LOOK_SECONDS
+            coverage.let_go(now(), covered_elsewhere(shard))
+            if unwalked := coverage.begin_walk():
+                await walk(unwalked)
+                await shard.look_at_slots()
+                coverage.end_walk()
+            coverage.settle()
+        except (TimeoutError, ValkeyError, OSError) as error:
+            logger.debug("%s: %s; its slots are looked at again", shard.id, error)
+        await asyncio.sleep(LOSING_SECONDS if coverage.is_losing else LOOK_SECONDS)
+
+
+async def _start(loops: Sequence[TakeLoop], tasks: list[asyncio.Task[None]]) -> None:
     """Returns when all are attached, or one has ended, whose error it raises."""
-    tasks += [asyncio.create_task(each.serve(), name=each.function.name) for each in attachments]
+    tasks += [asyncio.create_task(each.serve(), name=each.function.name) for each in loops]
 
     async def all_ready() -> None:
-        for each in attachments:
+        for each in loops:
             await each.ready.wait()
 
     waiting = asyncio.create_task(all_ready())
@@ -86,4 +131,4 @@ async def _repeat(call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> N
             await call()
             return
         except (TimeoutError, ValkeyError, OSError):
-            await asyncio.sleep(LONGEST_RETRY_SECONDS / 4)
+            await asyncio.sleep(TRY_SECONDS)

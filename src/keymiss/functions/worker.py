@@ -161,13 +161,14 @@ class _Worker:
         shard = Shard(url, server_name(url))
         stop, ready = asyncio.Event(), asyncio.Event()
         serving = serve_shard(
-            self._functions, self._batches, shard, stop, ready, self._covered_by_others, clustered
+            self._functions, self._batches, shard, stop, ready, self._covered_elsewhere, clustered
         )
         return _Served(shard, stop, ready, asyncio.create_task(serving, name=primary.name))
 
-    def _covered_by_others(self, shard: Shard) -> Slots:
+    def _covered_elsewhere(self, shard: Shard) -> Slots:
         others = (each.shard for each in self._served.values() if each.shard is not shard)
-        return joined(each.slots & each.owned for each in others)
+        states = (other.coverage.state for other in others)
+        return joined(state.spoken & state.held for state in states)
 
     async def _look_at_ended(self) -> None:
         """Raises what has ended the service of a shard; a node that is set up wrongly stops no

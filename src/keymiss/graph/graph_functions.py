@@ -89,12 +89,12 @@ async def update_postings(graph: Graph, shard: Shard, keys: Sequence[str]) -> No
     documents = [
         document
         for document in parsed
-        if document and (shard.owns(document.concepts) or postings.stamp(document))
+        if document and (shard.coverage.holds(document.concepts) or postings.stamp(document))
     ]
     records = await shard.read([("HGETALL", each.concepts) for each in documents])
     for document, record in zip(documents, records, strict=True):
         if is_elsewhere(record):
-            if not shard.covers(document.concepts):
+            if not shard.coverage.speaks_for(document.concepts):
                 await asyncio.to_thread(postings.remove, document)
             continue
         if isinstance(record, ResponseError):

@@ -67,7 +67,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     def here(shard: Shard) -> list[Shard]:
         """It, and those on its host that are followed: a lost one may have changed since."""
         others = [each for each in shards.values() if each.host == shard.host]
-        followed = [each for each in others if INDEX in each.followers]
+        followed = [each for each in others if each.coverage.is_followed_by(INDEX)]
         return [shard, *(each for each in followed if each.id != shard.id)]
 
     async def search(
@@ -115,11 +115,12 @@ def _find(
 
 
 def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> ShardCandidates:
-    slots, settled = shard.slots, shard.is_settled
+    before = shard.coverage.state
     candidates = index.find(question, CANDIDATES)
     # In a thread: what has come or gone during the search was perhaps not searched.
-    slots, settled = slots & shard.slots, settled and shard.is_settled
-    return ShardCandidates(candidates, slots, shard.owned, settled)
+    after = shard.coverage.state
+    slots, settled = before.spoken & after.spoken, before.settled and after.settled
+    return ShardCandidates(candidates, slots, after.held, settled)
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
@@ -132,7 +133,7 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     documents = [
         document
         for document in dict.fromkeys(parsed)
-        if document and (shard.owns(document.facts) or index.text_hash(document))
+        if document and (shard.coverage.holds(document.facts) or index.text_hash(document))
     ]
     hashes = await shard.read([("HGET", each.facts, TEXT_HASH) for each in documents])
     stale = [
@@ -151,7 +152,7 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
 def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
     """Whether the index has changed."""
     if text is None:
-        return not shard.covers(keys.facts) and index.remove(keys)
+        return not shard.coverage.speaks_for(keys.facts) and index.remove(keys)
     if text.text_hash is None:
         return index.remove(keys)
     index.put(keys, decode(text.text_hash), text.sentences)

@@ -11,6 +11,7 @@ import valkey
 from valkey.cluster import ClusterNode, ValkeyCluster
 from valkey.exceptions import ResponseError, ValkeyClusterException, ValkeyError
 
+from keymiss.server.backoff import Backoff
 from keymiss.server.topology import ASK, MOVED, is_elsewhere, redirection
 from keymiss.server.transactions import Command, Executed, executed, queued
 
@@ -93,15 +94,15 @@ def execute_transactions(client: Client, transactions: Sequence[Transaction]) ->
         return _pipelined(client, transactions)
     results: list[Executed] = [ResponseError("not tried")] * len(transactions)
     pending = list(range(len(transactions)))
-    give_up, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_RETRY_SECONDS
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while pending:
         for number, result in _at_their_nodes(client, transactions, pending):
             results[number] = result
         pending = [number for number in pending if is_elsewhere(results[number])]
         if not pending or time.monotonic() > give_up:
             break
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+        time.sleep(backoff.pause())
         _look_again(client)
     return results
 

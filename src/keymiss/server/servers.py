@@ -15,6 +15,7 @@ from typing import Any
 
 from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
+from keymiss.server.backoff import Backoff
 from keymiss.server.connection import CONNECT_SECONDS, Wires, raised
 from keymiss.server.topology import (
     ASK,
@@ -29,8 +30,8 @@ from keymiss.server.topology import (
 )
 from keymiss.server.transactions import Command
 
-FIRST_RETRY_SECONDS = 0.02
-LONGEST_RETRY_SECONDS = 0.25
+FIRST_TRY_SECONDS = 0.02
+LONGEST_TRY_SECONDS = 0.25
 TOPOLOGY_SECONDS = 5.0
 """How old the known topology may be. A node that has gone, or a redirection, renews it at once."""
 
@@ -127,7 +128,7 @@ class Servers:
             ResponseError: the reply is an error, other than of a key that is elsewhere.
             ConnectionError: the single server cannot be reached.
         """
-        pause = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_TRY_SECONDS, LONGEST_TRY_SECONDS)
         known_after = 0.0
         while True:
             topology = await self.topology(known_after)
@@ -142,8 +143,7 @@ class Servers:
                     if not topology.clustered:
                         raise
             known_after = time.monotonic()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.pause())
 
     async def execute_at(self, owner: Primary, *command: Any) -> Any:
         """The reply to a command from this node, or from the one that it redirects to.
