@@ -1,48 +1,65 @@
-"""The functions that a worker of the application serves: search and answers."""
+"""The default application of a worker: all of its functions, in one list.
+
+This is the one place where asking and answering may meet, since it stands above both.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keymiss.answering.model_statistics import ModelStatistics, statistics_function
 from keymiss.answering.qa_functions import answer_functions
 from keymiss.answering.tokens_function import tokens_function
 from keymiss.functions import Function
+from keymiss.graph.graph_service import serve_graph
 from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.search_functions import search_functions
 
-NAMES = ("find", "qa", "bertqa")
-"""The functions that must be attached before a question can be asked."""
+Background = Callable[[str, asyncio.Event, str], Coroutine[Any, Any, None]]
+"""Runs beside the functions, for a server's URL, until the event is set; the text names the shards
+that the worker is for (`--shards`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The functions, and what their reader has done: `statistics.keep` counts it in the server."""
+    """The functions of a worker, what runs beside them, and their reader."""
 
-    functions: list[Function]
+    functions: tuple[Function, ...]
+    background: tuple[Background, ...]
     reader: Reader
-    statistics: ModelStatistics
 
 
-def application(
+def load_application(
     model: str | Path = BUNDLED_MODEL, cache: Path | None = None, precision: str = "auto"
 ) -> Application:
-    """Loads the model and makes all functions of the application.
+    """Loads the model and makes all functions of the default worker.
 
     Args:
         model: the reader's.
+        cache: the folder where search indexes are kept between runs; None keeps them in memory.
         precision: the reader's, "auto", "fp32", "bf16" or "int8".
-        cache: the folder where search indexes are kept between runs; in memory only when None.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
     reader = Reader.from_pretrained(model, precision)
     reader.warm_up()
+    return application_of(reader, cache)
+
+
+def application_of(reader: Reader, cache: Path | None = None) -> Application:
+    """The default application with a reader that has been loaded."""
     statistics = ModelStatistics(reader)
-    served = [*search_functions(cache), *answer_functions(reader, statistics)]
-    served.append(statistics_function())
-    if reader.tokens.concatenates:
-        served.append(tokens_function(reader.tokens))
-    return Application(served, reader, statistics)
+    functions = (
+        *search_functions(cache),
+        *answer_functions(reader, statistics),
+        statistics_function(),
+        # Tokens that do not depend on their neighbours are made once, when text is written.
+        *([tokens_function(reader.tokenizer)] if reader.tokenizer.concatenates else []),
+    )
+    # The graph's functions depend on the vocabulary, which may change while the worker runs.
+    return Application(functions, (serve_graph, statistics.keep), reader)

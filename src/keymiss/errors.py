@@ -59,6 +59,13 @@ class Unavailable(KeymissError):
 class NoGraph(Unavailable):
     """No vocabulary has been loaded, so there are no concepts and no links."""
 
+    def __init__(
+        self,
+        message: str = "there is no concept graph; load a vocabulary with "
+        "`keymiss vocabulary load FILE`",
+    ) -> None:
+        super().__init__(message)
+
 
 class Moving(Unavailable):
     """What was asked for is on its way to another node: another try will succeed."""
@@ -84,6 +91,11 @@ class ModelError(SetupError):
 
 class Superseded(KeymissError):
     """Workers of another version serve the function: this worker has nothing left to do."""
+
+
+def missing_extra(package: str, extra: str) -> SetupError:
+    """The error for a package that is not installed and comes with an extra of keymiss."""
+    return SetupError(f"{package} is not installed: pip install 'keymiss[{extra}]'")
 
 
 def from_resp(text: str) -> KeymissError | None:

@@ -16,10 +16,10 @@ from types import FrameType
 
 import valkey
 
-from keymiss.application import NAMES
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
+from keymiss.function_names import ASKED
 from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
@@ -180,7 +180,7 @@ def _wait_until(ready: Callable[[], bool], what: str, processes: Sequence[Proces
 def _is_served(url: str) -> bool:
     async def missing() -> list[str]:
         async with Servers(url) as servers:
-            return await missing_functions(servers, NAMES)
+            return await missing_functions(servers, ASKED)
 
     return not asyncio.run(missing())
 

@@ -22,7 +22,7 @@ from keymiss.keys import (
     parse_answer_key,
     qa_key,
 )
-from keymiss.reader import Reader
+from keymiss.reader import BUNDLED_FOLDER, Tokenizer
 
 QUESTION = "How long does measles virus remain infectious in the air?"
 
@@ -188,10 +188,10 @@ def test_a_hundred_kilobytes_are_refused(client, sentence):
 
 
 async def read_texts(url, name):
-    tokens = Reader.from_pretrained("minilm-qa").tokens
+    tokenizer = Tokenizer(BUNDLED_FOLDER)
     async with aclosing(Shard(url)) as shard:
         return await sentence_texts.read_texts(
-            shard, [(name, parse_answer_key(name))], tokens, answer_notes.Notes()
+            shard, [(name, parse_answer_key(name))], tokenizer, answer_notes.Notes()
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keymiss.answering.tokens_function import pack, tokens_function, unpack
-from keymiss.application import application
+from keymiss.application import load_application
 from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
 from keymiss.keys import TEXT_HASH, document_keys, qa_key
@@ -16,13 +16,13 @@ from keymiss.reader import Passage, Reader
 from keymiss.values.qa_value import found_from_json
 
 READER = Reader.from_pretrained("minilm-qa")
-TOKENS = READER.tokens
+TOKENIZER = READER.tokenizer
 
 
 @pytest.fixture
 def serving(serve):
     """Serves the function `tokens`."""
-    serve(tokens_function(TOKENS))
+    serve(tokens_function(TOKENIZER))
 
 
 def write(raw, folder, text):
@@ -32,13 +32,14 @@ def write(raw, folder, text):
 
 
 def tokens_of(raw, keys):
-    return raw.hgetall(keys.tokens(TOKENS.fingerprint))
+    return raw.hgetall(keys.tokens(TOKENIZER.fingerprint))
 
 
 def expected(raw, keys):
     texts = raw.hgetall(keys.sentences)
-    ids = TOKENS.encode([text.decode() for text in texts.values()])
-    fields = {number: pack(each, TOKENS.vocabulary) for number, each in zip(texts, ids)}  # noqa: B905
+    ids = TOKENIZER.encode([text.decode() for text in texts.values()])
+    packed = (pack(each, TOKENIZER.vocabulary) for each in ids)
+    fields = dict(zip(texts, packed, strict=True))
     return {TEXT_HASH.encode(): raw.hget(keys.facts, TEXT_HASH), **fields}
 
 
@@ -62,12 +63,14 @@ def test_a_worker_that_comes_finds_what_has_no_tokens_and_tokens_of_nothing(
 ):
     keys = write(raw, tmp_path, "One. Two.")
     gone = document_keys("gone")
-    raw.hset(gone.tokens(TOKENS.fingerprint), TEXT_HASH, "x")
+    raw.hset(gone.tokens(TOKENIZER.fingerprint), TEXT_HASH, "x")
     raw.hset(keys.tokens("0ddba11"), TEXT_HASH, "x")
-    raw.hset(keys.tokens(TOKENS.fingerprint), TEXT_HASH, "of another text")
-    serve(tokens_function(TOKENS))
+    raw.hset(keys.tokens(TOKENIZER.fingerprint), TEXT_HASH, "of another text")
+    serve(tokens_function(TOKENIZER))
     eventually(lambda: tokens_of(raw, keys) == expected(raw, keys))
-    eventually(lambda: raw.keys("keymiss:tokens:*") == [keys.tokens(TOKENS.fingerprint).encode()])
+    eventually(
+        lambda: raw.keys("keymiss:tokens:*") == [keys.tokens(TOKENIZER.fingerprint).encode()]
+    )
 
 
 @given(st.lists(st.integers(0, 30_000), max_size=20), st.sampled_from([30_000, 65_536, 250_000]))
@@ -81,20 +84,20 @@ def test_packed_ids_come_back(ids, vocabulary):
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
 def test_the_tokens_of_joined_sentences_are_their_tokens_joined(sentences):
-    joined = TOKENS.encode([" ".join(sentences)])[0]
-    assert np.concatenate(TOKENS.encode(sentences)).tolist() == joined.tolist()
+    joined = TOKENIZER.encode([" ".join(sentences)])[0]
+    assert np.concatenate(TOKENIZER.encode(sentences)).tolist() == joined.tolist()
 
 
 def test_a_passage_with_tokens_is_read_like_its_text():
     text = "Robert Koch announced his discovery in Berlin. It was 1882."
     question = "Who announced it?"
-    passage = Passage(text, TOKENS.encode([text])[0])
+    passage = Passage(text, TOKENIZER.encode([text])[0])
     assert READER.read_batch([(question, passage)]) == READER.read_batch([(question, text)])
 
 
 def test_a_model_whose_tokens_do_not_concatenate_reads_the_text(client, raw, serve, tmp_path):
     golden = Path(__file__).parents[1] / "reader" / "golden" / "roberta"
-    served = application(golden).functions
+    served = load_application(golden).functions
     assert "tokens" not in {function.name for function in served}
     serve(*served)
     keys = write(raw, tmp_path, "Dogs bark at night. Cats do not.")

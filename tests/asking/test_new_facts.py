@@ -9,10 +9,10 @@ from keymiss.corpus.ingest import ingest
 from keymiss.graph.graph_functions import graph_functions
 from keymiss.graph.vocabulary import Concept, Vocabulary
 from keymiss.keys import FACTS_HASH, TEXT_HASH, document_keys, edge_key, find_key, qa_key
-from keymiss.reader import BUNDLED_FOLDER, Tokens
+from keymiss.reader import BUNDLED_FOLDER, Tokenizer
 from keymiss.search.search_functions import search_functions
 
-TOKENS = Tokens(BUNDLED_FOLDER)
+TOKENIZER = Tokenizer(BUNDLED_FOLDER)
 VOCABULARY = Vocabulary([Concept("K1", "measles"), Concept("K2", "cough")])
 KEYS = document_keys("a")
 FACTS = {"id": "a", "title": "Old", "year": 1900, "source": "S", "text": "Measles and a cough."}
@@ -26,9 +26,9 @@ def write(folder, **facts):
 @pytest.fixture
 def stored(raw, serve, tmp_path, eventually):
     """A document with tokens, concepts, an index entry and a cached answer."""
-    serve(*search_functions(), tokens_function(TOKENS), *graph_functions(VOCABULARY))
+    serve(*search_functions(), tokens_function(TOKENIZER), *graph_functions(VOCABULARY))
     ingest(raw, write(tmp_path))
-    eventually(lambda: raw.exists(KEYS.tokens(TOKENS.fingerprint)))
+    eventually(lambda: raw.exists(KEYS.tokens(TOKENIZER.fingerprint)))
     eventually(lambda: raw.hget(KEYS.concepts, "of"))
     eventually(lambda: years(raw) == {"1900": 1})
     eventually(lambda: json.loads(raw.get(find_key("06S", "measles")))["candidates"])

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from load import Load, expected_answers, wait_for
 
-from keymiss.application import NAMES
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import Unavailable
+from keymiss.function_names import ASKED
 from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
@@ -60,7 +60,7 @@ class System:
     def is_served(self) -> bool:
         async def missing() -> bool:
             async with Servers(self.cluster.url) as servers:
-                return bool(await missing_functions(servers, NAMES))
+                return bool(await missing_functions(servers, ASKED))
 
         try:
             return not asyncio.run(missing())

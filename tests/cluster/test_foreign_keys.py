@@ -15,7 +15,6 @@ from test_moving_slots import atomically, classically
 from valkey.crc import key_slot
 
 from keymiss.answering.answer_notes import sweep
-from keymiss.application import NAMES
 from keymiss.cli.ask_commands import ask_all
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document_writes import forget_documents
@@ -23,6 +22,7 @@ from keymiss.corpus.ingest import ingest, ingest_sources
 from keymiss.corpus.key_documents import parse_keys, scan_keys
 from keymiss.corpus.verify import repair, verify
 from keymiss.errors import BadInput
+from keymiss.function_names import ASKED
 from keymiss.functions import Shard
 from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
@@ -172,7 +172,7 @@ def worker(cluster, tmp_path):
     def is_served():
         async def missing():
             async with Servers(cluster.url) as servers:
-                return await missing_functions(servers, NAMES)
+                return await missing_functions(servers, ASKED)
 
         return not asyncio.run(missing())
 

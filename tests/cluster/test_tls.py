@@ -8,7 +8,7 @@ import pytest
 import valkey
 from load import wait_for
 
-from keymiss.application import application
+from keymiss.application import load_application
 from keymiss.asking.answers import ask
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
@@ -92,7 +92,7 @@ def test_articles_are_stored_indexed_and_asked_over_tls(url):
 
     async def ask_while_served():
         stop, ready = asyncio.Event(), asyncio.Event()
-        serving = asyncio.create_task(serve(application().functions, url, stop, ready.set))
+        serving = asyncio.create_task(serve(load_application().functions, url, stop, ready.set))
         await asyncio.wait_for(ready.wait(), 60)
         async with Servers(url) as servers:
             found = await ask(servers, "Who discovered the tuberculosis bacterium?")

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import valkey
 
-from keymiss.application import application
+from keymiss.application import load_application
 from keymiss.asking.answers import ask
 from keymiss.asking.concept_links import edge_sentences, neighbourhood_if_any
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.functions import serve
-from keymiss.graph.graph_service import serve_graph
 from keymiss.graph.vocabulary import Concept, Vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import bertqa_key, statistics_key
@@ -74,11 +73,10 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
 
     async def ask_while_served():
         stop, ready = asyncio.Event(), asyncio.Event()
-        worker, ours = as_user(url, "worker"), application()
+        worker, ours = as_user(url, "worker"), load_application()
         serving = [
             asyncio.create_task(serve(ours.functions, worker, stop, ready.set)),
-            asyncio.create_task(serve_graph(worker, stop)),
-            asyncio.create_task(ours.statistics.keep(worker, stop)),
+            *(asyncio.create_task(run(worker, stop, "local")) for run in ours.background),
         ]
         await asyncio.wait_for(ready.wait(), 60)
         async with Servers(as_user(url, "web")) as servers:
@@ -109,7 +107,7 @@ def test_the_users_of_the_page_can_do_what_they_are_for(url):
 
 async def until_the_graph_is_there(servers):
     async with asyncio.timeout(20):
-        while not (await neighbourhood_if_any(servers, "tuberculosis"))[0].edges:  # noqa: ASYNC110
+        while not (await neighbourhood_if_any(servers, "tuberculosis")).edges:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 

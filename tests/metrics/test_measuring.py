@@ -17,6 +17,7 @@ from keymiss.answering import model_statistics
 from keymiss.answering.model_statistics import ModelStatistics
 from keymiss.keys import statistics_key
 from keymiss.reader import Reader
+from keymiss.reader.fake_network import fake_reader
 from keymiss.reader.reader_statistics import Statistics
 from keymiss.web.http_app import create_app
 
@@ -109,7 +110,7 @@ def wait_for(condition):
 
 
 def test_a_call_for_several_shards_is_shared_between_them():
-    statistics = ModelStatistics(Reader.from_pretrained("minilm-qa", "fp32"))
+    statistics = ModelStatistics(fake_reader())
     statistics.add({"a": 3, "b": 1}, 0.4)
     statistics.add({"a": 1}, 0.1, failed=True)
     statistics.add({}, 0.1)
@@ -145,7 +146,7 @@ def test_statistics_are_read_at_one_moment():
 
 def test_a_count_that_is_refused_makes_no_other_count_twice(server, client, monkeypatch):
     monkeypatch.setattr(model_statistics, "FLUSH_SECONDS", 0.05)
-    statistics = ModelStatistics(Reader.from_pretrained("minilm-qa", "fp32"))
+    statistics = ModelStatistics(fake_reader())
     statistics.add({"a": 3, "b": 2}, 0.001)
     key = statistics_key(statistics.name)
     client.hset(key, "a samples", "no number")

@@ -1,6 +1,8 @@
-"""Arrows point down only: a package imports nothing that stands above it."""
+"""Arrows point down only: a room imports nothing that stands above it, and no file imports in a
+circle. The same holds for the includes of the module in C."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,32 +10,51 @@ import pytest
 import keymiss
 
 ROOT = Path(keymiss.__file__).parent
+MODULE = ROOT / "server" / "module"
 
-# From top to bottom; each may import what stands below it.
+# From top to bottom; each may import what stands below it. Rooms of one line are neighbours that
+# know nothing of each other.
 LAYERS = (
-    *("__main__", "cli", "bench", "stack", "web", "application", "operating", "evaluation"),
-    *("answering", "asking", "graph", "search", "corpus", "values", "functions", "server"),
-    *("keys", "errors"),
+    ("__main__",),
+    ("cli",),
+    ("bench",),
+    ("stack",),
+    ("web",),
+    ("application",),
+    ("asking", "answering", "operating", "evaluation"),
+    ("graph",),
+    ("search",),
+    ("corpus",),
+    ("functions",),
+    ("values",),
+    ("server",),
+    ("keys",),
+    ("function_names", "errors"),
 )
-ALONE = {
-    "reader": {"reader"},
-    "server": {"server", "keys", "errors"},
-    "keys": {"errors"},
-    "errors": set(),
+BESIDE = {"reader": {"errors"}}
+"""Libraries beside the layers, and what they may import of keymiss."""
+
+WITHOUT_READER = {
+    *("asking", "operating", "graph", "search", "corpus", "functions", "values", "server"),
 }
-"""Those that know less than their place would allow."""
+"""Rooms that must not need a model: who asks starts without one."""
 
 
 def modules():
     return [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 
-def layer(path):
-    first = path.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
+def name_of(path):
+    """The module's dotted name below `keymiss`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported_layers(path):
+def room_of(name):
+    return name.partition(".")[0]
+
+
+def imported(path):
+    """The dotted names below `keymiss` that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, "imports are absolute"
@@ -43,41 +64,129 @@ def imported_layers(path):
         else:
             continue
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "keymiss" and len(parts) > 1:
-                yield parts[1]
+            if name.startswith("keymiss."):
+                yield name.removeprefix("keymiss.")
 
 
-def allowed(name):
-    if name in ALONE:
-        return ALONE[name]
-    below = set(LAYERS[LAYERS.index(name) :])
-    # The reader is a library beside the layers: the application may use it, its plumbing may not.
-    plumbing = {"functions", "corpus", "search", "graph"}
-    return below if name in plumbing else below | {"reader"}
+def imported_rooms(path):
+    return {room_of(name) for name in imported(path)}
+
+
+def allowed(room):
+    if room in BESIDE:
+        return {room, *BESIDE[room]}
+    place = next(place for place, layer in enumerate(LAYERS) if room in layer)
+    below = {each for layer in LAYERS[place + 1 :] for each in layer}
+    return {room, *below} | (set() if room in WITHOUT_READER | below_all() else {"reader"})
+
+
+def below_all():
+    return set(LAYERS[-1]) | set(LAYERS[-2])
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_what_stands_below_it(path):
-    for other in imported_layers(path):
-        assert other in allowed(layer(path)), f"{path} imports keymiss.{other}"
+    upward = imported_rooms(path) - allowed(room_of(name_of(path)))
+    assert not upward, f"{path} imports {upward}"
 
 
-def test_every_folder_has_its_place():
-    folders = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}
-    assert folders <= {*LAYERS, "reader"}
+def test_every_room_has_its_place():
+    rooms = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}
+    assert rooms <= {*(each for layer in LAYERS for each in layer), *BESIDE}
+
+
+def test_asking_and_answering_never_import_each_other():
+    for one, other in (("asking", "answering"), ("answering", "asking")):
+        assert other not in allowed(one)
 
 
 def test_an_arrow_up_would_be_seen(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("from keymiss import web\nfrom keymiss.asking.answers import ask\n")
-    assert set(imported_layers(wrong)) == {"web", "asking"}
+    assert imported_rooms(wrong) == {"web", "asking"}
     assert "web" not in allowed("server")
-    assert "reader" not in allowed("server") | allowed("functions")
+    assert "reader" not in allowed("server") | allowed("functions") | allowed("keys")
 
 
-def test_the_reader_and_the_functions_know_nothing_of_each_other():
-    for path in (ROOT / "functions").glob("*.py"):
-        assert not {"reader", "asking", "answering", "search", "corpus"} & set(
-            imported_layers(path)
-        )
+def circles(arrows):
+    """Files that reach themselves by following arrows."""
+
+    def reached(start):
+        seen, ahead = set(), [start]
+        while ahead:
+            for each in arrows.get(ahead.pop(), ()):
+                if each not in seen:
+                    seen.add(each)
+                    ahead.append(each)
+        return seen
+
+    return sorted(each for each in arrows if each in reached(each))
+
+
+def test_no_file_of_python_imports_in_a_circle():
+    names = {name_of(path) for path in modules()}
+    arrows = {}
+    for path in modules():
+        if path.name == "__init__.py":
+            continue
+        # `from keymiss.room import name` leads to the file that is so called, else to the room.
+        found = {name if name in names else name.rpartition(".")[0] for name in imported(path)}
+        arrows[name_of(path)] = found & names
+    assert arrows["cli.terminal"]
+    assert circles(arrows) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+
+
+# ---- the module in C ----
+
+C_LAYERS = (
+    ("load",),
+    ("commands", "events", "settings", "info"),
+    ("filter", "serve", "work", "get"),
+    ("registry",),
+    ("registrations",),
+    ("clock",),
+    ("waiters", "replica"),
+    ("store", "workers"),
+    ("server",),
+    ("dispatcher",),
+    ("items",),
+    ("model",),
+    ("options", "budget"),
+    ("form", "api"),
+    ("list", "text"),
+)
+"""From top to bottom: the files of the module; those of one line know nothing of each other."""
+
+
+def includes(path):
+    """The headers of the module that a file includes, its own left out."""
+    found = re.findall(r'^#include "(\w+)\.h"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    return set(found) - {path.stem}
+
+
+def c_files():
+    return sorted(MODULE.glob("*.[ch]"))
+
+
+def test_every_file_of_the_module_has_its_place_and_one_header():
+    placed = {name for layer in C_LAYERS for name in layer}
+    assert {path.stem for path in c_files()} == placed
+    for path in MODULE.glob("*.c"):
+        if path.stem != "load":  # nothing stands above it
+            assert path.with_suffix(".h").exists(), path.name
+
+
+@pytest.mark.parametrize("path", c_files(), ids=lambda path: path.name)
+def test_a_file_of_the_module_includes_only_what_stands_below_it(path):
+    place = next(place for place, layer in enumerate(C_LAYERS) if path.stem in layer)
+    below = {name for layer in C_LAYERS[place + 1 :] for name in layer}
+    upward = includes(path) - below
+    assert not upward, f"{path.name} includes {upward}"
+
+
+@pytest.mark.parametrize("path", c_files(), ids=lambda path: path.name)
+def test_a_header_declares_only_what_its_own_file_defines(path):
+    if path.suffix != ".h":
+        return
+    assert "extern" not in path.read_text() or path.with_suffix(".c").exists()

@@ -25,12 +25,13 @@ def expected(family):
 
 def assert_like_transformers(folder, records, close=CLOSE):
     reader = Reader.from_pretrained(folder, precision="fp32")
-    rows = reader._rows([(record["question"], record["passage"]) for record in records])
+    pairs = [(record["question"], record["passage"]) for record in records]
+    rows = [row.tokens for row in reader.rows(pairs)]
     for row, record in zip(rows, records, strict=True):
         assert row.ids.tolist() == record["ids"]
-    # All in one batch: padding must not change anything.
-    for row, logits, record in zip(rows, reader._logits(rows), records, strict=True):
-        np.testing.assert_allclose(logits[: len(row.ids)], record["logits"], rtol=0, atol=close)
+    # Several in one call: padding must not change anything.
+    for index, logits in reader.network.logits(rows):
+        np.testing.assert_allclose(logits, records[index]["logits"], rtol=0, atol=close)
 
 
 @pytest.fixture
@@ -119,9 +120,9 @@ def test_a_vocabulary_of_word_pieces_is_enough(folder):
     (folder / "tokenizer.json").unlink()
     assert_like_transformers(folder, expected(folder.name))
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
-    cased = Reader.from_pretrained(folder)._rows([("Who?", "Robert Koch")])[0].ids.tolist()
-    uncased = Reader.from_pretrained(GOLDEN / folder.name)._rows([("Who?", "Robert Koch")])
-    assert cased != uncased[0].ids.tolist()
+    cased = Reader.from_pretrained(folder).rows([("Who?", "Robert Koch")])[0].tokens.ids.tolist()
+    uncased = Reader.from_pretrained(GOLDEN / folder.name).rows([("Who?", "Robert Koch")])
+    assert cased != uncased[0].tokens.ids.tolist()
 
 
 @pytest.mark.parametrize("folder", ["roberta"], indirect=True)

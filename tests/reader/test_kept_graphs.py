@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, model_cache, reader
+from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader, model_cache
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
+from keymiss.reader.openvino import openvino_network
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import graph_file, keep_graph
 from keymiss.reader.weights import load_weights
@@ -36,7 +37,7 @@ def answer(folder, precision="fp32"):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_second_start_reads_no_checkpoint(folder, monkeypatch, precision):
     first = answer(folder, precision)
-    monkeypatch.setattr(reader, "load_weights", None)
+    monkeypatch.setattr(openvino_network, "load_weights", None)
     monkeypatch.setattr(model_cache, "_sha256", None)
     assert answer(folder, precision) == first
     assert first.text == "Robert Koch"

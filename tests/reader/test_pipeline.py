@@ -106,7 +106,7 @@ def test_scores_are_products_of_softmax_probabilities(family):
     oracle = QuestionAnsweringPipeline(Reader.from_pretrained(GOLDEN / family, precision="fp32"))
     for record in json.loads((GOLDEN / family / "expected.json").read_text(encoding="utf-8")):
         logits = np.array(record["logits"])
-        tokens = len(oracle.reader.tokens.offsets(record["passage"]))
+        tokens = len(oracle.reader.tokenizer.offsets(record["passage"]))
         first = len(logits) - 1 - tokens
         allowed = [0, *range(first, first + tokens)]
         chance = np.zeros_like(logits)

@@ -12,6 +12,7 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
+from keymiss.errors import SetupError
 from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader
 from keymiss.reader.openvino.kept_graphs import compile_graph
 from keymiss.reader.openvino.quantization import quantize, share_kernels
@@ -176,5 +177,5 @@ def test_a_model_that_is_not_quantized_says_how_to(questions):
 
 def test_without_nncf_the_error_says_what_to_install(questions, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(ModelError, match=r"pip install 'keymiss\[quantize\]'"):
+    with pytest.raises(SetupError, match=r"pip install 'keymiss\[quantize\]'"):
         quantize(BUNDLED_FOLDER, [("Who?", "Ada wrote it.")], lambda reader, chosen: [1.0])

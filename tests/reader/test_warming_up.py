@@ -15,9 +15,9 @@ def shapes_read(monkeypatch):
         shapes = []
         reader = Reader.from_pretrained(BUNDLED_FOLDER, "fp32")
         engine = SimpleNamespace(infer=lambda inputs, **_: shapes.append(inputs[0].shape))
-        monkeypatch.setattr(reader, "precision", precision)
-        monkeypatch.setattr(reader, "_request", engine)
-        monkeypatch.setattr(reader, "_max_tokens", most)
+        monkeypatch.setattr(reader.network, "precision", precision)
+        monkeypatch.setattr(reader.network, "_request", engine)
+        monkeypatch.setattr(reader.network, "max_tokens", most)
         reader.warm_up()
         return shapes
 

@@ -197,7 +197,7 @@ def test_where_there_is_no_graph_no_concept_is_missing(empty_stack):
         async with Servers(empty_stack.url) as servers:
             return await neighbourhood_if_any(servers, "How does measles spread?")
 
-    assert asyncio.run(asked()) == (Neighbourhood(), True)
+    assert asyncio.run(asked()) == Neighbourhood(complete=True)
 
 
 def cors(http, origin):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import BadInput, NotFound
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, on_miss
 from keymiss.functions.function import Result
 from keymiss.keys import MODELINFO, MODELINFO_FORM, decode, parse_modelinfo_key, statistics_key
@@ -52,7 +53,7 @@ class ModelStatistics:
             self._uncounted[f"{shard} duration_us"] += round(1e6 * seconds * count / total)
             self._uncounted[f"{shard} errors"] += failed
 
-    async def keep(self, url: str, stop: asyncio.Event) -> None:
+    async def keep(self, url: str, stop: asyncio.Event, shards: str = "local") -> None:
         """Counts in the server, every second, until `stop` is set; what is lost when a server
         cannot be reached is tried again."""
         async with Servers(url) as servers:
@@ -77,7 +78,7 @@ def statistics_function() -> Function:
     """The function `modelinfo`: `GET keymiss:modelinfo{NAME}` is what all readers of this name have
     done."""
 
-    @on_miss(MODELINFO, name="modelinfo", form=MODELINFO_FORM, cache="off")
+    @on_miss(MODELINFO, name=FunctionName.MODELINFO, form=MODELINFO_FORM, cache="off")
     async def modelinfo(events: Sequence[Event]) -> list[Result]:
         results: list[Result] = []
         for event in events:

@@ -16,6 +16,7 @@ from keymiss.answering.metrics import TEXT_SECONDS
 from keymiss.answering.model_statistics import ModelStatistics
 from keymiss.answering.sentence_texts import Text, read_texts
 from keymiss.errors import KeymissError, NotFound, Unavailable
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, on_miss
 from keymiss.functions.function import Result
 from keymiss.keys import (
@@ -57,12 +58,12 @@ def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Functi
         stores=has_known_form,
     )
 
-    @computing(QA, name="qa", form=QA_FORM)
+    @computing(QA, name=FunctionName.QA, form=QA_FORM)
     async def qa(events: Sequence[Event]) -> list[Result]:
         found = await _read(reader, statistics, notes, events)
         return [one.to_json() if isinstance(one, Found) else one for one in found]
 
-    @computing(BERTQA, name="bertqa", form=BERTQA_FORM)
+    @computing(BERTQA, name=FunctionName.BERTQA, form=BERTQA_FORM)
     async def bertqa(events: Sequence[Event]) -> list[Result]:
         found = await _read(reader, statistics, notes, events)
         return [_answer(one) if isinstance(one, Found) else one for one in found]
@@ -102,7 +103,7 @@ async def _all_asked(
         notes.sweep_when_due(shard)
         named = [(events[number].key, key) for number, key in keys]
         try:
-            texts = await read_texts(shard, named, reader.tokens, notes)
+            texts = await read_texts(shard, named, reader.tokenizer, notes)
         except (TimeoutError, ValkeyError, OSError) as error:
             texts = [Unavailable(f"the text cannot be read: {error}")] * len(keys)
         for (number, key), text in zip(keys, texts, strict=True):

@@ -15,7 +15,7 @@ from keymiss.answering.tokens_function import unpack
 from keymiss.errors import KeymissError, Moving, NotFound
 from keymiss.functions import Shard
 from keymiss.keys import TEXT_HASH, AnswerKey, decode_text
-from keymiss.reader import Passage, Tokens
+from keymiss.reader import Passage, Tokenizer
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
 
@@ -70,43 +70,43 @@ be there before the text is read and must not outlive it. The oldest of too many
 
 
 async def read_texts(
-    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
+    shard: Shard, keys: Sequence[Named], tokenizer: Tokenizer, notes: Notes
 ) -> list[Text | KeymissError]:
     """The text to read for each key, which is noted with its document before the text is read.
 
     A document on its way to another node is tried again for a short while.
     """
-    texts = await _read_once(shard, keys, tokens, notes)
+    texts = await _read_once(shard, keys, tokenizer, notes)
     for _ in range(TRIES):
         moving = [number for number, text in enumerate(texts) if isinstance(text, Moving)]
         if not moving:
             break
         await asyncio.sleep(TRY_SECONDS)
-        again = await _read_once(shard, [keys[number] for number in moving], tokens, notes)
+        again = await _read_once(shard, [keys[number] for number in moving], tokenizer, notes)
         for number, text in zip(moving, again, strict=True):
             texts[number] = text
     return texts
 
 
 async def _read_once(
-    shard: Shard, keys: Sequence[Named], tokens: Tokens, notes: Notes
+    shard: Shard, keys: Sequence[Named], tokenizer: Tokenizer, notes: Notes
 ) -> list[Text | KeymissError]:
     now = int(time.time())
-    replies = await shard.read([_reading(name, key, tokens, now) for name, key in keys])
+    replies = await shard.read([_reading(name, key, tokenizer, now) for name, key in keys])
     asked = list(zip(keys, map(_is_noted, replies), strict=True))
     excess = notes.add(shard, [(name, key.keys.answers) for (name, key), noted in asked if noted])
     if any(noted is False for _, noted in asked):
         excess += notes.make_room(shard)
     await shard.transactions(excess)
     return [
-        _still_moving(shard, key, _text(key, reply, tokens))
+        _still_moving(shard, key, _text(key, reply, tokenizer))
         for (_, key), reply in zip(keys, replies, strict=True)
     ]
 
 
-def _reading(name: str, key: AnswerKey, tokens: Tokens, now: int) -> Command:
+def _reading(name: str, key: AnswerKey, tokenizer: Tokenizer, now: int) -> Command:
     """The call of the script for a key."""
-    keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokens.fingerprint))
+    keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokenizer.fingerprint))
     window = window_numbers(key.sentence)
     noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
     return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, TEXT_HASH, *window)
@@ -124,7 +124,7 @@ def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Te
     return text
 
 
-def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
+def _text(key: AnswerKey, read: object, tokenizer: Tokenizer) -> Text | KeymissError:
     """What to read, from what the script replied."""
     if is_elsewhere(read):
         return _moving(key)
@@ -138,13 +138,13 @@ def _text(key: AnswerKey, read: object, tokens: Tokens) -> Text | KeymissError:
     )
     if window is None:
         return _no_sentence(key)
-    if not tokens.concatenates:
+    if not tokenizer.concatenates:
         return Text(window, window.text)
     stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
     wanted = [stored[window.first + index] for index in range(len(window.sentences))]
     if of_text is None or of_tokens != of_text or None in wanted:
         return Text(window, window.text)
-    ids = np.concatenate([unpack(value, tokens.vocabulary) for value in wanted])
+    ids = np.concatenate([unpack(value, tokenizer.vocabulary) for value in wanted])
     return Text(window, Passage(window.text, ids))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keymiss.corpus.document_reads import StoredText, read_derived, read_stored
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.keys import (
     SENTENCES,
@@ -19,38 +20,40 @@ from keymiss.keys import (
     parse_document_key,
     parse_tokens_key,
 )
-from keymiss.reader import Ids, Tokens
+from keymiss.reader import Ids, Tokenizer
 from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 
 SMALL_VOCABULARY = 1 << 16
 
 
-def tokens_function(tokens: Tokens) -> Function:
+def tokens_function(tokenizer: Tokenizer) -> Function:
     """The function that keeps `keymiss:tokens:` keys in step with the sentences."""
 
-    @on_write(SENTENCES, name="tokens", batch=64, derived=TOKENS, version=tokens.fingerprint)
+    @on_write(
+        SENTENCES, name=FunctionName.TOKENS, batch=64, derived=TOKENS, version=tokenizer.fingerprint
+    )
     async def follow(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
-            await update_tokens(tokens, shard, keys)
+            await update_tokens(tokenizer, shard, keys)
 
     return follow
 
 
-async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+async def update_tokens(tokenizer: Tokenizer, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the tokens of these documents agree with their texts.
 
     `keys` are those of sentences, or of tokens, which are deleted when they are of another
     tokenizer or of no document.
     """
-    await _delete_of_others(tokens, shard, keys)
+    await _delete_of_others(tokenizer, shard, keys)
     parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
     beside = await read_derived(
-        shard, list(parsed), lambda each: ("HGET", each.tokens(tokens.fingerprint), TEXT_HASH)
+        shard, list(parsed), lambda each: ("HGET", each.tokens(tokenizer.fingerprint), TEXT_HASH)
     )
     stale = [each.document for each in beside if each.text_hash != each.reply]
     writing = [
-        await _writing(tokens, document, text)
+        await _writing(tokenizer, document, text)
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
         if text
     ]
@@ -58,12 +61,12 @@ async def update_tokens(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> No
         raise_unless_elsewhere(result)
 
 
-async def _writing(tokens: Tokens, document: DocumentKeys, text: StoredText) -> list[Command]:
-    key = encode(document.tokens(tokens.fingerprint))
+async def _writing(tokenizer: Tokenizer, document: DocumentKeys, text: StoredText) -> list[Command]:
+    key = encode(document.tokens(tokenizer.fingerprint))
     if text.text_hash is None or not text.sentences:
         return [("UNLINK", key)]
-    made = await asyncio.to_thread(tokens.encode, list(text.sentences.values()))
-    packed = [pack(ids, tokens.vocabulary) for ids in made]
+    made = await asyncio.to_thread(tokenizer.encode, list(text.sentences.values()))
+    packed = [pack(ids, tokenizer.vocabulary) for ids in made]
     fields = itertools.chain(*zip(text.sentences, packed, strict=True))
     return [("UNLINK", key), ("HSET", key, TEXT_HASH, text.text_hash, *fields)]
 
@@ -84,11 +87,11 @@ def _document_of(key: str) -> DocumentKeys | None:
     return derived[1] if derived else parse_document_key(key)
 
 
-async def _delete_of_others(tokens: Tokens, shard: Shard, keys: Sequence[str]) -> None:
+async def _delete_of_others(tokenizer: Tokenizer, shard: Shard, keys: Sequence[str]) -> None:
     of_others = [
         encode(key)
         for key in keys
-        if (parsed := parse_tokens_key(key)) and parsed[0] != tokens.fingerprint
+        if (parsed := parse_tokens_key(key)) and parsed[0] != tokenizer.fingerprint
     ]
     types = await shard.read([("TYPE", key) for key in of_others])
     # What is of another type is no tokenizer's.

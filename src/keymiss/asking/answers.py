@@ -11,6 +11,7 @@ from valkey.exceptions import ValkeyError
 
 from keymiss.asking.candidate_search import find
 from keymiss.asking.computed_get import compute
+from keymiss.asking.concept_links import neighbourhood_if_any
 from keymiss.asking.metrics import count_question, stage
 from keymiss.asking.shown_text import Shown, read_shown
 from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable, outcome
@@ -57,49 +58,54 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers, best first. `complete` is false when part of the corpus did not answer."""
+    """Answers, best first, and the concepts that the question names.
+
+    `complete` is false when part of the corpus did not answer.
+    """
 
     answers: tuple[Answer, ...]
     complete: bool
+    concepts: Neighbourhood
 
 
-async def ask(
-    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None = None
-) -> Answers:
+async def ask(servers: Servers, text: str, by_concepts: bool = False) -> Answers:
     """Answers a question from the corpus, as far as its parts can be reached in time.
 
     Args:
-        concepts: the question's, and whether all of them are there; sentences that name them are
-            candidates, too, when given.
+        by_concepts: whether sentences that name the question's concepts are candidates, too.
 
     Raises:
         BadInput: the text is no question.
         Unavailable: no server, no worker, or no corpus.
         TooSlow: there was no answer in time.
     """
+    linking = asyncio.create_task(neighbourhood_if_any(servers, text))
     try:
         with stage("all"):
-            answers = await _ask(servers, text, concepts)
+            answers, complete = await _ask(servers, text, linking if by_concepts else None)
+        count_question("answered" if answers else "unanswered", complete)
+        return Answers(tuple(answers), complete, await linking)
     except KeymissError as error:
         count_question(outcome(error))
         raise
-    count_question("answered" if answers.answers else "unanswered", answers.complete)
-    return answers
+    finally:
+        linking.cancel()
 
 
 async def _ask(
-    servers: Servers, text: str, concepts: Awaitable[tuple[Neighbourhood, bool]] | None
-) -> Answers:
+    servers: Servers, text: str, linking: Awaitable[Neighbourhood] | None
+) -> tuple[list[Answer], bool]:
+    """The answers, and whether all parts of the corpus have answered."""
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             with stage("find"):
                 found = await find(servers, question)
             sentences, complete = [one.sentence for one in found.ranked], found.complete
-            if concepts:
-                named, all_named = await concepts
-                sentences = fuse(sentences, named.ranked_sentences(sentences))
-                complete = complete and all_named
+            if linking:
+                concepts = await linking
+                sentences = fuse(sentences, concepts.ranked_sentences(sentences))
+                complete = complete and concepts.complete
             read = READ if found.settled else READ_UNSETTLED
             return await _read(servers, question, sentences[:read], complete)
     except (TimeoutError, ValkeyTimeout):
@@ -110,7 +116,7 @@ async def _ask(
 
 async def _read(
     servers: Servers, question: str, sentences: Sequence[str], complete: bool
-) -> Answers:
+) -> tuple[list[Answer], bool]:
     keys = [qa_key(sentence, question) for sentence in sentences]
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
@@ -129,7 +135,7 @@ async def _read(
     missing = [error for error in errors if not isinstance(error, NotFound)]
     with stage("show"):
         answers, shown = await _with_texts(servers, best)
-    return Answers(tuple(answers), complete and shown and not missing)
+    return answers, complete and shown and not missing
 
 
 async def _in_time(servers: Servers, key: str) -> bytes | None:

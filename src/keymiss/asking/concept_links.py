@@ -44,8 +44,8 @@ class EdgeSentences:
     complete: bool
 
 
-async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, bool]:
-    """The concepts that a question names and their edges, and whether all shards have answered.
+async def neighbourhood(servers: Servers, text: str) -> Neighbourhood:
+    """The concepts that a question names, and their edges.
 
     Raises:
         BadInput: the text is no question.
@@ -55,26 +55,26 @@ async def neighbourhood(servers: Servers, text: str) -> tuple[Neighbourhood, boo
     question = normalise_question(text)
     replies, complete = await _of_each_shard(servers, lambda tag: links_key(tag, question))
     # In a thread: a concept that the corpus is full of has hundreds of neighbours.
-    return await asyncio.to_thread(_added_up, replies), complete
+    return await asyncio.to_thread(_added_up, replies, complete)
 
 
-def _added_up(replies: Sequence[bytes]) -> Neighbourhood:
-    found = Neighbourhood()
+def _added_up(replies: Sequence[bytes], complete: bool) -> Neighbourhood:
+    found = Neighbourhood(complete=complete)
     for reply in replies:
         found.add(reply)
     return found
 
 
-async def neighbourhood_if_any(servers: Servers, text: str) -> tuple[Neighbourhood, bool]:
+async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
     """The same beside an answer: what is not there within a second stays away. Without a concept
     graph nothing is missing."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await neighbourhood(servers, text)
     except NoGraph:
-        return Neighbourhood(), True
+        return Neighbourhood()
     except (KeymissError, ValkeyError, OSError):
-        return Neighbourhood(), False
+        return Neighbourhood(complete=False)
 
 
 async def edge_sentences(servers: Servers, source: str, target: str, most: int) -> EdgeSentences:
@@ -120,9 +120,7 @@ async def _of_each_shard(
         async with asyncio.timeout(SECONDS):
             value = await compute(servers, key_of(slot_tag(first_slot(primary.slots))))
         if value is None:
-            raise NoGraph(
-                "there is no concept graph; load a vocabulary with `keymiss vocabulary load FILE`"
-            )
+            raise NoGraph
         return value
 
     found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import platform
+import os
 import shutil
 import statistics
 import subprocess
@@ -38,6 +38,7 @@ from keymiss.reader.checkpoint import model_name
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.kept_graphs import Precision
 from keymiss.reader.openvino.precision import choose_precision
+from keymiss.reader.processor import processor_name
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
@@ -106,7 +107,7 @@ def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[
     """
     folder = model_folder(model)
     precision = choose_precision(wanted, load_config(folder))
-    bench = Bench(folder, precision, processor(), free_port(), free_port(), repeats)
+    bench = Bench(folder, precision, _hardware(), free_port(), free_port(), repeats)
     questions = [question.text for question in load_questions()]
     with running_stack(None, bench.port, bench.http_port, model, demo=True, precision=precision):
         bench.ask(questions[-1:])
@@ -125,14 +126,9 @@ def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[
     yield from told
 
 
-def processor() -> str:
-    """The name of this machine's processor, and how many of its cores are ours."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
+def _hardware() -> str:
+    """The name of this machine's processor, and how many cores it has."""
+    return f"{os.cpu_count()} cores of {processor_name()}"
 
 
 Way: TypeAlias = Callable[[Path, str, str, Sequence[str]], Ran]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from keymiss.errors import SetupError
+from keymiss.errors import missing_extra
 
 ARTICLE_HARDWARE = "Core i9-12900K"
 OLD, KEYMISS = "old", "keymiss"
@@ -63,7 +63,7 @@ def write_png(rows: Sequence[Row], file: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise SetupError("install matplotlib: pip install 'keymiss[bench]'") from None
+        raise missing_extra("matplotlib", "bench") from None
     compared = [
         (name, model)
         for name, model in dict.fromkeys((row.name, row.model) for row in rows)

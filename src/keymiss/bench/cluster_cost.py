@@ -29,7 +29,6 @@ from typing import Any
 
 from keymiss.bench.bench_processes import Process, ask_once, processor_ms, started_process
 from keymiss.bench.http_questions import ask, web_connection
-from keymiss.bench.module_cost import processor
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
@@ -37,6 +36,7 @@ from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import cut_text
 from keymiss.errors import Unavailable
+from keymiss.reader.processor import processor_name
 from keymiss.server.client import connect
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
@@ -290,7 +290,7 @@ def main() -> None:
             rows = latencies(systems, arguments.rounds)
         with running(4, 1, [articles], *ECHO) as system:
             results = {
-                "cpu": processor(),
+                "cpu": processor_name(),
                 "documents": DOCUMENTS,
                 "sentences": DOCUMENTS * SENTENCES,
                 "latency": rows,

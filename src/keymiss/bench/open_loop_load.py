@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import valkey
 
 from keymiss.corpus.demo import load_questions
-from keymiss.errors import SetupError
+from keymiss.errors import missing_extra
 from keymiss.keys import modelinfo_key
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.client import Client, connect, primaries_of
@@ -144,7 +144,7 @@ async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float
         # httpx spends a time on each request that grows with how many wait, and would be measured.
         from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
     except ImportError:
-        raise SetupError("install aiohttp: pip install 'keymiss[bench]'") from None
+        raise missing_extra("aiohttp", "bench") from None
     address = f"http://{LOOPBACK}:{http_port}/qasearch"
     timeout = ClientTimeout(total=PATIENCE_SECONDS)
     async with ClientSession(connector=TCPConnector(limit=0), timeout=timeout) as http:

@@ -24,11 +24,11 @@ from transformers import BertForQuestionAnswering
 from keymiss.reader import BUNDLED_FOLDER, Passage, Reader
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
+from keymiss.reader.network import Ids
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import compile_graph, graph_file, keep_graph
 from keymiss.reader.openvino.precision import choose_arithmetic
 from keymiss.reader.openvino.quantization import share_kernels
-from keymiss.reader.tokenizer import Ids
 from keymiss.reader.weights import load_weights
 
 QUESTION = "who lives there?"
@@ -67,7 +67,7 @@ def quantize_roughly(folder: Path) -> None:
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     if path.exists():
         return
-    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokens.encode([QUESTION])[0]
+    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([QUESTION])[0]
     graph = build_graph(load_config(folder), load_weights(folder))
     quantized = _quantized(graph, question)
     share_kernels(quantized)

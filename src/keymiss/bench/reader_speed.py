@@ -39,6 +39,7 @@ from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.kept_graphs import Precision
 from keymiss.reader.openvino.precision import choose_precision
+from keymiss.reader.processor import processor_fields, processor_name
 
 RESULTS = Path("bench-results/reader.json")
 MIXED = tuple(random.Random(16).choices(range(24, 73), k=16))
@@ -88,7 +89,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
     config = load_config(folder)
     rates, memory = gemm_rates(config), memory_rate()
     print(f"{model}: {rates} * 10^9 multiply-adds/s, {memory / 1e9:.1f} GB/s", flush=True)
-    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokens.encode([QUESTION])[0]
+    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([QUESTION])[0]
     contestants = engines(folder, question)
     rows = []
     for workload, pairs in WORKLOADS.items():
@@ -216,14 +217,11 @@ def start(folder: Path, precision: str) -> dict[str, float]:
     }
 
 
-def processor() -> tuple[str, str]:
-    fields: dict[str, str] = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
+def simd_flags() -> str:
+    """The processor's flags that matter for matrix products."""
     wanted = ("avx", "amx", "fma", "vnni")
-    flags = [flag for flag in fields.get("flags", "").split() if flag.startswith(wanted)]
-    return fields.get("model name", "unknown"), " ".join(flags)
+    flags = processor_fields().get("flags", "").split()
+    return " ".join(flag for flag in flags if flag.startswith(wanted))
 
 
 def main() -> None:
@@ -235,7 +233,7 @@ def main() -> None:
     # Quantized roughly, the bundled reader is not left where others look for it.
     os.environ["XDG_CACHE_HOME"] = str(LARGE.parent)
     chosen = [arguments.model] if arguments.model else ["bert-large", "minilm-qa"]
-    name, flags = processor()
+    name, flags = processor_name(), simd_flags()
     results: dict[str, Any] = {"cpu": name, "flags": flags, "rows": []}
     for model in chosen:
         folder = make_large() if model == "bert-large" else BUNDLED_FOLDER

@@ -15,7 +15,7 @@ from pathlib import Path
 from keymiss.asking.answers import READ
 from keymiss.bench.corpus_cost import generate, measure
 from keymiss.bench.corpus_size import UTILISATION, Constants, estimate, find_milliseconds
-from keymiss.bench.module_cost import processor
+from keymiss.reader.processor import processor_name
 
 RESULTS = Path("bench-results/scale.json")
 QUESTIONS_PER_SECOND = 2.0
@@ -51,7 +51,7 @@ def main() -> None:
             records.append(record)
             print(record)
     RESULTS.parent.mkdir(exist_ok=True)
-    results = {"cpu": processor(), "records": records}
+    results = {"cpu": processor_name(), "records": records}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from keymiss import functions
 from keymiss.answering.metrics import show_reader
-from keymiss.application import application
+from keymiss.application import load_application
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -34,7 +33,6 @@ from keymiss.cli.terminal import (
     serve_functions,
 )
 from keymiss.errors import SetupError
-from keymiss.graph.graph_service import serve_graph
 from keymiss.operating.doctor import examine
 from keymiss.operating.exporter import ServerCollector
 from keymiss.reader import BUNDLED_MODEL, default_cache
@@ -97,10 +95,9 @@ def worker(
     if app_name:
         uvloop.run(serve_functions(functions.load_app(app_name), url, shards=shards))
         return
-    ours = application(model, cache or default_cache(), precision)
+    ours = load_application(model, cache or default_cache(), precision)
     show_reader(ours.reader)
-    beside = (partial(serve_graph, url, shards=shards), partial(ours.statistics.keep, url))
-    uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=beside))
+    uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=ours.background))
 
 
 @app.command()

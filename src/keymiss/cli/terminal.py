@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 import valkey
@@ -15,6 +15,7 @@ from rich.text import Text
 from valkey.connection import parse_url
 
 from keymiss import functions
+from keymiss.application import Background
 from keymiss.asking.answers import Answer, Answers
 from keymiss.errors import SetupError, Unavailable
 from keymiss.server.client import Client
@@ -84,11 +85,11 @@ async def serve_functions(
     url: str,
     on_ready: Callable[[], None] = lambda: None,
     shards: str = "local",
-    beside: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
+    beside: Sequence[Background] = (),
 ) -> None:
     """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand.
 
-    `beside` runs in the same process until the event is set that it is called with.
+    `beside` runs in the same process.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -97,7 +98,7 @@ async def serve_functions(
     names = ", ".join(function.name for function in served)
     logging.getLogger("keymiss").info("serving %s", names)
     serving = [asyncio.create_task(functions.serve(served, url, stop, on_ready, shards))]
-    serving += [asyncio.create_task(run(stop)) for run in beside]
+    serving += [asyncio.create_task(run(url, stop, shards)) for run in beside]
     try:
         await asyncio.gather(*serving)
     finally:

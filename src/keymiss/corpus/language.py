@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keymiss.corpus.document import Document
-from keymiss.errors import SetupError
+from keymiss.errors import SetupError, missing_extra
 
 ENOUGH = 2000
 """Characters that are looked at. Detectors are sure long before."""
@@ -20,7 +20,7 @@ def in_language(language: str) -> Callable[[Document], bool]:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
-        raise SetupError("install 'keymiss[language]' to choose documents by language") from None
+        raise missing_extra("py3langid", "language") from None
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     if language not in identifier.labels:
         known = ", ".join(sorted(identifier.labels))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from keymiss.corpus.document_reads import Derived, StoredText, read_derived, read_stored
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.graph.concept_matcher import Match, Matcher
 from keymiss.graph.vocabulary import Vocabulary
@@ -90,7 +91,7 @@ def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
     documents."""
     version = vocabulary.fingerprint
 
-    @on_write(DOCUMENTS, name="concepts", batch=64, derived=CONCEPTS, version=version)
+    @on_write(DOCUMENTS, name=FunctionName.CONCEPTS, batch=64, derived=CONCEPTS, version=version)
     async def follow(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_concepts(vocabulary, matcher, shard, keys)

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from keymiss.errors import SetupError, Unavailable
+from keymiss.errors import NoGraph, Unavailable, missing_extra
 from keymiss.graph.neighbourhood import Ends, Link, Node, ranks_of, span
 from keymiss.graph.vocabulary_store import stored_vocabulary
 from keymiss.keys import CONCEPTS, YEAR
@@ -46,13 +46,11 @@ def collect_graph(client: Client) -> ConceptGraph:
     """Reads what is recorded of all documents.
 
     Raises:
-        Unavailable: there is no vocabulary.
+        NoGraph: there is no vocabulary.
     """
     vocabulary = stored_vocabulary(client)
     if vocabulary is None:
-        raise Unavailable(
-            "there is no concept graph; load a vocabulary with `keymiss vocabulary load FILE`"
-        )
+        raise NoGraph
     seen: set[str] = set()
     years_of: defaultdict[Ends, Counter[int]] = defaultdict(Counter)
     for year, named in _sentences(client):
@@ -144,7 +142,7 @@ def write_to_falkordb(graph: ConceptGraph, url: str) -> None:
         from falkordb import FalkorDB
         from redis.exceptions import RedisError
     except ImportError:
-        raise SetupError("install FalkorDB's client: pip install 'keymiss[falkordb]'") from None
+        raise missing_extra("FalkorDB's client", "falkordb") from None
     try:
         database = FalkorDB.from_url(url)
         target = database.select_graph(FALKORDB_GRAPH)

@@ -10,6 +10,7 @@ from typing import Any
 from valkey.exceptions import ResponseError
 
 from keymiss.errors import BadInput, NotFound
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.graph.concept_matcher import Matcher
@@ -66,16 +67,16 @@ def graph_functions(vocabulary: Vocabulary) -> list[Function]:
     def known(shard: Shard) -> list[str]:
         return [keys.concepts for keys in graph.postings(shard.id).known()]
 
-    @on_write(CONCEPTS, name="graph", each=True, known=known, batch=16)
+    @on_write(CONCEPTS, name=FunctionName.GRAPH, each=True, known=known, batch=16)
     async def follow(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_postings(graph, shard, keys)
 
-    @on_miss(LINKS, name="links", form=LINKS_FORM, cache="off", batch=64)
+    @on_miss(LINKS, name=FunctionName.LINKS, form=LINKS_FORM, cache="off", batch=64)
     def links(events: Sequence[Event]) -> list[Result]:
         return [_answered(links_of, graph, event) for event in events]
 
-    @on_miss(EDGE, name="edge", form=EDGE_FORM, cache="off", batch=64)
+    @on_miss(EDGE, name=FunctionName.EDGE, form=EDGE_FORM, cache="off", batch=64)
     def edge(events: Sequence[Event]) -> list[Result]:
         return [_answered(edge_of, graph, event) for event in events]
 

@@ -51,6 +51,8 @@ class Neighbourhood:
     """Number of sentences by year."""
     sentences: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
     """Name, the asked concepts that it names, and how often."""
+    complete: bool = True
+    """Whether all shards have answered."""
 
     def add(self, value: bytes) -> None:
         """Adds what a shard said, the value of a `links` key."""

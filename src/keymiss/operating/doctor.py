@@ -15,14 +15,12 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 from keymiss.corpus.corpus_status import read_status
 from keymiss.corpus.key_survey import survey
 from keymiss.errors import KeymissError, SetupError, Unavailable
+from keymiss.function_names import ALWAYS_SERVED, FunctionName
 from keymiss.keys import OURS, find_key, slot_tag
 from keymiss.operating.served_functions import parse_list, unserved
 from keymiss.server.client import Client, a_slot_of_each, nodes_of, primaries_of
 from keymiss.server.embedded_server import module_path
 
-FUNCTIONS = ("index", "find", "qa", "bertqa")
-TOKENS = "tokens"
-"""Served as well, where the tokenizer of the workers' model allows it."""
 SHOWN_KEYS, SHOWN_BYTES = 5, 80
 OLDEST = {"valkey": (8, 0), "redis": (7, 4)}
 
@@ -52,7 +50,10 @@ def examine(client: Client) -> list[Defect]:
     if blocked:
         return defects
     served = [parse_list(node.execute_command("KEYMISS.LIST")) for node in primaries_of(client)]
-    return [*defects, *_corpus(client, tokens_are_made=any(TOKENS in each for each in served))]
+    return [
+        *defects,
+        *_corpus(client, tokens_are_made=any(FunctionName.TOKENS in each for each in served)),
+    ]
 
 
 def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Defect], Defect | None]:
@@ -149,7 +150,9 @@ def _persistence(client: valkey.Valkey) -> Iterator[Defect]:
 
 
 def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
-    needed = (*FUNCTIONS, TOKENS) if TOKENS in functions else FUNCTIONS
+    needed = list(ALWAYS_SERVED)
+    if FunctionName.TOKENS in functions:
+        needed.append(FunctionName.TOKENS)
     missing = unserved(functions, needed)
     if missing:
         yield Defect(f"no worker serves {', '.join(missing)}", "start `keymiss worker`")

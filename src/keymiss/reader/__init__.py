@@ -6,8 +6,9 @@ It knows nothing of Valkey and imports no other package of keymiss.
 from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import BUNDLED_FOLDER, BUNDLED_MODEL, model_folder
 from keymiss.reader.model_cache import default_cache
+from keymiss.reader.network import Ids, Network
 from keymiss.reader.reader import Answer, Passage, Reader
-from keymiss.reader.tokenizer import Ids, Tokens
+from keymiss.reader.tokenizer import Tokenizer
 
 __all__ = [
     "BUNDLED_FOLDER",
@@ -15,9 +16,10 @@ __all__ = [
     "Answer",
     "Ids",
     "ModelError",
+    "Network",
     "Passage",
     "Reader",
-    "Tokens",
+    "Tokenizer",
     "default_cache",
     "model_folder",
 ]

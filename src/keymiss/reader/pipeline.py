@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keymiss.reader.checkpoint import BUNDLED_MODEL
-from keymiss.reader.reader import Reader, Window
+from keymiss.reader.reader import Reader, WindowLogits
 from keymiss.reader.rows import Limits
 from keymiss.reader.spans import trim
 
@@ -110,8 +110,8 @@ class QuestionAnsweringPipeline:
     def _results(
         self, context: str, candidates: list[_Found], top_k: int, align_to_words: bool
     ) -> list[Result]:
-        tokens = self.reader.tokens
-        offsets = tokens.word_offsets(context) if align_to_words else tokens.offsets(context)
+        tokenizer = self.reader.tokenizer
+        offsets = tokenizer.word_offsets(context) if align_to_words else tokenizer.offsets(context)
         impossible = [one for one in candidates if one.first < 0]
         spans = [one for one in candidates if one.first >= 0]
         # Of all windows, the one that believes least in "no answer" counts.
@@ -134,18 +134,18 @@ class _Found:
     last: int
 
 
-def _probabilities(window: Window) -> NDArray[np.float64]:
+def _probabilities(window: WindowLogits) -> NDArray[np.float64]:
     """Of the first token and the passage's, as start and as end, shape (1 + tokens, 2)."""
     logits = np.concatenate([window.null[None], window.passage]).astype(np.float64)
     powers = np.exp(logits - logits.max(axis=0))
     return np.asarray(powers / powers.sum(axis=0))
 
 
-def _null_score(window: Window) -> float:
+def _null_score(window: WindowLogits) -> float:
     return float(_probabilities(window)[0].prod())
 
 
-def _spans(window: Window, count: int, longest: int) -> list[_Found]:
+def _spans(window: WindowLogits, count: int, longest: int) -> list[_Found]:
     """The best spans, which may overlap."""
     starts, ends = _probabilities(window)[1:].T
     scores = np.tril(np.triu(np.outer(starts, ends)), longest - 1).ravel()

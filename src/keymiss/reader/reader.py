@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import openvino as ov
-
 from keymiss.errors import ModelError
-from keymiss.reader.calibration import load_calibration
-from keymiss.reader.checkpoint import model_files, model_folder, model_name, model_version
+from keymiss.reader.calibration import Calibration, load_calibration
+from keymiss.reader.checkpoint import model_folder, model_name
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.openvino.encoder_graph import build_graph
-from keymiss.reader.openvino.kept_graphs import compile_kept, graph_file
-from keymiss.reader.openvino.precision import choose_arithmetic, choose_precision
+from keymiss.reader.network import Ids, Logits, Network
+from keymiss.reader.openvino.openvino_network import load_network
 from keymiss.reader.reader_statistics import Statistics
-from keymiss.reader.rows import DEFAULT_LIMITS, Limits, Row, cut_pair, group_rows, padded_length
-from keymiss.reader.spans import Logits, Span, best_spans, trim
-from keymiss.reader.tokenizer import Ids, Tokens
-from keymiss.reader.weights import load_weights
-
-INT8_STEP = 4
-"""In int8, lengths are padded to a multiple of this: the engine makes its kernels anew for every
-shape that it has not seen, which takes a small model as long as a sentence."""
-
-WARM_TOKENS = 128
-"""Up to here, kernels for single pairs are made before the first question comes."""
+from keymiss.reader.rows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
+from keymiss.reader.spans import Span, best_spans, trim
+from keymiss.reader.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowLogits:
     """The logits of a passage, or of that part of it which the model has room for.
 
     `pair` is the index of the pair, `first` the token of the passage with which the window begins.
@@ -93,38 +79,29 @@ class _Candidate:
 class Reader:
     """Reads passages for answers. One reader may be used from several threads."""
 
-    def __init__(self, folder: Path, precision: str = "auto", threads: int | None = None) -> None:
-        started = time.perf_counter()
-        self.statistics = Statistics()
-        config = load_config(folder)
-        self.name = model_name(folder)
-        self.tokens = Tokens(folder)
-        if self.tokens.vocabulary > config.vocabulary:
-            raise ModelError(
-                f"{folder}: the tokenizer has {self.tokens.vocabulary} tokens, "
-                f"the model {config.vocabulary}"
-            )
-        self._max_tokens = config.max_tokens
-        self.calibration = load_calibration(folder)
-        self.precision = choose_precision(precision, config)
-        files = model_files(folder)
-        self.version = model_version(folder, files)
-        kept = graph_file(self.version, self.precision)
+    def __init__(
+        self,
+        name: str,
+        tokenizer: Tokenizer,
+        network: Network,
+        calibration: Calibration,
+        statistics: Statistics | None = None,
+    ) -> None:
+        self.name = name
+        self.tokenizer = tokenizer
+        self.network = network
+        self.calibration = calibration
+        self.statistics = statistics or Statistics()
 
-        def graph() -> ov.Model:
-            if self.precision == "int8":
-                raise ModelError(
-                    f"{self.name} is not quantized here; run `keymiss model quantize NAME "
-                    "--calibrate FILE` with questions in SQuAD's format"
-                )
-            return build_graph(config, load_weights(folder))
+    @property
+    def precision(self) -> str:
+        """What the network computes in: "fp32", "bf16" or "int8"."""
+        return self.network.precision
 
-        arithmetic = choose_arithmetic(self.precision, config)
-        self._request = compile_kept(kept, arithmetic, graph, threads).create_infer_request()
-        if self.precision == "int8":  # its answers depend on how it was calibrated
-            self.version = model_version(folder, [*files, kept.with_suffix(".bin")])
-        self._lock = threading.Lock()
-        self.statistics.add(load_seconds=time.perf_counter() - started)
+    @property
+    def version(self) -> str:
+        """Names the model and the way of reading it: equal versions give equal answers."""
+        return self.network.version
 
     @classmethod
     def from_pretrained(
@@ -143,7 +120,21 @@ class Reader:
         Raises:
             ModelError: there is no such model, or it is incomplete or damaged.
         """
-        return cls(model_folder(name_or_path), precision, threads)
+        started = time.perf_counter()
+        folder = model_folder(name_or_path)
+        config = load_config(folder)
+        tokenizer = Tokenizer(folder)
+        if tokenizer.vocabulary > config.vocabulary:
+            raise ModelError(
+                f"{folder}: the tokenizer has {tokenizer.vocabulary} tokens, "
+                f"the model {config.vocabulary}"
+            )
+        calibration = load_calibration(folder)
+        statistics = Statistics()
+        padding = tokenizer.special.padding
+        network = load_network(folder, config, padding, precision, threads, statistics)
+        statistics.add(load_seconds=time.perf_counter() - started)
+        return cls(model_name(folder), tokenizer, network, calibration, statistics)
 
     def read(
         self,
@@ -189,90 +180,45 @@ class Reader:
 
     def windows(
         self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
-    ) -> Iterator[Window]:
+    ) -> Iterator[WindowLogits]:
         """The logits of each (question, passage) pair, in windows, in any order."""
         with self.statistics.timed("tokenise_seconds"):
-            rows = self._rows(pairs, limits)
-        for group in group_rows(rows, self._padded_length):
-            for row, logits in zip(group, self._logits(group), strict=True):
-                inside = logits[row.passage_at : row.passage_at + row.passage_tokens]
-                yield Window(row.index, row.first_token, inside, logits[0])
+            rows = self.rows(pairs, limits)
+        tokens = sum(len(row.tokens.ids) for row in rows)
+        self.statistics.add(windows=len(rows), tokens=tokens)
+        for index, logits in self.network.logits([row.tokens for row in rows]):
+            row, begin = rows[index], rows[index].tokens.passage_at
+            inside = logits[begin : begin + row.passage_tokens]
+            yield WindowLogits(row.pair, row.first_token, inside, logits[0])
 
     def warm_up(self) -> None:
-        """Makes ready what the first questions would wait for: packed weights, and kernels."""
-        last = min(WARM_TOKENS, self._max_tokens)
-        # In int8 new kernels take a small model longer than what they are for.
-        first = 1 if self.precision == "int8" else last
-        for length in dict.fromkeys(map(self._padded_length, range(first, last + 1))):
-            ids = np.zeros((1, length), np.int32)
-            with self._lock:
-                self._request.infer([ids, ids, np.ones_like(ids)], share_inputs=True)
-
-    def inputs(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[Ids]]:
-        """What the graph is given for each window of the pairs, one at a time."""
-        for row in self._rows(pairs):
-            yield self._padded([row])
-
-    def with_graph(self, compiled: ov.CompiledModel) -> Reader:
-        """A reader of the same model that computes with another graph of it."""
-        reader = copy.copy(self)
-        reader._request = compiled.create_infer_request()
-        reader._lock = threading.Lock()
-        reader.statistics = Statistics()
-        return reader
+        """Makes ready what the first questions would wait for."""
+        self.network.warm_up()
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]
-        made = iter(self.tokens.encode(texts))
+        made = iter(self.tokenizer.encode(texts))
         for passage in passages:
             yield passage.ids if isinstance(passage, Passage) else next(made)
 
-    def _rows(
+    def rows(
         self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
-    ) -> list[Row]:
-        limits = replace(limits, window=min(limits.window, self._max_tokens))
+    ) -> list[PairRow]:
+        """What the network reads for each (question, passage) pair."""
+        limits = replace(limits, window=min(limits.window, self.network.max_tokens))
         questions = list(dict.fromkeys(question for question, _ in pairs))
-        encoded = dict(zip(questions, self.tokens.encode(questions), strict=True))
+        encoded = dict(zip(questions, self.tokenizer.encode(questions), strict=True))
         passages = self._ids([passage for _, passage in pairs])
-        rows: list[Row] = []
+        rows: list[PairRow] = []
         for index, ((question, _), passage) in enumerate(zip(pairs, passages, strict=True)):
-            rows += cut_pair(index, encoded[question], passage, self.tokens.special, limits)
+            rows += cut_pair(index, encoded[question], passage, self.tokenizer.special, limits)
         return rows
-
-    def _logits(self, group: list[Row]) -> Logits:
-        """Start and end logits, float32 of shape (rows, padded length, 2)."""
-        padded = self._padded(group)
-        with self._lock, self.statistics.timed("inference_seconds"):
-            output = self._request.infer(padded, share_inputs=True)
-            logits: Logits = np.array(output[0])
-        tokens = sum(len(row.ids) for row in group)
-        self.statistics.add(windows=len(group), tokens=tokens, padding=padded[0].size - tokens)
-        return logits
-
-    def _padded_length(self, longest: int) -> int:
-        if self.precision == "fp32":  # nothing is gained
-            return longest
-        step = INT8_STEP if self.precision == "int8" else 1
-        return padded_length(longest, step, self._max_tokens)
-
-    def _padded(self, group: list[Row]) -> list[Ids]:
-        """What the graph is given: ids, types and mask, each of shape (rows, padded length)."""
-        shape = (len(group), self._padded_length(max(len(row.ids) for row in group)))
-        ids = np.full(shape, self.tokens.special.padding, np.int32)
-        types = np.zeros(shape, np.int32)
-        mask = np.zeros(shape, np.int32)
-        for line, row in enumerate(group):
-            length = len(row.ids)
-            ids[line, :length] = row.ids
-            types[line, row.passage_at : length] = 1
-            mask[line, :length] = 1
-        return [ids, types, mask]
 
     def _answers(
         self, index: int, passage: str | Passage, best: Sequence[_Candidate]
     ) -> list[Answer]:
         text = passage.text if isinstance(passage, Passage) else passage
-        offsets = self.tokens.offsets(text)
+        offsets = self.tokenizer.offsets(text)
         answers = []
         for candidate in best:
             span = candidate.span
@@ -283,7 +229,7 @@ class Reader:
         return answers
 
 
-def _candidates(window: Window, count: int, longest: int) -> list[_Candidate]:
+def _candidates(window: WindowLogits, count: int, longest: int) -> list[_Candidate]:
     null_score = float(window.null.sum())
     return [
         _Candidate(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Logits = NDArray[np.float32]
+from keymiss.reader.network import Logits
 
 
 @dataclass(frozen=True, slots=True)

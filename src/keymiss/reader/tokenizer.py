@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from keymiss.errors import ModelError
-
-Ids = NDArray[np.int32]
+from keymiss.reader.network import Ids
 
 WHOLE = "tokenizer.json"
 WORD_PIECES = "vocab.txt"
@@ -34,7 +33,7 @@ class SpecialTokens:
     separators_between: int
 
 
-class Tokens:
+class Tokenizer:
     """A tokenizer that yields ids without special tokens.
 
     Reads `tokenizer.json`, or the files of older checkpoints: `vocab.txt` (WordPiece), or
@@ -99,20 +98,20 @@ def tokenizer_files(folder: Path) -> list[Path]:
     )
 
 
-def _load(files: list[Path]) -> Tokenizer:
+def _load(files: list[Path]) -> tokenizers.Tokenizer:
     if files[0].name == WHOLE:
-        return Tokenizer.from_buffer(files[0].read_bytes())
+        return tokenizers.Tokenizer.from_buffer(files[0].read_bytes())
     if files[0].name == WORD_PIECES:
         return _word_pieces(*files)
-    tokenizer = Tokenizer(models.BPE.from_file(*map(str, files)))
+    tokenizer = tokenizers.Tokenizer(models.BPE.from_file(*map(str, files)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
     return tokenizer
 
 
-def _word_pieces(vocabulary: Path, settings: Path | None = None) -> Tokenizer:
+def _word_pieces(vocabulary: Path, settings: Path | None = None) -> tokenizers.Tokenizer:
     options: dict[str, Any] = json.loads(settings.read_bytes()) if settings else {}
-    tokenizer = Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token="[UNK]"))  # noqa: S106
+    tokenizer = tokenizers.Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token="[UNK]"))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(
         lowercase=options.get("do_lower_case", True),
         strip_accents=options.get("strip_accents"),
@@ -123,7 +122,7 @@ def _word_pieces(vocabulary: Path, settings: Path | None = None) -> Tokenizer:
     return tokenizer
 
 
-def _special(tokenizer: Tokenizer, path: Path) -> SpecialTokens:
+def _special(tokenizer: tokenizers.Tokenizer, path: Path) -> SpecialTokens:
     def id_of(name: str) -> int:
         number: int | None = tokenizer.token_to_id(name)
         if number is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keymiss.corpus.document_reads import StoredText, read_stored
 from keymiss.errors import BadInput
+from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_miss, on_write
 from keymiss.functions.function import Result
 from keymiss.keys import (
@@ -36,9 +37,6 @@ from keymiss.values.find_value import (
 FEW, FEW_SENTENCES = 8, 100_000
 """Searches, and the sentences that they look through, which the event loop itself does."""
 
-INDEX = "index"
-"""The function that keeps the indexes."""
-
 
 def search_functions(cache: Path | None = None) -> list[Function]:
     """The functions that keep an index of each shard and search it.
@@ -59,7 +57,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         return [keys.facts for keys in index_of(shard).known()]
 
     # Facts are written last, in the transaction that writes the sentences.
-    @on_write(DOCUMENTS, name=INDEX, each=True, known=known)
+    @on_write(DOCUMENTS, name=FunctionName.INDEX, each=True, known=known)
     async def index(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
             await update_index(index_of(shard), shard, keys)
@@ -67,7 +65,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     def here(shard: Shard) -> list[Shard]:
         """It, and those on its host that are followed: a lost one may have changed since."""
         others = [each for each in shards.values() if each.host == shard.host]
-        followed = [each for each in others if each.coverage.is_followed_by(INDEX)]
+        followed = [each for each in others if each.coverage.is_followed_by(FunctionName.INDEX)]
         return [shard, *(each for each in followed if each.id != shard.id)]
 
     async def search(
@@ -85,14 +83,14 @@ def search_functions(cache: Path | None = None) -> list[Function]:
             return search_all()
         return await asyncio.to_thread(search_all)
 
-    @on_miss(FIND, name="find", form=FIND_FORM, cache="off", batch=64)
+    @on_miss(FIND, name=FunctionName.FIND, form=FIND_FORM, cache="off", batch=64)
     async def find(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, [event.shard]) for event in events])
         return [
             one if isinstance(one, BadInput) else shard_candidates_to_json(one[0]) for one in found
         ]
 
-    @on_miss(FIND_HERE, name="findhere", form=FIND_HERE_FORM, cache="off", batch=64)
+    @on_miss(FIND_HERE, name=FunctionName.FIND_HERE, form=FIND_HERE_FORM, cache="off", batch=64)
     async def find_here(events: Sequence[Event]) -> list[Result]:
         found = await search([(event.key, here(event.shard)) for event in events])
         return [

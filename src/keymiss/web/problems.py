@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import KeymissError
-from keymiss.web.question_log import HEADER
+from keymiss.web.question_log import QUESTION_ID
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def install_problems(app: FastAPI) -> None:
     async def explained(request: Request, error: KeymissError) -> JSONResponse:
         response = problem_response(error)
         if question := getattr(request.state, "question", None):
-            response.headers[HEADER] = question
+            response.headers[QUESTION_ID] = question
         return response
 
     @app.exception_handler(RequestValidationError)

@@ -13,7 +13,7 @@ from keymiss.errors import outcome
 
 logger = logging.getLogger("keymiss.questions")
 
-HEADER = "X-Question-Id"
+QUESTION_ID = "X-Question-Id"
 
 
 class QuestionLog:

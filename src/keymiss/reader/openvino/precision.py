@@ -6,7 +6,6 @@ machine and half as long again on another.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import time
@@ -25,6 +24,7 @@ from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.model_cache import default_cache, read_object, write_object
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import Arithmetic, Precision, compile_graph
+from keymiss.reader.processor import processor_name
 from keymiss.reader.weights import Array, Weights
 
 Name = TypeVar("Name", bound=str)
@@ -114,10 +114,6 @@ class _RandomWeights(Weights):
 
 def _machine(config: EncoderConfig) -> str:
     cores = len(os.sched_getaffinity(0))
-    processor = "unknown processor"
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        processor = next(named, processor)
+    processor = processor_name()
     shape = f"{config.hidden}x{config.inner}x{config.heads}"
     return f"{processor}, {cores} cores, openvino {ov.__version__}, {shape}, reading {READING}"

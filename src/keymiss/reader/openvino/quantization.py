@@ -20,13 +20,15 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from keymiss.errors import ModelError
+from keymiss.errors import ModelError, missing_extra
 from keymiss.reader.checkpoint import model_files, model_version
-from keymiss.reader.encoder_config import load_config
+from keymiss.reader.encoder_config import EncoderConfig, load_config
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import compile_graph, graph_file, keep_graph
+from keymiss.reader.openvino.openvino_network import OpenVinoNetwork
 from keymiss.reader.openvino.precision import choose_arithmetic, in_turn
 from keymiss.reader.reader import Reader
+from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.weights import Array, load_weights
 
 SAMPLES = 300
@@ -68,16 +70,18 @@ def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Qu
         score: how well a reader answers them.
 
     Raises:
-        ModelError: NNCF is not installed, or the answers lose more than `MOST_LOST` points of F1.
+        SetupError: NNCF is not installed.
+        ModelError: the answers lose more than `MOST_LOST` points of F1.
     """
     nncf = _nncf()
     reader = Reader.from_pretrained(folder, "fp32")
-    arithmetic = choose_arithmetic("int8", load_config(folder))
+    config = load_config(folder)
+    arithmetic = choose_arithmetic("int8", config)
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     everything = range(len(pairs))
 
     def int8(graph: ov.Model) -> Reader:
-        return reader.with_graph(compile_graph(graph, arithmetic))
+        return _with_graph(reader, config, compile_graph(graph, arithmetic))
 
     def percent(one: Reader) -> float:
         return 100 * statistics.fmean(score(one, everything))
@@ -175,6 +179,13 @@ def _values(constant: ov.Output) -> Array:
     return values
 
 
+def _with_graph(reader: Reader, config: EncoderConfig, compiled: ov.CompiledModel) -> Reader:
+    """A reader of the same model that computes with another graph of it."""
+    padding, statistics = reader.tokenizer.special.padding, Statistics()
+    network = OpenVinoNetwork(compiled, config, padding, "fp32", reader.version, statistics)
+    return Reader(reader.name, reader.tokenizer, network, reader.calibration, statistics)
+
+
 def _speedup(exact: Reader, rounded: Reader, pairs: Sequence[tuple[str, str]]) -> float:
     seconds = in_turn(
         {"fp32": partial(exact.read_batch, pairs), "int8": partial(rounded.read_batch, pairs)}
@@ -186,7 +197,7 @@ def _nncf() -> ModuleType:
     try:
         import nncf
     except ImportError:
-        raise ModelError("quantizing needs NNCF: pip install 'keymiss[quantize]'") from None
+        raise missing_extra("NNCF", "quantize") from None
     module: ModuleType = nncf
     return module
 
@@ -198,7 +209,10 @@ def _graph(folder: Path) -> ov.Model:
 def _samples(nncf: ModuleType, reader: Reader, pairs: Sequence[tuple[str, str]]) -> Any:
     """Windows from the whole set, not from its beginning only."""
     step = max(1, len(pairs) // SAMPLES)
-    return nncf.Dataset(list(reader.inputs(pairs[::step]))[:SAMPLES])
+    rows = reader.rows(pairs[::step])[:SAMPLES]
+    network = reader.network
+    assert isinstance(network, OpenVinoNetwork)
+    return nncf.Dataset([network.padded([row.tokens]) for row in rows])
 
 
 def _restored(
@@ -211,7 +225,8 @@ def _restored(
     """Quantized but for the products whose rounding costs most F1."""
 
     def validate(compiled: ov.CompiledModel, chosen: Iterable[int]) -> tuple[float, list[float]]:
-        scores = list(score(reader.with_graph(compiled), list(chosen)))
+        rounded = _with_graph(reader, load_config(folder), compiled)
+        scores = list(score(rounded, list(chosen)))
         return statistics.fmean(scores), scores
 
     return nncf.quantize_with_accuracy_control(

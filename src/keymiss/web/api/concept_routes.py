@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from keymiss.asking.concept_links import edge_sentences, neighbourhood
 from keymiss.errors import BadInput
-from keymiss.graph import neighbourhood as links
+from keymiss.graph.neighbourhood import Link
 from keymiss.web.problems import PROBLEM_RESPONSES
 
 MOST_LINKS = 400
@@ -21,7 +21,7 @@ _EDGE = re.compile(r"(?P<source>[^:{}\s]+):(?P<target>[^:{}\s]+)")
 router = APIRouter(responses=PROBLEM_RESPONSES)
 
 
-class Node(BaseModel):
+class NodeBody(BaseModel):
     """A concept; `rank` is that of its links together."""
 
     id: str
@@ -30,7 +30,7 @@ class Node(BaseModel):
     rank: int
 
 
-class Link(BaseModel):
+class LinkBody(BaseModel):
     """An edge of the concept graph: `rank` sentences name both concepts, the first of them in the
     year `created_at`."""
 
@@ -40,7 +40,7 @@ class Link(BaseModel):
     created_at: int | None
 
 
-class GraphSearch(BaseModel):
+class ConceptSearchBody(BaseModel):
     """The body of a search for concepts."""
 
     search: str = Field(description="A text that names concepts.", examples=["measles vaccine"])
@@ -48,16 +48,16 @@ class GraphSearch(BaseModel):
     limit: int = Field(200, ge=1, le=MOST_LINKS, description="Links at most.")
 
 
-class GraphResults(BaseModel):
+class ConceptsBody(BaseModel):
     """The concepts of a text, their strongest links and what these lead to."""
 
-    nodes: list[Node]
-    links: list[Link]
+    nodes: list[NodeBody]
+    links: list[LinkBody]
     years: list[int] = Field(description="Of all sentences behind the links, years unrestricted.")
     complete: bool = Field(description="False when part of the corpus did not answer.")
 
 
-class EdgeResult(BaseModel):
+class EdgeSentenceBody(BaseModel):
     """A sentence that names both concepts."""
 
     title: str
@@ -65,51 +65,53 @@ class EdgeResult(BaseModel):
     sentencekey: str
 
 
-class EdgeResults(BaseModel):
+class EdgeBody(BaseModel):
     """Sentences of an edge, best first, one of each article."""
 
-    results: list[EdgeResult]
+    results: list[EdgeSentenceBody]
     years: list[int]
     complete: bool
 
 
-class Exclusion(BaseModel):
+class ExclusionBody(BaseModel):
     """A concept that the visitor wants to see no more."""
 
     id: str
 
 
-class Excluded(BaseModel):
+class ExcludedBody(BaseModel):
     """The concepts that the visitor has excluded."""
 
     excluded: list[str]
 
 
-def shown(found: list[links.Link]) -> list[Link]:
+def shown_links(found: list[Link]) -> list[LinkBody]:
     """Links in the form of the routes."""
     return [
-        Link(source=link.source, target=link.target, rank=link.rank, created_at=link.first or None)
+        LinkBody(
+            source=link.source, target=link.target, rank=link.rank, created_at=link.first or None
+        )
         for link in found
     ]
 
 
 @router.post("/search")
-async def search(body: GraphSearch, request: Request) -> GraphResults:
+async def search(body: ConceptSearchBody, request: Request) -> ConceptsBody:
     """The concepts that a text names, and their links."""
     state = request.app.state
     async with state.turns:
-        found, complete = await neighbourhood(state.servers, body.search)
+        found = await neighbourhood(state.servers, body.search)
     unwanted = state.visitors.of(request).excluded
     kept = found.links(body.years, unwanted)[: body.limit]
     years = {year for link in kept for year in found.edges[link.source, link.target]}
-    return GraphResults(
+    return ConceptsBody(
         nodes=[
-            Node(id=one.id, name=one.name, type=one.type, rank=one.rank)
+            NodeBody(id=one.id, name=one.name, type=one.type, rank=one.rank)
             for one in found.nodes(kept, unwanted)
         ],
-        links=shown(kept),
+        links=shown_links(kept),
         years=sorted(years - {0}),
-        complete=complete,
+        complete=found.complete,
     )
 
 
@@ -119,15 +121,15 @@ async def get_search(
     search_for: Annotated[str, Query(alias="search")],
     years: Annotated[list[int], Query(max_length=200)] = [],  # noqa: B006
     limit: Annotated[int, Query(ge=1, le=MOST_LINKS)] = 200,
-) -> GraphResults:
+) -> ConceptsBody:
     """The same, for a browser's address line."""
-    return await search(GraphSearch(search=search_for, years=years, limit=limit), request)
+    return await search(ConceptSearchBody(search=search_for, years=years, limit=limit), request)
 
 
 @router.get("/edge/{name}")
 async def edge(
     name: str, request: Request, limit: Annotated[int, Query(ge=1, le=MOST_SENTENCES)] = 5
-) -> EdgeResults:
+) -> EdgeBody:
     """The best sentences of an edge; `name` is `edges:SRC:DST`."""
     match = _EDGE.fullmatch(name.removeprefix("edges:"))
     if not match:
@@ -136,9 +138,9 @@ async def edge(
         found = await edge_sentences(
             request.app.state.servers, match["source"], match["target"], limit
         )
-    return EdgeResults(
+    return EdgeBody(
         results=[
-            EdgeResult(title=one.title, sentence=one.text, sentencekey=one.sentence)
+            EdgeSentenceBody(title=one.title, sentence=one.text, sentencekey=one.sentence)
             for one in found.sentences
         ],
         years=[year for year in found.years if year],
@@ -147,18 +149,18 @@ async def edge(
 
 
 @router.post("/exclude")
-async def post_exclude(body: Exclusion, request: Request, response: Response) -> Excluded:
+async def post_exclude(body: ExclusionBody, request: Request, response: Response) -> ExcludedBody:
     """Leaves a concept and its links out of this visitor's later searches."""
     state = request.app.state
     visitor = state.visitors.of(request).exclude(body.id)
     state.visitors.remember(visitor, request, response)
-    return Excluded(excluded=list(visitor.excluded))
+    return ExcludedBody(excluded=list(visitor.excluded))
 
 
 @router.delete("/exclude/{concept}")
-async def delete_exclude(concept: str, request: Request, response: Response) -> Excluded:
+async def delete_exclude(concept: str, request: Request, response: Response) -> ExcludedBody:
     """Takes that back."""
     state = request.app.state
     visitor = state.visitors.of(request).include(concept)
     state.visitors.remember(visitor, request, response)
-    return Excluded(excluded=list(visitor.excluded))
+    return ExcludedBody(excluded=list(visitor.excluded))
