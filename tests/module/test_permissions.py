@@ -30,11 +30,22 @@ def test_a_reader_gets_no_other_keys(server, users, new_worker):
             reader.get("secret:1")
 
 
-@pytest.mark.parametrize("command", ["SERVE", "TAKE", "ANSWER", "FAIL", "DROP", "FORGET"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("SERVE", "echo", "ON", "MISS", "PREFIX", "echo:"),
+        ("TAKE", "COUNT", 1, "BLOCK", 0, "echo"),
+        ("ANSWER", "id", "value"),
+        ("FAIL", "id", "message"),
+        ("DROP", "echo:1"),
+        ("FORGET", "echo"),
+    ],
+    ids=lambda command: command[0],
+)
 def test_a_reader_is_no_worker(server, users, command):
     with valkey.Valkey(port=server.port, username="reader", password="r") as reader:
         with pytest.raises(valkey.exceptions.NoPermissionError):
-            reader.execute_command(f"KEYMISS.{command}", "echo:1", "x", "x", "x", "x", "x")
+            reader.execute_command(f"KEYMISS.{command[0]}", *command[1:])
 
 
 def test_only_the_user_that_took_an_item_may_answer_it(

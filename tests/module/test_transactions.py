@@ -29,9 +29,13 @@ def test_inside_a_script_a_stored_key_is_found(client, worker):
 
 
 def test_scripts_cannot_speak_as_workers(client, worker):
-    for command in ("KEYMISS.TAKE", "KEYMISS.SERVE", "KEYMISS.ANSWER"):
+    for command, *arguments in (
+        ("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 0, "echo"),
+        ("KEYMISS.SERVE", "other", "ON", "MISS", "PREFIX", "other:"),
+        ("KEYMISS.ANSWER", "id", "value"),
+    ):
         with pytest.raises(valkey.ResponseError, match="not allowed from script"):
-            client.eval(f"return redis.call('{command}', 'a', 'b')", 0)
+            client.eval(f"return redis.call('{command}', unpack(ARGV))", 0, *arguments)
 
 
 def test_take_inside_multi_does_not_wait(worker):

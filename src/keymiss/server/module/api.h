@@ -59,7 +59,8 @@ typedef struct RedisModuleFlushInfo {
     int32_t dbnum; /* -1: all databases */
 } RedisModuleFlushInfo;
 
-/* What RM_SetCommandInfo is told; of the fields that we leave empty only the sizes count. */
+/* What RM_SetCommandInfo is told: the server copies it. Of a field that we leave empty only the
+ * size of its parts counts. */
 typedef struct RedisModuleCommandKeySpec {
     const char *notes;
     uint64_t flags;
@@ -79,6 +80,26 @@ typedef struct RedisModuleCommandKeySpec {
     } find;
 } RedisModuleCommandKeySpec;
 
+typedef struct RedisModuleCommandArg {
+    const char *name;
+    int type;     /* one of the ARG_ constants */
+    int key_spec; /* of a key: its place in key_specs; -1 of others */
+    const char *token;
+    const char *summary, *since;
+    int flags; /* ARG_OPTIONAL and the like */
+    const char *deprecated_since;
+    struct RedisModuleCommandArg *parts; /* of ARG_ONE_OF and ARG_BLOCK */
+    const char *display_text;
+} RedisModuleCommandArg;
+
+#define ARG_STRING 0
+#define ARG_INTEGER 1
+#define ARG_KEY 3
+#define ARG_PURE_TOKEN 6
+#define ARG_ONE_OF 7
+#define ARG_OPTIONAL (1 << 0)
+#define ARG_MULTIPLE (1 << 1)
+
 typedef struct RedisModuleCommandInfoVersion {
     int version;
     size_t size_of_history, size_of_key_spec, size_of_argument;
@@ -91,7 +112,7 @@ typedef struct RedisModuleCommandInfo {
     const char *tips;
     int arity;
     RedisModuleCommandKeySpec *key_specs;
-    void *arguments;
+    RedisModuleCommandArg *arguments;
 } RedisModuleCommandInfo;
 
 #define KEY_BEGIN_INDEX 2

@@ -16,10 +16,14 @@
  * CPU time at pipeline 16), KeyExists (counts a hit of its own), a set of keys known to exist (what
  * tells it that a key has gone is not told of every way to go), `rename-command GET` (a module
  * command named get crashes Valkey 9). docs/decisions/0003-hits.md has the figures. */
-#include "keymiss.h"
+#include "filter.h"
 
 #include <string.h>
 #include <strings.h>
+
+#include "dispatcher.h"
+#include "registry.h"
+#include "server.h"
 
 enum { EXPIRING_MS = 100 }; /* far longer than from the filter to the command */
 
@@ -73,13 +77,13 @@ void filter_command(RedisModuleCommandFilterCtx *filter) {
     /* Lower case by setting a bit: a library call costs more than all the rest here. */
     if ((length == 8 && (command[0] | 32) == 'f') || (length == 4 && count == 1))
         watch_libraries(command, length);
-    if (!engine.function_count || count != 2 || length != 3 || (command[0] | 32) != 'g' ||
+    if (!dispatcher.function_count || count != 2 || length != 3 || (command[0] | 32) != 'g' ||
         (command[1] | 32) != 'e' || (command[2] | 32) != 't')
         return;
     RedisModuleString *name = RM_CommandFilterArgGet(filter, 1);
     const char *key = RM_StringPtrLen(name, &length);
-    if (!engine_may_match(&engine, key, length)) return;
-    Function *function = engine_match(&engine, key, length);
+    if (!dispatcher_may_match(&dispatcher, key, length)) return;
+    Function *function = dispatcher_match(&dispatcher, key, length);
     if (!function || function->options.kind != ON_MISS) return;
     /* The look-up happens in the function's database. A client of another one gets a native GET
      * either way: from here when the key exists there, from KEYMISS.GET when it does not. */
@@ -87,7 +91,7 @@ void filter_command(RedisModuleCommandFilterCtx *filter) {
         function->counters.hits++;
         return;
     }
-    if (!engine_computes(function, key, length)) return;
+    if (!dispatcher_computes(function, key, length)) return;
     const char *renamed = "KEYMISS.GET";
     RM_CommandFilterArgReplace(filter, 0, RM_CreateString(NULL, renamed, strlen(renamed)));
 }

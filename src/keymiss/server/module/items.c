@@ -1,7 +1,7 @@
-/* items.c: what is to be computed, and who waits for it; see engine.h for the life of an item.
+/* items.c: what is to be computed, and who waits for it; see model.h for the life of an item.
  *
  * An item that can be found by its key is in by_key, a dropped one in `dropped`, each in by_id. */
-#include "engine.h"
+#include "items.h"
 
 #include <search.h>
 #include <stdio.h>
@@ -52,15 +52,15 @@ static int compare_clients(const void *a, const void *b) {
 
 /* ---- items ---- */
 
-Item *engine_find(const Engine *engine, Queue *queue, const char *key, size_t length) {
+Item *dispatcher_find(const Dispatcher *dispatcher, Queue *queue, const char *key, size_t length) {
     Probe probe = {queue, key, length};
-    Item **found = tfind(&probe, (void *const *)&engine->by_key, compare_probe);
+    Item **found = tfind(&probe, (void *const *)&dispatcher->by_key, compare_probe);
     return found ? *found : NULL;
 }
 
-Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
+Item *dispatcher_find_id(const Dispatcher *dispatcher, const char *id, size_t length) {
     if (length != ID_BYTES) return NULL;
-    Item **found = tfind(id, (void *const *)&engine->by_id, compare_id);
+    Item **found = tfind(id, (void *const *)&dispatcher->by_id, compare_id);
     if (!found) return NULL;
     char digits[ID_BYTES - RANDOM_ID_BYTES + 1] = {0};
     memcpy(digits, id + RANDOM_ID_BYTES, sizeof digits - 1);
@@ -71,119 +71,120 @@ Item *engine_find_id(const Engine *engine, const char *id, size_t length) {
     return (int16_t)allowed < 0 || behind > allowed ? NULL : *found;
 }
 
-static int has_room(const Engine *engine, const Function *function, long long bytes) {
-    return budget_allows(function->bytes + bytes, engine->bytes, engine->max_bytes,
-                         engine->function_count);
+static int has_room(const Dispatcher *dispatcher, const Function *function, long long bytes) {
+    return budget_allows(function->bytes + bytes, dispatcher->bytes, dispatcher->max_bytes,
+                         dispatcher->function_count);
 }
 
 /* The server keeps the key for each of them, in the command that waits. */
 static long long waiter_bytes(size_t key_length) { return WAITER_BYTES + (long long)key_length; }
 
-int engine_may_wait(const Engine *engine, const Function *function, uint64_t client,
-                    size_t key_length) {
+int dispatcher_may_wait(const Dispatcher *dispatcher, const Function *function, uint64_t client,
+                        size_t key_length) {
     Waiter earlier = {.client = client};
-    return has_room(engine, function, waiter_bytes(key_length)) &&
-           !tfind(&earlier, (void *const *)&engine->by_client, compare_clients);
+    return has_room(dispatcher, function, waiter_bytes(key_length)) &&
+           !tfind(&earlier, (void *const *)&dispatcher->by_client, compare_clients);
 }
 
-static void weigh(Engine *engine, Item *item, long long bytes) {
-    engine->bytes += bytes;
+static void weigh(Dispatcher *dispatcher, Item *item, long long bytes) {
+    dispatcher->bytes += bytes;
     item->queue->function->bytes += bytes;
 }
 
-Item *engine_enqueue(Engine *engine, Queue *queue, const char *key, size_t length) {
+Item *dispatcher_enqueue(Dispatcher *dispatcher, Queue *queue, const char *key, size_t length) {
     long long size = (long long)(sizeof(Item) + length);
     /* The mark that events were lost has no key and always finds room: there is one a queue. */
     int full = queue->pending >= queue->function->options.limit ||
-               !has_room(engine, queue->function, size);
+               !has_room(dispatcher, queue->function, size);
     if (length && full) return NULL;
-    Item *item = engine->allocate(sizeof *item + length);
+    Item *item = dispatcher->allocate(sizeof *item + length);
     memset(item, 0, sizeof *item);
     list_init(&item->waiters);
     list_init(&item->same_key);
     item->queue = queue;
     item->state = READY;
-    engine->random_id(item->id, RANDOM_ID_BYTES);
+    dispatcher->random_id(item->id, RANDOM_ID_BYTES);
     item->key_length = length;
     if (length) memcpy(item->key, key, length);
-    if (!tsearch(item, &engine->by_key, compare_items)) goto out_of_memory;
-    if (!tsearch(item, &engine->by_id, compare_ids)) {
-        tdelete(item, &engine->by_key, compare_items);
+    if (!tsearch(item, &dispatcher->by_key, compare_items)) goto out_of_memory;
+    if (!tsearch(item, &dispatcher->by_id, compare_ids)) {
+        tdelete(item, &dispatcher->by_key, compare_items);
         goto out_of_memory;
     }
     list_append(&queue->ready, &item->node);
     queue->pending++;
-    engine->items++;
-    weigh(engine, item, size);
+    dispatcher->items++;
+    weigh(dispatcher, item, size);
     return item;
 out_of_memory:
-    engine->release(item);
+    dispatcher->release(item);
     return NULL;
 }
 
-static Item *first_dropped(const Engine *engine, Queue *queue, const char *key, size_t length) {
+static Item *first_dropped(const Dispatcher *dispatcher, Queue *queue, const char *key,
+                           size_t length) {
     Probe probe = {queue, key, length};
-    Item **found = tfind(&probe, (void *const *)&engine->dropped, compare_probe);
+    Item **found = tfind(&probe, (void *const *)&dispatcher->dropped, compare_probe);
     return found ? *found : NULL;
 }
 
-static void unlink_dropped(Engine *engine, Item *item) {
+static void unlink_dropped(Dispatcher *dispatcher, Item *item) {
     Node *next = item->same_key.next;
-    int is_first = first_dropped(engine, item->queue, item->key, item->key_length) == item;
-    if (is_first) tdelete(item, &engine->dropped, compare_items);
+    int is_first = first_dropped(dispatcher, item->queue, item->key, item->key_length) == item;
+    if (is_first) tdelete(item, &dispatcher->dropped, compare_items);
     list_remove(&item->same_key);
     if (is_first && next != &item->same_key)
-        tsearch(NODE_OWNER(next, Item, same_key), &engine->dropped, compare_items);
+        tsearch(NODE_OWNER(next, Item, same_key), &dispatcher->dropped, compare_items);
 }
 
-void engine_discard(Engine *engine, Item *item) {
-    if (item->dropped) unlink_dropped(engine, item);
-    else tdelete(item, &engine->by_key, compare_items);
-    tdelete(item, &engine->by_id, compare_ids);
+void dispatcher_discard(Dispatcher *dispatcher, Item *item) {
+    if (item->dropped) unlink_dropped(dispatcher, item);
+    else tdelete(item, &dispatcher->by_key, compare_items);
+    tdelete(item, &dispatcher->by_id, compare_ids);
     list_remove(&item->node);
     item->queue->pending--;
-    engine->items--;
-    weigh(engine, item, -(long long)(sizeof *item + item->key_length + item->value_bytes));
-    engine->release(item);
+    dispatcher->items--;
+    weigh(dispatcher, item, -(long long)(sizeof *item + item->key_length + item->value_bytes));
+    dispatcher->release(item);
 }
 
-void engine_drop(Engine *engine, Item *item) {
+void dispatcher_drop(Dispatcher *dispatcher, Item *item) {
     item->queue->function->counters.dropped++;
     if (item->state == READY) {
         /* Whoever takes it next reads the source as it is; whoever held it before did not. */
         item->oldest = (unsigned short)(item->attempt + 1);
         return;
     }
-    engine_hide(engine, item);
+    dispatcher_hide(dispatcher, item);
 }
 
-void engine_hide(Engine *engine, Item *item) {
-    tdelete(item, &engine->by_key, compare_items);
+void dispatcher_hide(Dispatcher *dispatcher, Item *item) {
+    tdelete(item, &dispatcher->by_key, compare_items);
     item->dropped = 1;
-    Item **first = tsearch(item, &engine->dropped, compare_items);
+    Item **first = tsearch(item, &dispatcher->dropped, compare_items);
     if (first && *first != item) list_append(&(*first)->same_key, &item->same_key);
 }
 
-void engine_hold(Engine *engine, Item *item, void *value, size_t bytes) {
+void dispatcher_hold(Dispatcher *dispatcher, Item *item, void *value, size_t bytes) {
     item->state = ANSWERED;
     item->worker = NULL;
     item->value = value;
     item->value_bytes = bytes;
-    weigh(engine, item, (long long)bytes);
+    weigh(dispatcher, item, (long long)bytes);
     list_remove(&item->node);
-    list_append(&engine->answered, &item->node);
+    list_append(&dispatcher->answered, &item->node);
 }
 
-Item *engine_written(Engine *engine, Queue *queue, const char *key, size_t length) {
-    Item *item = engine_find(engine, queue, key, length);
+Item *dispatcher_written(Dispatcher *dispatcher, Queue *queue, const char *key, size_t length) {
+    Item *item = dispatcher_find(dispatcher, queue, key, length);
     if (item) {
         if (item->state == TAKEN) item->written = 1;
         return NULL;
     }
-    item = engine_enqueue(engine, queue, key, length);
+    item = dispatcher_enqueue(dispatcher, queue, key, length);
     if (item || !length) return item;
     queue->function->counters.dropped++;
-    return engine_written(engine, queue, "", 0);
+    return dispatcher_written(dispatcher, queue, "", 0);
 }
 
 static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out, size_t room) {
@@ -212,11 +213,11 @@ static size_t take_from(Queue *queue, Worker *worker, long long now, Item **out,
 
 static int is_wanted(const Worker *worker, const Attachment *attachment, Kind kind) {
     const Function *function = attachment->function;
-    return function->options.kind == kind && engine_is_current(attachment) &&
+    return function->options.kind == kind && dispatcher_is_current(attachment) &&
            worker->wanted >> function->slot & 1;
 }
 
-size_t engine_take(Worker *worker, long long now, Item **out) {
+size_t dispatcher_take(Worker *worker, long long now, Item **out) {
     size_t taken = 0, room = (size_t)worker->count;
     Attachment *served = NULL;
     int alone = 0;
@@ -237,9 +238,9 @@ size_t engine_take(Worker *worker, long long now, Item **out) {
     return taken;
 }
 
-Item *engine_acknowledge(Engine *engine, Item *item) {
+Item *dispatcher_acknowledge(Dispatcher *dispatcher, Item *item) {
     if (!item->written) {
-        engine_discard(engine, item);
+        dispatcher_discard(dispatcher, item);
         return NULL;
     }
     item->written = 0;
@@ -254,28 +255,29 @@ Item *engine_acknowledge(Engine *engine, Item *item) {
 
 /* ---- waiters ---- */
 
-void engine_wait(Engine *engine, Item *item, Waiter *waiter, uint64_t client) {
+void dispatcher_wait(Dispatcher *dispatcher, Item *item, Waiter *waiter, uint64_t client) {
     waiter->item = item;
     waiter->client = client;
-    tsearch(waiter, &engine->by_client, compare_clients);
+    tsearch(waiter, &dispatcher->by_client, compare_clients);
     list_append(&item->waiters, &waiter->node);
-    engine->waiters++;
-    weigh(engine, item, waiter_bytes(item->key_length));
+    dispatcher->waiters++;
+    weigh(dispatcher, item, waiter_bytes(item->key_length));
 }
 
-static void unlink_waiter(Engine *engine, Waiter *waiter) {
-    weigh(engine, waiter->item, -waiter_bytes(waiter->item->key_length));
+static void unlink_waiter(Dispatcher *dispatcher, Waiter *waiter) {
+    weigh(dispatcher, waiter->item, -waiter_bytes(waiter->item->key_length));
     waiter->item = NULL;
     list_remove(&waiter->node);
-    engine->waiters--;
-    engine->leaving++;
+    dispatcher->waiters--;
+    dispatcher->leaving++;
 }
 
-int engine_is_awaited(const Engine *engine, Queue *queue, const char *key, size_t length) {
-    if (!engine->waiters) return 0;
-    const Item *item = engine_find(engine, queue, key, length);
+int dispatcher_is_awaited(const Dispatcher *dispatcher, Queue *queue, const char *key,
+                          size_t length) {
+    if (!dispatcher->waiters) return 0;
+    const Item *item = dispatcher_find(dispatcher, queue, key, length);
     if (item && !list_empty(&item->waiters)) return 1;
-    const Item *first = first_dropped(engine, queue, key, length), *each = first;
+    const Item *first = first_dropped(dispatcher, queue, key, length), *each = first;
     while (each && list_empty(&each->waiters)) {
         each = NODE_OWNER(each->same_key.next, Item, same_key);
         if (each == first) return 0;
@@ -293,35 +295,36 @@ static void move_waiters(Item *from, Item *to) {
     }
 }
 
-void engine_adopt(Engine *engine, Item *item) {
-    Item *dropped = first_dropped(engine, item->queue, item->key, item->key_length);
+void dispatcher_adopt(Dispatcher *dispatcher, Item *item) {
+    Item *dropped = first_dropped(dispatcher, item->queue, item->key, item->key_length);
     if (!dropped) return;
     int count = 1;
     FOR_EACH(&dropped->same_key, each, Item, same_key) { count++; }
     while (count--) {
         Item *next = NODE_OWNER(dropped->same_key.next, Item, same_key);
         move_waiters(dropped, item);
-        if (dropped->state == READY) engine_discard(engine, dropped); /* nobody waits for it */
+        if (dropped->state == READY)
+            dispatcher_discard(dispatcher, dropped); /* nobody waits for it */
         dropped = next;
     }
 }
 
-void engine_leave(Engine *engine, Waiter *waiter) {
+void dispatcher_leave(Dispatcher *dispatcher, Waiter *waiter) {
     Item *item = waiter->item;
     if (!item) return;
-    unlink_waiter(engine, waiter);
-    if (item->state == READY && list_empty(&item->waiters)) engine_discard(engine, item);
+    unlink_waiter(dispatcher, waiter);
+    if (item->state == READY && list_empty(&item->waiters)) dispatcher_discard(dispatcher, item);
 }
 
-void engine_free_waiter(Engine *engine, Waiter *waiter) {
-    engine_leave(engine, waiter);
-    engine->leaving--;
-    tdelete(waiter, &engine->by_client, compare_clients);
+void dispatcher_free_waiter(Dispatcher *dispatcher, Waiter *waiter) {
+    dispatcher_leave(dispatcher, waiter);
+    dispatcher->leaving--;
+    tdelete(waiter, &dispatcher->by_client, compare_clients);
 }
 
-Waiter *engine_next_waiter(Engine *engine, Item *item) {
+Waiter *dispatcher_next_waiter(Dispatcher *dispatcher, Item *item) {
     if (list_empty(&item->waiters)) return NULL;
     Waiter *waiter = NODE_OWNER(item->waiters.next, Waiter, node);
-    unlink_waiter(engine, waiter);
+    unlink_waiter(dispatcher, waiter);
     return waiter;
 }

@@ -1,6 +1,7 @@
 /* options.c: see options.h. */
 #include "options.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -189,4 +190,15 @@ const char *read_line(Text line, Registration *out, long long *db) {
     if (count < 3 || !text_is(words[0], "DB") || !text_number(words[1], 0, INT32_MAX, db))
         return "a line begins with DB and a number";
     return read_serve(words + 2, count - 2, out);
+}
+
+const char *cache_text(const Options *options, char digits[24]) {
+    if (options->cache == CACHE_OFF) return "off";
+    if (options->cache == CACHE_FOREVER) return "forever";
+    snprintf(digits, 24, "%lld", options->cache);
+    return digits;
+}
+
+const char *kind_text(const Options *options) {
+    return options->kind == ON_MISS ? "miss" : "write";
 }

@@ -54,4 +54,8 @@ const char *read_setting(Text *rest, Registration *out);
 /* "DB n" and the arguments of SERVE in one line, with spaces between; %XX stands for a byte. */
 const char *read_line(Text line, Registration *out, long long *db);
 
+/* The options ON and CACHE in words. */
+const char *kind_text(const Options *options);
+const char *cache_text(const Options *options, char digits[24]);
+
 #endif

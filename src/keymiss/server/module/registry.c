@@ -17,14 +17,19 @@
  *
  * When
  *   Written inside SERVE and FORGET. While clients are paused, or slots leave by an atomic
- * migration (which Valkey 9 gives up for a command that belongs to no slot), a moment later. Read
- * when a file or a snapshot has been loaded, and a moment after any FUNCTION command, which the
+ *   migration (which Valkey 9 gives up for a command that belongs to no slot), a moment later. Read
+ *   when a file or a snapshot has been loaded, and a moment after any FUNCTION command, which the
  * filter sees, those of a primary, too. docs/decisions/0007-registrations.md has the windows that
  * remain. */
-#include "keymiss.h"
+#include "registry.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "clock.h"
+#include "dispatcher.h"
+#include "registrations.h"
+#include "server.h"
 
 enum {
     AGAIN_MS = 100,
@@ -129,12 +134,13 @@ static char *put_function(char *out, const Function *function) {
 
 /* Of the caller's to free. Without functions it has no bytes. */
 static Text write_code(void) {
-    char *code = RM_Alloc(sizeof HEAD + sizeof TAIL + (size_t)engine.function_count * LINE_BYTES);
+    char *code =
+        RM_Alloc(sizeof HEAD + sizeof TAIL + (size_t)dispatcher.function_count * LINE_BYTES);
     char *out = code;
-    if (engine.function_count) {
+    if (dispatcher.function_count) {
         out = put(out, HEAD);
         for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
-            if (engine.functions[slot]) out = put_function(out, engine.functions[slot]);
+            if (dispatcher.functions[slot]) out = put_function(out, dispatcher.functions[slot]);
         out = put(out, TAIL);
     }
     return (Text){code, (size_t)(out - code)};
@@ -183,10 +189,10 @@ void registry_save(RedisModuleCtx *ctx) {
 static int is_overruled(const Registration *registration, int is_replica) {
     if (is_replica) return 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        const Function *function = engine.functions[slot];
+        const Function *function = dispatcher.functions[slot];
         if (function && !list_empty(&function->attachments) &&
             (strcmp(function->name, registration->name) == 0 ||
-             engine_overlaps(function, registration)))
+             dispatcher_overlaps(function, registration)))
             return 1;
     }
     return 0;
@@ -203,7 +209,7 @@ static uint64_t take_over(Text line, int is_replica) {
 
 static void forget_others(uint64_t listed) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
+        Function *function = dispatcher.functions[slot];
         if (function && !(listed >> slot & 1) && !function->local &&
             list_empty(&function->attachments))
             forget_function(function);

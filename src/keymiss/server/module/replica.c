@@ -2,7 +2,7 @@
  *
  * Clients reach this only for slots of the replica's own primary: for all others the server itself
  * has said -MOVED. */
-#include "keymiss.h"
+#include "replica.h"
 
 #include <stdio.h>
 

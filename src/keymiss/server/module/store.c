@@ -1,7 +1,9 @@
 /* store.c: which computed values are stored.
  *
- * With NX: what somebody has written in the meantime stays. get.c says when. */
-#include "keymiss.h"
+ * With NX: what somebody has written in the meantime stays. waiters.h says when. */
+#include "store.h"
+
+#include "dispatcher.h"
 
 enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
 
@@ -21,8 +23,9 @@ static int may_store(const Item *item) {
 static int within_budget(Function *function, long long bytes) {
     int evicts = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) != 0;
     if (evicts && function->options.cache != CACHE_FOREVER) return 1;
-    long long all = engine_stored(&engine, now_ms(), evicts);
-    if (budget_allows(function->stored.total + bytes, all, max_stored_bytes, engine.function_count))
+    long long all = dispatcher_stored(&dispatcher, now_ms(), evicts);
+    if (budget_allows(function->stored.total + bytes, all, max_stored_bytes,
+                      dispatcher.function_count))
         return 1;
     function->counters.unstored++;
     return 0;

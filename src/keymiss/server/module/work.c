@@ -1,10 +1,8 @@
 /* work.c: what workers say of items: TAKE, ANSWER, FAIL, DROP.
  *
- * A worker is a connection that has sent SERVE. A TAKE that finds nothing parks it with BlockClient
- * (there is no key to park on). The parked handle is unblocked exactly once: by unpark_worker, by
- * its own timeout, or when the client goes away; each of them clears Worker.parked first. The reply
- * is written when the server runs take_reply, at the end of the loop's turn, so that one TAKE
- * carries off everything that arrived in that turn.
+ * A TAKE that finds nothing parks its connection (workers.h). The reply is written when the server
+ * runs take_reply, at the end of the loop's turn, so that one TAKE carries off everything that
+ * arrived in that turn.
  *
  * Nothing that a worker sends is trusted: an answer needs an id of 128 random bits, from a
  * connection of the user that took the item; its size is bounded; and error texts are cleaned of
@@ -13,7 +11,14 @@
  * The race that remains: on Redis 7.0 a TAKE that is woken in the turn in which it times out is
  * never replied to. Its worker gives up the silent connection, and the item goes to the next TAKE.
  */
-#include "keymiss.h"
+#include "work.h"
+
+#include "clock.h"
+#include "dispatcher.h"
+#include "items.h"
+#include "registrations.h"
+#include "waiters.h"
+#include "workers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,49 +28,6 @@ enum {
     MAX_MESSAGE_BYTES = 512,
     MAX_BLOCK_MS = 60 * 1000,
 };
-
-/* ---- workers ---- */
-
-Worker *this_worker(RedisModuleCtx *ctx) { return engine_worker(&engine, RM_GetClientId(ctx)); }
-
-static const char *this_user(RedisModuleCtx *ctx) {
-    RedisModuleString *user = RM_GetClientUserNameById(ctx, RM_GetClientId(ctx));
-    if (!user) return engine_user(&engine, "", 0); /* a client without a user */
-    Text name = text_of(user);
-    const char *known = engine_user(&engine, name.bytes, name.length);
-    RM_FreeString(ctx, user);
-    return known;
-}
-
-void attach_worker(RedisModuleCtx *ctx, Function *function) {
-    Worker *worker = this_worker(ctx);
-    if (!worker) worker = engine_add_worker(&engine, RM_GetClientId(ctx), this_user(ctx));
-    engine_attach(&engine, function, worker);
-}
-
-void unpark_worker(Worker *worker) {
-    RedisModuleBlockedClient *client = worker->parked;
-    worker->parked = NULL;
-    RM_UnblockClient(client, NULL);
-}
-
-void wake_worker(const Queue *queue) {
-    Worker *worker = engine_sleeper(queue);
-    if (worker) unpark_worker(worker);
-}
-
-void wake_workers(uint64_t slots) {
-    for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = slots >> slot & 1 ? engine.functions[slot] : NULL;
-        if (function && !list_empty(&function->queue.ready)) wake_worker(&function->queue);
-    }
-}
-
-int reply_wrong(RedisModuleCtx *ctx, const char *what) {
-    char error[MAX_MESSAGE_BYTES];
-    snprintf(error, sizeof error, "KEYMISS syntax %s", what);
-    return RM_ReplyWithError(ctx, error);
-}
 
 /* ---- TAKE ---- */
 
@@ -85,12 +47,12 @@ static void reply_item(RedisModuleCtx *ctx, const Item *item) {
 
 static int reply_items(RedisModuleCtx *ctx, Worker *worker, int even_if_none) {
     Item *items[MAX_TAKE];
-    size_t count = engine_take(worker, now_ms(), items);
+    size_t count = dispatcher_take(worker, now_ms(), items);
     if (!count && !even_if_none) return 0;
     RM_ReplyWithArray(ctx, (long)count);
     for (size_t i = 0; i < count; i++) {
         reply_item(ctx, items[i]);
-        if (items[i]->queue->function->options.each) engine_discard(&engine, items[i]);
+        if (items[i]->queue->function->options.each) dispatcher_discard(&dispatcher, items[i]);
     }
     /* What is left behind may be for workers that wait. */
     wake_workers(worker->wanted);
@@ -108,15 +70,8 @@ static int take_reply(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 static int take_timeout(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv, (void)argc;
-    Worker *worker = this_worker(ctx);
-    /* The server has ended the wait already; unblocking the handle only frees it. */
-    if (worker && worker->parked) unpark_worker(worker);
+    end_parking(ctx);
     return RM_ReplyWithArray(ctx, 0);
-}
-
-static void take_disconnected(RedisModuleCtx *ctx, RedisModuleBlockedClient *client) {
-    Worker *worker = this_worker(ctx);
-    if (worker && worker->parked == client) unpark_worker(worker);
 }
 
 /* Reads the names of a TAKE as bits. Returns NULL or an error. */
@@ -125,12 +80,13 @@ static const char *read_wanted(const Worker *worker, RedisModuleString **names, 
     *wanted = 0;
     for (int i = 0; i < count; i++) {
         Text name = text_of(names[i]);
-        Function *function = engine_named(&engine, name.bytes, name.length);
-        Attachment *attachment = function && worker ? engine_attachment(function, worker) : NULL;
+        Function *function = dispatcher_named(&dispatcher, name.bytes, name.length);
+        Attachment *attachment =
+            function && worker ? dispatcher_attachment(function, worker) : NULL;
         if (!attachment)
             return "KEYMISS unserved this connection does not serve that function; send "
                    "KEYMISS.SERVE first";
-        if (!engine_is_current(attachment))
+        if (!dispatcher_is_current(attachment))
             return "KEYMISS superseded another version of the function is served; this worker can "
                    "stop";
         *wanted |= UINT64_C(1) << function->slot;
@@ -160,10 +116,8 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     worker->user = this_user(ctx); /* it may have authenticated anew since SERVE */
     int cannot_wait = flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING);
     if (reply_items(ctx, worker, !block || cannot_wait)) return REDISMODULE_OK;
-    worker->parked = RM_BlockClient(ctx, take_reply, take_timeout, NULL, block);
-    if (!worker->parked)
+    if (!park_worker(ctx, worker, take_reply, take_timeout, block))
         return RM_ReplyWithError(ctx, "KEYMISS refused a subscribed connection cannot wait");
-    RM_SetDisconnectCallback(worker->parked, take_disconnected);
     return REDISMODULE_OK;
 }
 
@@ -172,14 +126,14 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 /* The item that this connection may settle, or NULL: a stranger learns no more than a latecomer. */
 static Item *settled_item(RedisModuleCtx *ctx, RedisModuleString *id) {
     Text text = text_of(id);
-    Item *item = engine_find_id(&engine, text.bytes, text.length);
+    Item *item = dispatcher_find_id(&dispatcher, text.bytes, text.length);
     if (!item || item->state == ANSWERED || item->user != this_user(ctx)) return NULL;
     return item;
 }
 
 /* A worker has followed a write, or could not: either way the event is done. */
 static void acknowledge(Item *item) {
-    Item *again = engine_acknowledge(&engine, item);
+    Item *again = dispatcher_acknowledge(&dispatcher, item);
     if (again) wake_worker(again->queue);
 }
 
@@ -246,9 +200,9 @@ static int drop(RedisModuleCtx *ctx, RedisModuleString *name) {
     Function *function = function_of(ctx, name);
     Text key = text_of(name);
     if (function && function->options.kind == ON_MISS) {
-        if (!engine_computes(function, key.bytes, key.length)) return 0; /* not its own */
-        Item *item = engine_find(&engine, &function->queue, key.bytes, key.length);
-        if (item) engine_drop(&engine, item);
+        if (!dispatcher_computes(function, key.bytes, key.length)) return 0; /* not its own */
+        Item *item = dispatcher_find(&dispatcher, &function->queue, key.bytes, key.length);
+        if (item) dispatcher_drop(&dispatcher, item);
     }
     if (!holds_string(ctx, name)) return 0;
     RedisModuleCallReply *reply = RM_Call(ctx, "UNLINK", "!s", name);

@@ -1,5 +1,7 @@
-/* engine.c: functions and their workers; see engine.h for who owns what. */
-#include "engine.h"
+/* dispatcher.c: functions and their workers; see model.h for who owns what. */
+#include "dispatcher.h"
+
+#include "items.h"
 
 #include <string.h>
 
@@ -9,23 +11,23 @@ typedef struct User {
     char name[];
 } User;
 
-/* ---- engine, users ---- */
+/* ---- dispatcher, users ---- */
 
-void engine_init(Engine *engine) {
-    list_init(&engine->workers);
-    list_init(&engine->users);
-    list_init(&engine->answered);
+void dispatcher_init(Dispatcher *dispatcher) {
+    list_init(&dispatcher->workers);
+    list_init(&dispatcher->users);
+    list_init(&dispatcher->answered);
 }
 
-const char *engine_user(Engine *engine, const char *name, size_t length) {
-    FOR_EACH(&engine->users, user, User, node) {
+const char *dispatcher_user(Dispatcher *dispatcher, const char *name, size_t length) {
+    FOR_EACH(&dispatcher->users, user, User, node) {
         if (user->length == length && memcmp(user->name, name, length) == 0) return user->name;
     }
-    User *user = engine->allocate(sizeof *user + length + 1);
+    User *user = dispatcher->allocate(sizeof *user + length + 1);
     user->length = length;
     memcpy(user->name, name, length);
     user->name[length] = '\0';
-    list_append(&engine->users, &user->node);
+    list_append(&dispatcher->users, &user->node);
     return user->name;
 }
 
@@ -38,24 +40,25 @@ static void queue_init(Queue *queue, Function *function) {
     queue->pending = 0;
 }
 
-Function *engine_named(const Engine *engine, const char *name, size_t length) {
+Function *dispatcher_named(const Dispatcher *dispatcher, const char *name, size_t length) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine->functions[slot];
+        Function *function = dispatcher->functions[slot];
         if (function && strlen(function->name) == length && !memcmp(function->name, name, length))
             return function;
     }
     return NULL;
 }
 
-Function *engine_match(const Engine *engine, const char *key, size_t length) {
+Function *dispatcher_match(const Dispatcher *dispatcher, const char *key, size_t length) {
     int slot = 0;
-    return engine_next_match(engine, key, length, &slot);
+    return dispatcher_next_match(dispatcher, key, length, &slot);
 }
 
-Function *engine_next_match(const Engine *engine, const char *key, size_t length, int *slot) {
-    if (!engine_may_match(engine, key, length)) return NULL;
-    while (*slot < engine->slots_used) {
-        Function *function = engine->functions[(*slot)++];
+Function *dispatcher_next_match(const Dispatcher *dispatcher, const char *key, size_t length,
+                                int *slot) {
+    if (!dispatcher_may_match(dispatcher, key, length)) return NULL;
+    while (*slot < dispatcher->slots_used) {
+        Function *function = dispatcher->functions[(*slot)++];
         if (function && length >= function->prefix_length && key[0] == function->prefix[0] &&
             memcmp(key, function->prefix, function->prefix_length) == 0)
             return function;
@@ -63,32 +66,32 @@ Function *engine_next_match(const Engine *engine, const char *key, size_t length
     return NULL;
 }
 
-int engine_computes(const Function *function, const char *key, size_t length) {
+int dispatcher_computes(const Function *function, const char *key, size_t length) {
     if (function->options.kind != ON_MISS) return 0;
     Text form = options_form(&function->options);
     return !form.length || form_matches(form, (Text){key, length});
 }
 
-static void functions_changed(Engine *engine) {
-    memset(engine->first_bytes, 0, sizeof engine->first_bytes);
-    engine->function_count = engine->slots_used = 0;
+static void functions_changed(Dispatcher *dispatcher) {
+    memset(dispatcher->first_bytes, 0, sizeof dispatcher->first_bytes);
+    dispatcher->function_count = dispatcher->slots_used = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        if (!engine->functions[slot]) continue;
-        unsigned char first = (unsigned char)engine->functions[slot]->prefix[0];
-        engine->first_bytes[first / 64] |= UINT64_C(1) << first % 64;
-        engine->function_count++;
-        engine->slots_used = slot + 1;
+        if (!dispatcher->functions[slot]) continue;
+        unsigned char first = (unsigned char)dispatcher->functions[slot]->prefix[0];
+        dispatcher->first_bytes[first / 64] |= UINT64_C(1) << first % 64;
+        dispatcher->function_count++;
+        dispatcher->slots_used = slot + 1;
     }
 }
 
-int engine_updates(const Function *function, const Registration *registration, int db) {
+int dispatcher_updates(const Function *function, const Registration *registration, int db) {
     return function->db == db && function->options.kind == registration->options.kind &&
            function->options.each == registration->options.each &&
            function->prefix_length == registration->prefix_length &&
            memcmp(function->prefix, registration->prefix, function->prefix_length) == 0;
 }
 
-int engine_overlaps(const Function *function, const Registration *registration) {
+int dispatcher_overlaps(const Function *function, const Registration *registration) {
     if (strcmp(function->name, registration->name) == 0) return 0;
     if (function->options.kind == ON_WRITE && registration->options.kind == ON_WRITE) return 0;
     size_t shorter = function->prefix_length;
@@ -96,19 +99,19 @@ int engine_overlaps(const Function *function, const Registration *registration) 
     return memcmp(function->prefix, registration->prefix, shorter) == 0;
 }
 
-Function *engine_overlapping(const Engine *engine, const Registration *registration) {
+Function *dispatcher_overlapping(const Dispatcher *dispatcher, const Registration *registration) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *other = engine->functions[slot];
-        if (other && engine_overlaps(other, registration)) return other;
+        Function *other = dispatcher->functions[slot];
+        if (other && dispatcher_overlaps(other, registration)) return other;
     }
     return NULL;
 }
 
-static Function *new_function(Engine *engine, const Registration *registration, int db,
+static Function *new_function(Dispatcher *dispatcher, const Registration *registration, int db,
                               long long now) {
     int slot = 0;
-    while (engine->functions[slot]) slot++;
-    Function *function = engine->allocate(sizeof *function);
+    while (dispatcher->functions[slot]) slot++;
+    Function *function = dispatcher->allocate(sizeof *function);
     memset(function, 0, sizeof *function);
     memcpy(function->name, registration->name, sizeof function->name);
     memcpy(function->prefix, registration->prefix, sizeof function->prefix);
@@ -119,28 +122,24 @@ static Function *new_function(Engine *engine, const Registration *registration, 
     function->alone_since = now;
     queue_init(&function->queue, function);
     list_init(&function->attachments);
-    engine->functions[slot] = function;
-    functions_changed(engine);
+    dispatcher->functions[slot] = function;
+    functions_changed(dispatcher);
     return function;
-}
-
-int engine_is_current(const Attachment *attachment) {
-    return strcmp(attachment->version, attachment->function->options.version) == 0;
 }
 
 static void count_workers(Function *function, long long now) {
     int before = function->workers;
     function->workers = 0;
     FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
-        function->workers += engine_is_current(attachment);
+        function->workers += dispatcher_is_current(attachment);
     }
     if (before && !function->workers) function->alone_since = now;
 }
 
 /* Back to the head of the queue, where it came from, unless nobody waits for it any more. */
-static int queue_again(Engine *engine, Item *item) {
+static int queue_again(Dispatcher *dispatcher, Item *item) {
     if (item->queue->function->options.kind == ON_MISS && list_empty(&item->waiters)) {
-        engine_discard(engine, item);
+        dispatcher_discard(dispatcher, item);
         return 0;
     }
     item->state = READY;
@@ -153,35 +152,36 @@ static int queue_again(Engine *engine, Item *item) {
 
 /* What workers of the superseded version hold goes to those of the next one; what they held before
  * a lease ended, they may not answer any more. */
-static void take_back_all(Engine *engine, Function *function) {
+static void take_back_all(Dispatcher *dispatcher, Function *function) {
     FOR_EACH(&function->queue.ready, item, Item, node) {
         item->oldest = (unsigned short)(item->attempt + 1);
     }
     while (!list_empty(&function->queue.taken)) {
         Item *item = NODE_OWNER(function->queue.taken.previous, Item, node);
         item->oldest = (unsigned short)(item->attempt + 1);
-        queue_again(engine, item);
+        queue_again(dispatcher, item);
     }
-    FOR_EACH(&engine->answered, item, Item, node) {
-        if (item->queue == &function->queue && !item->dropped) engine_drop(engine, item);
+    FOR_EACH(&dispatcher->answered, item, Item, node) {
+        if (item->queue == &function->queue && !item->dropped) dispatcher_drop(dispatcher, item);
     }
 }
 
-const char *engine_serve(Engine *engine, const Registration *registration, int db, long long now,
-                         Function **served) {
-    if (engine_overlapping(engine, registration))
+const char *dispatcher_serve(Dispatcher *dispatcher, const Registration *registration, int db,
+                             long long now, Function **served) {
+    if (dispatcher_overlapping(dispatcher, registration))
         return "prefix overlaps that of another function; see KEYMISS.LIST";
     const Options *options = &registration->options;
-    Function *function = engine_named(engine, registration->name, strlen(registration->name));
+    Function *function =
+        dispatcher_named(dispatcher, registration->name, strlen(registration->name));
     int superseded = 0;
     if (!function) {
-        if (engine->function_count == MAX_FUNCTIONS)
+        if (dispatcher->function_count == MAX_FUNCTIONS)
             return "64 functions are registered, the limit; KEYMISS.FORGET one first";
-        function = new_function(engine, registration, db, now);
-    } else if (!engine_updates(function, registration, db)) {
+        function = new_function(dispatcher, registration, db, now);
+    } else if (!dispatcher_updates(function, registration, db)) {
         return "function is served with another prefix, kind or database; KEYMISS.FORGET it first";
     } else if (strcmp(function->options.version, options->version) != 0) {
-        take_back_all(engine, function);
+        take_back_all(dispatcher, function);
         function->clean = 0;
         superseded = 1;
     }
@@ -200,8 +200,8 @@ static void lose(Item *item, List *lost) {
     list_append(lost, &item->node);
 }
 
-void engine_drain(Engine *engine, Function *function, List *lost) {
-    List *lists[] = {&function->queue.ready, &function->queue.taken, &engine->answered};
+void dispatcher_drain(Dispatcher *dispatcher, Function *function, List *lost) {
+    List *lists[] = {&function->queue.ready, &function->queue.taken, &dispatcher->answered};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         for (Node *node = lists[i]->next, *next; node != lists[i]; node = next) {
             Item *item = NODE_OWNER(node, Item, node);
@@ -211,46 +211,46 @@ void engine_drain(Engine *engine, Function *function, List *lost) {
     }
 }
 
-static void detach(Engine *engine, Attachment *attachment, long long now) {
+static void detach(Dispatcher *dispatcher, Attachment *attachment, long long now) {
     while (!list_empty(&attachment->events.ready))
-        engine_discard(engine, NODE_OWNER(attachment->events.ready.next, Item, node));
+        dispatcher_discard(dispatcher, NODE_OWNER(attachment->events.ready.next, Item, node));
     list_remove(&attachment->of_function);
     list_remove(&attachment->of_worker);
-    if (engine_is_current(attachment) && !--attachment->function->workers)
+    if (dispatcher_is_current(attachment) && !--attachment->function->workers)
         attachment->function->alone_since = now;
-    engine->release(attachment);
+    dispatcher->release(attachment);
 }
 
-void engine_forget(Engine *engine, Function *function, List *lost) {
+void dispatcher_forget(Dispatcher *dispatcher, Function *function, List *lost) {
     while (!list_empty(&function->attachments))
-        detach(engine, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
-    engine_drain(engine, function, lost);
-    engine->functions[function->slot] = NULL;
-    functions_changed(engine);
-    FOR_EACH(&engine->workers, worker, Worker, node) {
+        detach(dispatcher, NODE_OWNER(function->attachments.next, Attachment, of_function), 0);
+    dispatcher_drain(dispatcher, function, lost);
+    dispatcher->functions[function->slot] = NULL;
+    functions_changed(dispatcher);
+    FOR_EACH(&dispatcher->workers, worker, Worker, node) {
         worker->wanted &= ~(UINT64_C(1) << function->slot);
     }
 }
 
-void engine_free_function(Engine *engine, Function *function) {
-#define ADD(counter) engine->forgotten.counter += function->counters.counter;
+void dispatcher_free_function(Dispatcher *dispatcher, Function *function) {
+#define ADD(counter) dispatcher->forgotten.counter += function->counters.counter;
     COUNTERS(ADD)
 #undef ADD
-    engine->release(function);
+    dispatcher->release(function);
 }
 
-void engine_emptied(Engine *engine, int db) {
+void dispatcher_emptied(Dispatcher *dispatcher, int db) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine->functions[slot];
+        Function *function = dispatcher->functions[slot];
         if (function && (db < 0 || function->db == db))
             memset(&function->stored, 0, sizeof function->stored);
     }
 }
 
-long long engine_stored(Engine *engine, long long now, int forever_only) {
+long long dispatcher_stored(Dispatcher *dispatcher, long long now, int forever_only) {
     long long stored = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine->functions[slot];
+        Function *function = dispatcher->functions[slot];
         if (!function || (forever_only && function->options.cache != CACHE_FOREVER)) continue;
         stored += budget_at(&function->stored, function->options.cache, now);
     }
@@ -259,31 +259,31 @@ long long engine_stored(Engine *engine, long long now, int forever_only) {
 
 /* ---- workers ---- */
 
-Worker *engine_worker(const Engine *engine, uint64_t client) {
-    FOR_EACH(&engine->workers, worker, Worker, node) {
+Worker *dispatcher_worker(const Dispatcher *dispatcher, uint64_t client) {
+    FOR_EACH(&dispatcher->workers, worker, Worker, node) {
         if (worker->client == client) return worker;
     }
     return NULL;
 }
 
-Worker *engine_add_worker(Engine *engine, uint64_t client, const char *user) {
-    Worker *worker = engine->allocate(sizeof *worker);
+Worker *dispatcher_add_worker(Dispatcher *dispatcher, uint64_t client, const char *user) {
+    Worker *worker = dispatcher->allocate(sizeof *worker);
     memset(worker, 0, sizeof *worker);
     worker->client = client;
     worker->user = user;
     list_init(&worker->attachments);
-    list_append(&engine->workers, &worker->node);
+    list_append(&dispatcher->workers, &worker->node);
     return worker;
 }
 
-Attachment *engine_attachment(const Function *function, const Worker *worker) {
+Attachment *dispatcher_attachment(const Function *function, const Worker *worker) {
     FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
         if (attachment->function == function) return attachment;
     }
     return NULL;
 }
 
-uint64_t engine_served(const Worker *worker) {
+uint64_t dispatcher_served(const Worker *worker) {
     uint64_t slots = 0;
     FOR_EACH(&worker->attachments, attachment, Attachment, of_worker) {
         slots |= UINT64_C(1) << attachment->function->slot;
@@ -291,11 +291,11 @@ uint64_t engine_served(const Worker *worker) {
     return slots;
 }
 
-void engine_attach(Engine *engine, Function *function, Worker *worker) {
-    Attachment *attachment = engine_attachment(function, worker);
-    function->workers += !attachment || !engine_is_current(attachment);
+void dispatcher_attach(Dispatcher *dispatcher, Function *function, Worker *worker) {
+    Attachment *attachment = dispatcher_attachment(function, worker);
+    function->workers += !attachment || !dispatcher_is_current(attachment);
     if (!attachment) {
-        attachment = engine->allocate(sizeof *attachment);
+        attachment = dispatcher->allocate(sizeof *attachment);
         attachment->function = function;
         attachment->worker = worker;
         queue_init(&attachment->events, function);
@@ -306,7 +306,7 @@ void engine_attach(Engine *engine, Function *function, Worker *worker) {
 }
 
 /* A worker is gone or too slow. */
-static int give_back(Engine *engine, Item *item, List *lost) {
+static int give_back(Dispatcher *dispatcher, Item *item, List *lost) {
     Function *function = item->queue->function;
     if (function->options.kind == ON_WRITE) item->oldest = (unsigned short)(item->attempt + 1);
     /* What was written meanwhile has cost nobody anything; and that events were lost may not be
@@ -318,22 +318,22 @@ static int give_back(Engine *engine, Item *item, List *lost) {
         lose(item, lost);
         return 0;
     }
-    return queue_again(engine, item);
+    return queue_again(dispatcher, item);
 }
 
-void engine_worker_lost(Engine *engine, Worker *worker, long long now, List *lost) {
+void dispatcher_worker_lost(Dispatcher *dispatcher, Worker *worker, long long now, List *lost) {
     while (!list_empty(&worker->attachments)) {
         Attachment *attachment = NODE_OWNER(worker->attachments.next, Attachment, of_worker);
         List *taken = &attachment->function->queue.taken;
         for (Node *node = taken->previous, *before; node != taken; node = before) {
             Item *item = NODE_OWNER(node, Item, node);
             before = node->previous;
-            if (item->worker == worker) give_back(engine, item, lost);
+            if (item->worker == worker) give_back(dispatcher, item, lost);
         }
-        detach(engine, attachment, now);
+        detach(dispatcher, attachment, now);
     }
     list_remove(&worker->node);
-    engine->release(worker);
+    dispatcher->release(worker);
 }
 
 static Item *longest_held(const Function *function) {
@@ -341,9 +341,9 @@ static Item *longest_held(const Function *function) {
     return list_empty(taken) ? NULL : NODE_OWNER(taken->next, Item, node);
 }
 
-void engine_grant_moment(Engine *engine, long long now) {
+void dispatcher_grant_moment(Dispatcher *dispatcher, long long now) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
-        if (engine->functions[slot]) engine->functions[slot]->alone_since = now;
+        if (dispatcher->functions[slot]) dispatcher->functions[slot]->alone_since = now;
 }
 
 /* Clients wait, and no worker has come. */
@@ -352,10 +352,10 @@ static int is_abandoned(const Function *function) {
            !list_empty(&function->queue.ready);
 }
 
-long long engine_due(const Engine *engine) {
+long long dispatcher_due(const Dispatcher *dispatcher) {
     long long due = INT64_MAX;
-    for (int slot = 0, seen = 0; seen < engine->function_count; slot++) {
-        const Function *function = engine->functions[slot];
+    for (int slot = 0, seen = 0; seen < dispatcher->function_count; slot++) {
+        const Function *function = dispatcher->functions[slot];
         if (!function) continue;
         seen++;
         const Item *item = longest_held(function);
@@ -368,10 +368,10 @@ long long engine_due(const Engine *engine) {
     return due == INT64_MAX ? -1 : due;
 }
 
-size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned) {
+size_t dispatcher_expire(Dispatcher *dispatcher, long long now, List *lost, List *abandoned) {
     size_t ready = 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine->functions[slot];
+        Function *function = dispatcher->functions[slot];
         if (!function) continue;
         List *taken = &function->queue.taken;
         long long since = now - function->options.lease;
@@ -381,7 +381,7 @@ size_t engine_expire(Engine *engine, long long now, List *lost, List *abandoned)
         for (Node *before = node->previous; before != taken;) {
             Item *item = NODE_OWNER(before, Item, node);
             before = before->previous;
-            ready += (size_t)give_back(engine, item, lost);
+            ready += (size_t)give_back(dispatcher, item, lost);
         }
         if (is_abandoned(function) && function->alone_since + ALONE_MS <= now)
             while (!list_empty(&function->queue.ready))
@@ -394,11 +394,11 @@ static int can_take(const Queue *queue, const Attachment *attachment) {
     const Worker *worker = attachment->worker;
     const Function *function = attachment->function;
     return worker->parked && worker->wanted >> function->slot & 1 &&
-           engine_is_current(attachment) &&
+           dispatcher_is_current(attachment) &&
            (queue == &function->queue || queue == &attachment->events);
 }
 
-Worker *engine_sleeper(const Queue *queue) {
+Worker *dispatcher_sleeper(const Queue *queue) {
     FOR_EACH(&queue->function->attachments, attachment, Attachment, of_function) {
         if (can_take(queue, attachment)) return attachment->worker;
     }

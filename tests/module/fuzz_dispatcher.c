@@ -1,9 +1,11 @@
-/* Feeds the engine and the argument parsers with bytes, and checks what must hold after each step.
+/* Feeds the dispatcher and the argument parsers with bytes, and checks what must hold after each
+ * step.
  *
  * The bytes are a program: each asks for one act of a client, a worker, an administrator or the
  * clock. Built with clang's -fsanitize=fuzzer it is a libFuzzer target; built with -DSEEDED it
- * makes its own bytes from a seed: `fuzz_engine SEED RUNS`. */
-#include "engine.h"
+ * makes its own bytes from a seed: `fuzz_dispatcher SEED RUNS`. */
+#include "dispatcher.h"
+#include "items.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +35,7 @@ typedef struct Value {
     long long stored_at, bytes;
 } Value;
 
-static Engine engine;
+static Dispatcher dispatcher;
 static Budget budget;
 static Value values[VALUES];
 static size_t value_count;
@@ -86,15 +88,15 @@ static void check_item(const Queue *queue, const Item *item, State state) {
     CHECK(item->queue == queue && item->state == state);
     CHECK((state == TAKEN) == (item->worker != NULL));
     int known = 0;
-    FOR_EACH(&engine.workers, worker, Worker, node) { known |= worker == item->worker; }
+    FOR_EACH(&dispatcher.workers, worker, Worker, node) { known |= worker == item->worker; }
     CHECK(known == (state == TAKEN));
     CHECK(item->deaths < MAX_DEATHS);
     if (queue->function->options.kind == ON_MISS && state == READY)
         CHECK(!list_empty(&item->waiters));
-    Item *found = engine_find(&engine, item->queue, item->key, item->key_length);
+    Item *found = dispatcher_find(&dispatcher, item->queue, item->key, item->key_length);
     CHECK(item->dropped ? found != item : found == item);
     if (!list_empty(&item->waiters))
-        CHECK(engine_is_awaited(&engine, item->queue, item->key, item->key_length));
+        CHECK(dispatcher_is_awaited(&dispatcher, item->queue, item->key, item->key_length));
 }
 
 static void check_queue(const Queue *queue, long long *items, long long *bytes,
@@ -114,7 +116,7 @@ static void check_queue(const Queue *queue, long long *items, long long *bytes,
         size += item_bytes(item);
         waiting_here += count_waiters(item);
     }
-    FOR_EACH(&engine.answered, item, Item, node) {
+    FOR_EACH(&dispatcher.answered, item, Item, node) {
         if (item->queue != queue) continue;
         check_item(queue, item, ANSWERED);
         pending++;
@@ -145,31 +147,31 @@ static void check_all(void) {
     int functions = 0;
     const Function *some = NULL;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
+        Function *function = dispatcher.functions[slot];
         if (!function) continue;
         some = function;
         functions++;
-        CHECK(engine_match(&engine, function->prefix, function->prefix_length) == function);
+        CHECK(dispatcher_match(&dispatcher, function->prefix, function->prefix_length) == function);
         int workers = 0;
         long long before = bytes;
         check_queue(&function->queue, &items, &bytes, &waiters);
         FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
-            workers += engine_is_current(attachment);
+            workers += dispatcher_is_current(attachment);
             check_queue(&attachment->events, &items, &bytes, &waiters);
         }
         CHECK(function->workers == workers && function->bytes == bytes - before);
     }
-    CHECK(engine.function_count == functions);
-    CHECK(engine.items == items && engine.bytes == bytes && engine.waiters == waiters);
+    CHECK(dispatcher.function_count == functions);
+    CHECK(dispatcher.items == items && dispatcher.bytes == bytes && dispatcher.waiters == waiters);
     long long unfreed = 0;
     for (unsigned client = 0; client < WAITERS; client++) {
         if (!waiting[client]) continue;
         unfreed++;
         CHECK(waiting[client]->client == client);
-        CHECK(!some || !engine_may_wait(&engine, some, client, 0));
+        CHECK(!some || !dispatcher_may_wait(&dispatcher, some, client, 0));
     }
-    CHECK(engine.leaving == unfreed - waiters);
-    long long due = engine_due(&engine);
+    CHECK(dispatcher.leaving == unfreed - waiters);
+    long long due = dispatcher_due(&dispatcher);
     CHECK(due < 0 || due > now);
 }
 
@@ -178,17 +180,19 @@ static void check_all(void) {
 static void discard_all(List *lost) {
     while (!list_empty(lost)) {
         Item *item = NODE_OWNER(lost->next, Item, node);
-        while (engine_next_waiter(&engine, item)) continue;
-        engine_discard(&engine, item);
+        while (dispatcher_next_waiter(&dispatcher, item)) continue;
+        dispatcher_discard(&dispatcher, item);
     }
 }
 
 static Function *any_function(Input *input) {
     char name[] = {'f', (char)('0' + next(input, NAMES)), '\0'};
-    return engine_named(&engine, name, 2);
+    return dispatcher_named(&dispatcher, name, 2);
 }
 
-static Worker *any_worker(Input *input) { return engine_worker(&engine, next(input, WORKERS)); }
+static Worker *any_worker(Input *input) {
+    return dispatcher_worker(&dispatcher, next(input, WORKERS));
+}
 
 static size_t any_key(Input *input, const Function *function, char *key) {
     memcpy(key, function->prefix, function->prefix_length);
@@ -209,12 +213,13 @@ static void serve(Input *input) {
     registration.options.limit = 1 + (long long)next(input, 6);
     registration.options.version[0] = "\0ab"[next(input, 3)];
     Function *function;
-    CHECK(!engine_serve(&engine, &registration, 0, now, &function));
+    CHECK(!dispatcher_serve(&dispatcher, &registration, 0, now, &function));
     uint64_t client = next(input, WORKERS);
-    Worker *worker = engine_worker(&engine, client);
-    if (!worker) worker = engine_add_worker(&engine, client, engine_user(&engine, "u", 1));
-    engine_attach(&engine, function, worker);
-    CHECK(engine_is_current(engine_attachment(function, worker)));
+    Worker *worker = dispatcher_worker(&dispatcher, client);
+    if (!worker)
+        worker = dispatcher_add_worker(&dispatcher, client, dispatcher_user(&dispatcher, "u", 1));
+    dispatcher_attach(&dispatcher, function, worker);
+    CHECK(dispatcher_is_current(dispatcher_attachment(function, worker)));
 }
 
 static void ask(Input *input) {
@@ -224,32 +229,33 @@ static void ask(Input *input) {
     size_t length = any_key(input, function, key);
     if (function->options.kind == ON_WRITE) {
         FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
-            if (function->options.each) engine_written(&engine, &attachment->events, key, length);
+            if (function->options.each)
+                dispatcher_written(&dispatcher, &attachment->events, key, length);
         }
-        if (!function->options.each) engine_written(&engine, &function->queue, key, length);
+        if (!function->options.each) dispatcher_written(&dispatcher, &function->queue, key, length);
         return;
     }
-    Item *item = engine_find(&engine, &function->queue, key, length);
+    Item *item = dispatcher_find(&dispatcher, &function->queue, key, length);
     if (item && item->state == ANSWERED) return;
     unsigned client = next(input, WAITERS);
-    if (!engine_may_wait(&engine, function, client, length)) return;
+    if (!dispatcher_may_wait(&dispatcher, function, client, length)) return;
     CHECK(!waiting[client]);
-    if (!item) item = engine_enqueue(&engine, &function->queue, key, length);
+    if (!item) item = dispatcher_enqueue(&dispatcher, &function->queue, key, length);
     if (!item) return;
     waiting[client] = calloc(1, sizeof **waiting);
-    engine_wait(&engine, item, waiting[client], client);
+    dispatcher_wait(&dispatcher, item, waiting[client], client);
 }
 
 static void check_sleeper(Input *input) {
     Function *function = any_function(input);
-    Worker *worker = function ? engine_sleeper(&function->queue) : NULL;
+    Worker *worker = function ? dispatcher_sleeper(&function->queue) : NULL;
     if (!worker) return;
-    CHECK(worker->parked && engine_is_current(engine_attachment(function, worker)));
+    CHECK(worker->parked && dispatcher_is_current(dispatcher_attachment(function, worker)));
     worker->parked = NULL;
 }
 
 static void free_waiter(unsigned client) {
-    if (waiting[client]) engine_free_waiter(&engine, waiting[client]);
+    if (waiting[client]) dispatcher_free_waiter(&dispatcher, waiting[client]);
     free(waiting[client]);
     waiting[client] = NULL;
 }
@@ -257,7 +263,7 @@ static void free_waiter(unsigned client) {
 static void leave(Input *input) {
     unsigned client = next(input, WAITERS);
     if (next(input, 3)) free_waiter(client);
-    else if (waiting[client]) engine_leave(&engine, waiting[client]);
+    else if (waiting[client]) dispatcher_leave(&dispatcher, waiting[client]);
 }
 
 static void take(Input *input) {
@@ -269,13 +275,13 @@ static void take(Input *input) {
     }
     worker->count = 1 + (long long)next(input, MAX_TAKE);
     Item *items[MAX_TAKE];
-    size_t count = engine_take(worker, now, items);
+    size_t count = dispatcher_take(worker, now, items);
     CHECK(count <= (size_t)worker->count);
     worker->parked = count ? NULL : worker;
     for (size_t i = 0; i < count; i++) {
         if (items[i]->deaths) CHECK(count == 1);
         if (items[i]->queue->function->options.each) {
-            engine_discard(&engine, items[i]);
+            dispatcher_discard(&dispatcher, items[i]);
             continue;
         }
         memcpy(held[held_count++ % HELD].id, items[i]->id, ID_BYTES + 1);
@@ -284,27 +290,28 @@ static void take(Input *input) {
 
 static void settle(Input *input) {
     const char *id = held[next(input, HELD)].id;
-    Item *item = engine_find_id(&engine, id, strlen(id));
+    Item *item = dispatcher_find_id(&dispatcher, id, strlen(id));
     if (!item || item->state == ANSWERED) return;
     if (item->queue->function->options.kind == ON_WRITE) {
         CHECK(item->state == TAKEN);
-        engine_acknowledge(&engine, item);
+        dispatcher_acknowledge(&dispatcher, item);
         return;
     }
-    if (!item->dropped && next(input, 2)) engine_adopt(&engine, item);
+    if (!item->dropped && next(input, 2)) dispatcher_adopt(&dispatcher, item);
     unsigned told = next(input, 4); /* of many, one turn may tell some only */
-    while ((!told || told-- > 1) && engine_next_waiter(&engine, item)) continue;
-    if (!list_empty(&item->waiters) && !item->dropped && next(input, 2)) engine_hide(&engine, item);
+    while ((!told || told-- > 1) && dispatcher_next_waiter(&dispatcher, item)) continue;
+    if (!list_empty(&item->waiters) && !item->dropped && next(input, 2))
+        dispatcher_hide(&dispatcher, item);
     if (!list_empty(&item->waiters) || (!item->dropped && next(input, 2)))
-        engine_hold(&engine, item, &engine, 10);
-    else engine_discard(&engine, item);
+        dispatcher_hold(&dispatcher, item, &dispatcher, 10);
+    else dispatcher_discard(&dispatcher, item);
 }
 
 static void store(void) {
-    if (list_empty(&engine.answered)) return;
-    Item *item = NODE_OWNER(engine.answered.next, Item, node);
-    while (engine_next_waiter(&engine, item)) continue;
-    engine_discard(&engine, item);
+    if (list_empty(&dispatcher.answered)) return;
+    Item *item = NODE_OWNER(dispatcher.answered.next, Item, node);
+    while (dispatcher_next_waiter(&dispatcher, item)) continue;
+    dispatcher_discard(&dispatcher, item);
 }
 
 static void store_value(Input *input) {
@@ -319,9 +326,9 @@ static void drop(Input *input) {
     if (!function || function->options.kind != ON_MISS) return;
     char key[MAX_PREFIX_BYTES + 1];
     size_t length = any_key(input, function, key);
-    Item *item = engine_find(&engine, &function->queue, key, length);
-    if (item) engine_drop(&engine, item);
-    item = engine_find(&engine, &function->queue, key, length);
+    Item *item = dispatcher_find(&dispatcher, &function->queue, key, length);
+    if (item) dispatcher_drop(&dispatcher, item);
+    item = dispatcher_find(&dispatcher, &function->queue, key, length);
     CHECK(!item || item->state == READY);
 }
 
@@ -329,7 +336,7 @@ static void lose(Input *input) {
     List lost;
     list_init(&lost);
     Worker *worker = any_worker(input);
-    if (worker) engine_worker_lost(&engine, worker, now, &lost);
+    if (worker) dispatcher_worker_lost(&dispatcher, worker, now, &lost);
     discard_all(&lost);
 }
 
@@ -339,10 +346,10 @@ static void forget_or_drain(Input *input) {
     Function *function = any_function(input);
     if (!function) return;
     int forget = next(input, 4) == 0;
-    if (forget) engine_forget(&engine, function, &lost);
-    else engine_drain(&engine, function, &lost);
+    if (forget) dispatcher_forget(&dispatcher, function, &lost);
+    else dispatcher_drain(&dispatcher, function, &lost);
     discard_all(&lost);
-    if (forget) engine_free_function(&engine, function);
+    if (forget) dispatcher_free_function(&dispatcher, function);
 }
 
 /* What is due now happens now. */
@@ -350,18 +357,18 @@ static void expire(void) {
     List lost, abandoned;
     list_init(&lost);
     list_init(&abandoned);
-    engine_expire(&engine, now, &lost, &abandoned);
+    dispatcher_expire(&dispatcher, now, &lost, &abandoned);
     discard_all(&lost);
     discard_all(&abandoned);
 }
 
 static void run(Input *input) {
-    memset(&engine, 0, sizeof engine);
-    engine.allocate = allocate;
-    engine.release = release;
-    engine.random_id = number_id;
-    engine.max_bytes = 6 * WAITER_BYTES;
-    engine_init(&engine);
+    memset(&dispatcher, 0, sizeof dispatcher);
+    dispatcher.allocate = allocate;
+    dispatcher.release = release;
+    dispatcher.random_id = number_id;
+    dispatcher.max_bytes = 6 * WAITER_BYTES;
+    dispatcher_init(&dispatcher);
     memset(held, 0, sizeof held);
     memset(&budget, 0, sizeof budget);
     blocks = held_count = value_count = 0;
@@ -413,24 +420,25 @@ static void run(Input *input) {
     for (unsigned client = 0; client < WAITERS; client++) free_waiter(client);
     List lost;
     list_init(&lost);
-    while (!list_empty(&engine.workers))
-        engine_worker_lost(&engine, NODE_OWNER(engine.workers.next, Worker, node), now, &lost);
+    while (!list_empty(&dispatcher.workers))
+        dispatcher_worker_lost(&dispatcher, NODE_OWNER(dispatcher.workers.next, Worker, node), now,
+                               &lost);
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
-        Function *function = engine.functions[slot];
+        Function *function = dispatcher.functions[slot];
         if (!function) continue;
-        engine_forget(&engine, function, &lost);
+        dispatcher_forget(&dispatcher, function, &lost);
         discard_all(&lost);
-        engine_free_function(&engine, function);
+        dispatcher_free_function(&dispatcher, function);
     }
     discard_all(&lost);
-    while (!list_empty(&engine.users)) { /* a user begins with its node */
-        Node *user = engine.users.next;
+    while (!list_empty(&dispatcher.users)) { /* a user begins with its node */
+        Node *user = dispatcher.users.next;
         list_remove(user);
         release(user);
     }
-    CHECK(blocks == 0 && engine.items == 0 && engine.bytes == 0 && engine.waiters == 0);
-    CHECK(engine.leaving == 0);
-    CHECK(!engine.by_key && !engine.by_id && !engine.dropped && !engine.by_client);
+    CHECK(blocks == 0 && dispatcher.items == 0 && dispatcher.bytes == 0 && dispatcher.waiters == 0);
+    CHECK(dispatcher.leaving == 0);
+    CHECK(!dispatcher.by_key && !dispatcher.by_id && !dispatcher.dropped && !dispatcher.by_client);
 }
 
 /* ---- the parsers ---- */

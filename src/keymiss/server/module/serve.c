@@ -1,68 +1,18 @@
-/* functions.c: which functions there are: SERVE, FORGET, LIST, and the setting keymiss.functions.
+/* serve.c: the commands SERVE, FORGET and LIST.
  *
- * A registration outlives its workers; registry.c keeps it over restarts and tells replicas.
- *
- * A registration of another shape (prefix, kind, database) takes the place of one that nobody
- * serves; while a worker does, it is refused. What a file or a primary says displaces whatever
- * contradicts it here. SERVE and FORGET themselves are never replicated: where they come from a
- * file or a primary all the same, they are passed over. */
-#include "keymiss.h"
+ * SERVE and FORGET themselves are never replicated: where they come from a file or a primary all
+ * the same, they are passed over. */
+#include "serve.h"
 
-#include <stdio.h>
 #include <string.h>
 
-Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
-    Text text = text_of(key);
-    Function *function = engine_match(&engine, text.bytes, text.length);
-    return function && function->db == RM_GetSelectedDb(ctx) ? function : NULL;
-}
-
-/* ---- options as words ---- */
-
-const char *cache_text(const Options *options, char digits[24]) {
-    if (options->cache == CACHE_OFF) return "off";
-    if (options->cache == CACHE_FOREVER) return "forever";
-    snprintf(digits, 24, "%lld", options->cache);
-    return digits;
-}
-
-const char *kind_text(const Options *options) {
-    return options->kind == ON_MISS ? "miss" : "write";
-}
+#include "clock.h"
+#include "dispatcher.h"
+#include "registrations.h"
+#include "registry.h"
+#include "workers.h"
 
 /* ---- SERVE and FORGET ---- */
-
-void forget_function(Function *function) {
-    /* Their TAKEs find that the function is not served, and they attach again. */
-    FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
-        if (attachment->worker->parked) unpark_worker(attachment->worker);
-    }
-    List lost;
-    list_init(&lost);
-    engine_forget(&engine, function, &lost);
-    fail_items(&lost, "forgotten the function was unregistered while you waited");
-    engine_free_function(&engine, function);
-}
-
-static void make_way(const Registration *registration, int db, int from_client) {
-    Function *same = engine_named(&engine, registration->name, strlen(registration->name));
-    /* A client displaces only what nobody serves; the engine says what is wrong with the rest. */
-    if (from_client && ((same && same->workers) || engine_overlapping(&engine, registration)))
-        return;
-    if (same && !engine_updates(same, registration, db)) forget_function(same);
-    Function *other;
-    while ((other = engine_overlapping(&engine, registration))) forget_function(other);
-}
-
-Function *adopt_function(const Registration *registration, int db) {
-    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
-    int local = same && same->local;
-    make_way(registration, db, 0);
-    Function *function;
-    if (engine_serve(&engine, registration, db, now_ms(), &function)) return NULL;
-    function->local = local;
-    return function;
-}
 
 /* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a
  * function of this name with other parameters); others are asked for two keys that nobody means,
@@ -109,7 +59,8 @@ static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
     if (registration->options.kind == ON_MISS)
         needed |=
             REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_INSERT | REDISMODULE_CMD_KEY_DELETE;
-    const Function *same = engine_named(&engine, registration->name, strlen(registration->name));
+    const Function *same =
+        dispatcher_named(&dispatcher, registration->name, strlen(registration->name));
     int may = may_select(ctx, user, RM_GetSelectedDb(ctx)) &&
               may_use(ctx, user, registration->prefix, registration->prefix_length, needed) &&
               (!same || (may_select(ctx, user, same->db) &&
@@ -138,10 +89,11 @@ int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
                                       "under that prefix");
     int db = RM_GetSelectedDb(ctx);
     make_way(&registration, db, 1);
-    Function *function = engine_named(&engine, registration.name, strlen(registration.name));
+    Function *function =
+        dispatcher_named(&dispatcher, registration.name, strlen(registration.name));
     Function before = {0};
     if (function) memcpy(&before, function, sizeof before);
-    wrong = engine_serve(&engine, &registration, db, now_ms(), &function);
+    wrong = dispatcher_serve(&dispatcher, &registration, db, now_ms(), &function);
     if (wrong) return reply_wrong(ctx, wrong);
     attach_worker(ctx, function);
     if (!list_empty(&function->queue.ready)) wake_worker(&function->queue);
@@ -156,7 +108,7 @@ int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 2) return RM_WrongArity(ctx);
     if (comes_from_elsewhere(ctx)) return RM_ReplyWithLongLong(ctx, 0);
     Text name = text_of(argv[1]);
-    Function *function = engine_named(&engine, name.bytes, name.length);
+    Function *function = dispatcher_named(&dispatcher, name.bytes, name.length);
     if (!function) return RM_ReplyWithLongLong(ctx, 0);
     if (slots_are_leaving())
         return RM_ReplyWithError(ctx, "KEYMISS migrating slots are leaving this server; "
@@ -165,23 +117,6 @@ int forget_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     watch_the_clock();
     registry_save(ctx);
     return RM_ReplyWithLongLong(ctx, 1);
-}
-
-const char *serve_setting(Text setting) {
-    Function *added[MAX_FUNCTIONS];
-    int count = 0;
-    Registration registration;
-    const char *wrong;
-    while (!(wrong = read_setting(&setting, &registration)) && *registration.name) {
-        Function *function = engine_named(&engine, registration.name, strlen(registration.name));
-        if (function) continue;
-        wrong = engine_serve(&engine, &registration, 0, now_ms(), &function);
-        if (wrong) break;
-        function->local = 1;
-        added[count++] = function;
-    }
-    while (wrong && count) forget_function(added[--count]);
-    return wrong;
 }
 
 /* ---- LIST ---- */
@@ -227,8 +162,8 @@ static void list_function(RedisModuleCtx *ctx, const Function *function) {
 int list_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv;
     if (argc != 1) return RM_WrongArity(ctx);
-    RM_ReplyWithArray(ctx, engine.function_count);
+    RM_ReplyWithArray(ctx, dispatcher.function_count);
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++)
-        if (engine.functions[slot]) list_function(ctx, engine.functions[slot]);
+        if (dispatcher.functions[slot]) list_function(ctx, dispatcher.functions[slot]);
     return REDISMODULE_OK;
 }

@@ -1,0 +1,50 @@
+/* load.c: loads the module.
+ *
+ * The module cannot be unloaded. The server keeps pointers to the command that a client ran last or
+ * has queued in MULTI; for ours they would dangle, in clients that have sent nothing but GET.
+ *
+ * One thread, no locks: every function of the module runs in the server's main thread. */
+#include "api.h"
+#include "commands.h"
+#include "dispatcher.h"
+#include "events.h"
+#include "filter.h"
+#include "info.h"
+#include "registry.h"
+#include "server.h"
+#include "settings.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    (void)argv, (void)argc;
+    const char *missing = api_load(ctx);
+    if (missing) {
+        if (RM_Log) RM_Log(ctx, "warning", "this server lacks RedisModule_%s", missing);
+        return REDISMODULE_ERR;
+    }
+    /* Loaded twice, the library is the same and so is its state, which is in use. */
+    if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
+    RM_SetModuleAttribs(ctx, "keymiss", KEYMISS_VERSION, REDISMODULE_APIVER_1);
+    /* One call: each takes the place of the one before. The bit of migrations is Valkey's. */
+    RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD |
+                                 (api_is_valkey ? REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION : 0));
+    dispatcher.random_id = RM_GetRandomHexChars;
+    dispatcher.allocate = RM_Alloc;
+    dispatcher.release = RM_Free;
+    dispatcher_init(&dispatcher);
+    own_context = RM_GetDetachedThreadSafeContext(ctx);
+    filter_prepare(ctx);
+    /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
+    if (create_commands(ctx) || RM_RegisterInfoFunc(ctx, add_info) || register_settings(ctx) ||
+        subscribe_to_events(ctx) ||
+        !RM_RegisterCommandFilter(ctx, filter_command, REDISMODULE_CMDFILTER_NOSELF))
+        return REDISMODULE_ERR;
+    registry_follow(); /* the timer fires when the server's data has been loaded */
+    return REDISMODULE_OK;
+}
+
+EXPORTED int RedisModule_OnUnload(RedisModuleCtx *ctx) {
+    RM_Log(ctx, "warning", "keymiss cannot be unloaded; start the server without it");
+    return REDISMODULE_ERR;
+}

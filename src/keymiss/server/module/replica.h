@@ -1,0 +1,10 @@
+/* replica.h: where a replica sends a miss. */
+#ifndef KEYMISS_REPLICA_H
+#define KEYMISS_REPLICA_H
+
+#include "server.h"
+
+/* Writes "ASK slot host:port" of the primary, MAX_ERROR_BYTES at most; 0 when there is none. */
+int ask_primary(RedisModuleCtx *ctx, RedisModuleString *key, char *error);
+
+#endif

@@ -1,0 +1,9 @@
+/* settings.h: CONFIG SET keymiss.... */
+#ifndef KEYMISS_SETTINGS_H
+#define KEYMISS_SETTINGS_H
+
+#include "api.h"
+
+int register_settings(RedisModuleCtx *ctx);
+
+#endif
