@@ -31,8 +31,8 @@ from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.servers import Servers
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 10.0
-WATCH_SECONDS = 0.2
+PROCESS_STOP_SECONDS = 10.0
+PROCESS_WATCH_SECONDS = 0.2
 FIRST_RESTART_SECONDS = 0.1
 LONGEST_RESTART_SECONDS = 5.0
 
@@ -78,7 +78,7 @@ class Process:
         """Lets the process finish what it has in hand; kills it when that takes too long."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(PROCESS_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -174,7 +174,7 @@ def _wait_until(ready: Callable[[], bool], what: str, processes: Sequence[Proces
             raise SetupError(f"{what} was not ready within {READY_SECONDS:.0f} s")
         for process in processes:
             process.watch()
-        time.sleep(WATCH_SECONDS / 4)
+        time.sleep(PROCESS_WATCH_SECONDS / 4)
 
 
 def _is_served(url: str) -> bool:
@@ -217,5 +217,5 @@ def watch_forever(stack: Stack) -> None:
     while not stack.server.has_ended:
         for process in stack.processes:
             process.watch()
-        time.sleep(WATCH_SECONDS)
+        time.sleep(PROCESS_WATCH_SECONDS)
     raise SetupError(f"the Valkey server has gone: {stack.server.last_words()}")

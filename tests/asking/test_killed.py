@@ -69,7 +69,7 @@ def wait_until_derived(client):
 
 
 def test_whatever_is_killed_a_rerun_completes(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0.2)
+    monkeypatch.setattr(verifying, "LOOK_AGAIN_SECONDS", 0.2)
     articles, chance = tmp_path / "articles.jsonl", random.Random(7)
     with EmbeddedServer(tmp_path / "server", free_port()) as server:
         worker_command = ("worker", "--url", server.url, "--cache", str(tmp_path / "cache"))

@@ -28,7 +28,7 @@ from keymiss.operating.served_functions import missing_functions
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.client import Client, connect
 from keymiss.server.embedded_server import LOOPBACK, free_port
-from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
+from keymiss.server.local_cluster import LocalCluster, LocalNode, free_cluster_ports
 from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
 
@@ -46,13 +46,13 @@ class System:
     """The same for a function key of each question."""
 
     @property
-    def primaries(self) -> list[Node]:
+    def primaries(self) -> list[LocalNode]:
         """Those that hold slots, the lowest first."""
         members = self.cluster.members()
         holding = [node for node, member in members.items() if member.slots]
         return sorted(holding, key=lambda node: members[node].slots & -members[node].slots)
 
-    def kill(self, node: Node) -> None:
+    def kill(self, node: LocalNode) -> None:
         server = self.cluster.server(node)
         os.kill(server.pid, signal.SIGKILL)
         server.stop()

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from keymiss.corpus.demo import ARTICLES, FOLDER, load_questions, load_unanswerable
+from keymiss.corpus.demo import ARTICLES, DEMO_FOLDER, load_questions, load_unanswerable
 from keymiss.corpus.file_formats import find_files, read_file
 from keymiss.corpus.sentences import cut_text
 
@@ -24,7 +24,7 @@ def test_there_are_twenty_articles_of_four_hundred_words_with_sources():
 
 
 def test_there_are_sixty_questions_ten_of_them_in_other_words():
-    lines = (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (DEMO_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(QUESTIONS) == len({question.text for question in QUESTIONS}) == 60
     assert sum(json.loads(line)["paraphrased"] for line in lines) >= 10
     assert min(Counter(question.document for question in QUESTIONS).values()) >= 2

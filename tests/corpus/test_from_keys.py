@@ -90,7 +90,7 @@ def test_a_key_that_is_gone_is_a_source_without_a_document(raw):
 
 
 def test_many_keys_are_read_in_batches(client, raw):
-    count = 2 * key_documents.BATCH + 1
+    count = 2 * key_documents.KEYS_AT_ONCE + 1
     client.mset({f"note:{number}": "One." for number in range(count)})
     assert ingest_sources(raw, lambda: scan_keys(raw, KeyPattern("note:"))).stored == count
 

@@ -28,7 +28,7 @@ def articles(tmp_path):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_killed_ingest_has_written_is_whole(server, articles, monkeypatch, seed):
-    monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(verifying, "LOOK_AGAIN_SECONDS", 0)
     command = [sys.executable, "-m", "keymiss", "ingest", str(articles), "--url", server.url]
     with valkey.Valkey(port=server.port) as raw:
         ingesting = subprocess.Popen(command, stderr=subprocess.DEVNULL)

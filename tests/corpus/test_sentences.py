@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keymiss.corpus.sentences import LONGEST, cut_text
+from keymiss.corpus.sentences import LONGEST_SENTENCE, cut_text
 
 texts = st.text(
     alphabet=st.one_of(
@@ -46,7 +46,7 @@ def test_a_wrapped_sentence_is_one_sentence():
 
 def test_text_without_an_end_is_cut_at_white_space():
     pieces = cut_text(["word " * 20_000]).sentences
-    assert all(len(piece) <= LONGEST for piece in pieces)
+    assert all(len(piece) <= LONGEST_SENTENCE for piece in pieces)
     assert " ".join(pieces).split() == ["word"] * 20_000
 
 

@@ -11,7 +11,7 @@ from keymiss.keys import PARAGRAPHS, TEXT_HASH, bertqa_key, document_keys, qa_ke
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(verifying, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(verifying, "LOOK_AGAIN_SECONDS", 0)
 
 
 @pytest.fixture

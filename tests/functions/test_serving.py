@@ -465,7 +465,7 @@ def test_a_version_whose_first_worker_died_while_it_dropped_is_dropped_by_the_ne
 def test_a_server_that_is_silent_for_long_is_attached_to_again(
     server, client, serve, monkeypatch, protocol
 ):
-    monkeypatch.setattr("keymiss.functions.function_connection.REPLY_SECONDS", 0.2)
+    monkeypatch.setattr("keymiss.functions.function_connection.TAKE_REPLY_SECONDS", 0.2)
 
     @on_miss("size:", cache="off")
     def size(misses):

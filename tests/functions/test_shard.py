@@ -13,7 +13,7 @@ from keymiss.functions import Shard, shard
 
 
 def test_a_frozen_server_holds_a_batch_up_for_seconds_only(server, client, monkeypatch):
-    monkeypatch.setattr(shard, "REPLY_SECONDS", 0.3)
+    monkeypatch.setattr(shard, "SHARD_REPLY_SECONDS", 0.3)
     client.set("text", "here")
 
     async def act():

@@ -46,7 +46,7 @@ def test_a_key_of_another_program_stays_as_it_is(raw):
 @pytest.fixture
 def following(server, monkeypatch):
     """A worker's part that serves the graph."""
-    monkeypatch.setattr(graph_service, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(graph_service, "VOCABULARY_WATCH_SECONDS", 0.05)
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve_graph(server.url, stop),))
     thread.start()

@@ -70,7 +70,7 @@ def test_what_is_stored_comes_sooner_than_what_is_computed(measured):
 
 
 def test_load_grows_until_answers_are_late(monkeypatch):
-    monkeypatch.setattr(open_loop_load, "QUESTIONS", 5)
+    monkeypatch.setattr(open_loop_load, "LOAD_QUESTIONS", 5)
     distinct, repeating = measure_load(1, seconds=2, limit_ms=0.1)
     assert (distinct.questions, repeating.questions) == ("distinct", "repeating")
     assert distinct.hit_rate < 0.1

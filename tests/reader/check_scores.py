@@ -23,7 +23,7 @@ import torch
 from transformers import AutoTokenizer, BertForQuestionAnswering
 
 from keymiss.evaluation.answer_scores import exact
-from keymiss.evaluation.squad import Asked, best_f1, evaluate_reader, load_squad
+from keymiss.evaluation.squad import SquadQuestion, best_f1, evaluate_reader, load_squad
 from keymiss.reader import BUNDLED_FOLDER, Reader
 
 WINDOW, OVERLAP, N_BEST, LONGEST = 384, 128, 20, 30
@@ -43,7 +43,7 @@ def best_span(logits: np.ndarray[Any, Any], offsets: Sequence[Any]) -> tuple[flo
     return max(spans, default=(-np.inf, 0, 0))
 
 
-def reference_answers(asked: Sequence[Asked]) -> list[tuple[str, str]]:
+def reference_answers(asked: Sequence[SquadQuestion]) -> list[tuple[str, str]]:
     """Each question's answer, with windows compared by score, and by margin."""
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_FOLDER)
     model = BertForQuestionAnswering.from_pretrained(BUNDLED_FOLDER).float().eval()
@@ -78,7 +78,7 @@ def reference_answers(asked: Sequence[Asked]) -> list[tuple[str, str]]:
     return answers
 
 
-def percent(texts: Sequence[str], asked: Sequence[Asked]) -> tuple[float, float]:
+def percent(texts: Sequence[str], asked: Sequence[SquadQuestion]) -> tuple[float, float]:
     """Exact match and F1."""
     pairs = list(zip(texts, asked, strict=True))
     matches = statistics.fmean(any(exact(t, e) for e in one.expected) for t, one in pairs)

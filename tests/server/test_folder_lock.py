@@ -82,7 +82,7 @@ def start(folder):
 # Python 3.12 warns of a fork beside threads; these children use none of what threads may hold.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_of_two_that_start_while_one_is_killed_there_is_never_but_one_server(tmp_path, monkeypatch):
-    monkeypatch.setattr("keymiss.server.folder_lock.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("keymiss.server.folder_lock.LOCK_SECONDS", 0.05)
     chance = random.Random(29)
     process, port, pipe = start(tmp_path)
     pid = pipe.recv()

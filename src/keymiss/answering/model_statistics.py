@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 MODELINFO_FORMAT = 1
 FLUSH_SECONDS = 1.0
-PATIENCE_SECONDS = 2.0
+COUNT_PATIENCE_SECONDS = 2.0
 """How long a server that is away holds up counting, and the end of the worker."""
 
 COUNTS = ("calls", "samples", "duration_us", "errors")
@@ -62,7 +62,7 @@ class ModelStatistics:
                     async with asyncio.timeout(FLUSH_SECONDS):
                         await stop.wait()
                 try:
-                    async with asyncio.timeout(PATIENCE_SECONDS):
+                    async with asyncio.timeout(COUNT_PATIENCE_SECONDS):
                         await self._flush(servers)
                 except (TimeoutError, ValkeyError, OSError) as error:
                     logger.warning("statistics of %s: %s", self.name, error)

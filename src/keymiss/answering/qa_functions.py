@@ -33,7 +33,7 @@ from keymiss.search.question import check_question
 from keymiss.values.qa_value import Found
 
 CACHE = "1h"
-BATCH = 64
+MOST_READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Functi
         on_miss,
         cache=CACHE,
         lease="30s",
-        batch=BATCH,
+        batch=MOST_READ_AT_ONCE,
         version=reader.version,
         stores=has_known_form,
     )

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from keymiss.answering.answer_notes import MOST_NOTED, NOTED_SECONDS, Notes
-from keymiss.answering.sentence_window import Window, make_window, window_numbers
+from keymiss.answering.sentence_window import SentenceWindow, make_window, window_numbers
 from keymiss.answering.tokens_function import unpack
 from keymiss.errors import KeymissError, Moving, NotFound
 from keymiss.functions import Shard
 from keymiss.keys import TEXT_HASH, AnswerKey, decode_text
 from keymiss.reader import Passage, Tokenizer
+from keymiss.server.lua_script import load_lua
 from keymiss.server.topology import is_elsewhere
 from keymiss.server.transactions import Command
 
 TRIES = 10
-TRY_SECONDS = 0.05
+MOVING_TRY_SECONDS = 0.05
 """A document that moves to another node is whole again when all its keys are there."""
 
 
@@ -28,45 +29,13 @@ TRY_SECONDS = 0.05
 class Text:
     """What is read for a key: its window's text, with tokens where they have been made."""
 
-    window: Window
+    window: SentenceWindow
     passage: str | Passage
 
 
 Named = tuple[str, AnswerKey]
 
-_READ = """
-local sentences, facts, tokens, answers = unpack(KEYS)
-local number, name, now, expires, most, hash = unpack(ARGV, 1, 6)
--- A stranger's keys leave no note behind.
-if redis.call('HEXISTS', sentences, number) == 0 then return {} end
-
-local noted = redis.pcall('ZADD', answers, expires, name)
-if type(noted) == 'number' then
-  noted = 1
-  redis.call('ZREMRANGEBYSCORE', answers, '-inf', now)
-  local last = redis.call('ZCARD', answers) - most - 1
-  if last >= 0 then
-    for _, oldest in ipairs(redis.call('ZRANGE', answers, 0, last)) do
-      redis.call('KEYMISS.DROP', oldest)
-    end
-    redis.call('ZREMRANGEBYRANK', answers, 0, last)
-  end
-elseif string.find(noted.err, 'OOM', 1, true) then
-  -- The answer could not be found again, and is not to be stored.
-  redis.call('KEYMISS.DROP', name)
-  noted = 0
-else
-  return noted
-end
-return {
-  noted,
-  redis.call('HMGET', sentences, unpack(ARGV, 7)),
-  redis.call('HGET', facts, hash),
-  redis.call('HMGET', tokens, hash, unpack(ARGV, 7)),
-}
-"""
-"""Notes a key with its document, and reads what it asks about: both or neither, since a note must
-be there before the text is read and must not outlive it. The oldest of too many answers go."""
+_READ = load_lua(__file__, "note_and_read")
 
 
 async def read_texts(
@@ -81,7 +50,7 @@ async def read_texts(
         moving = [number for number, text in enumerate(texts) if isinstance(text, Moving)]
         if not moving:
             break
-        await asyncio.sleep(TRY_SECONDS)
+        await asyncio.sleep(MOVING_TRY_SECONDS)
         again = await _read_once(shard, [keys[number] for number in moving], tokenizer, notes)
         for number, text in zip(moving, again, strict=True):
             texts[number] = text

@@ -8,13 +8,13 @@ NEIGHBOURS = 1
 """Sentences on either side. Measured on the demo questions; see docs/decisions/0002-window.md."""
 
 
-LONGEST = 1500
+LONGEST_WINDOW = 1500
 """Characters. A neighbour that would make the window longer is left out: a reader that has to cut
 its text would cut the sentence that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SentenceWindow:
     """Consecutive sentences of a document, joined for reading."""
 
     first: int
@@ -44,7 +44,7 @@ def window_numbers(sentence: int) -> range:
     return range(max(0, sentence - NEIGHBOURS), sentence + NEIGHBOURS + 1)
 
 
-def make_window(sentence: int, texts: list[str | None]) -> Window | None:
+def make_window(sentence: int, texts: list[str | None]) -> SentenceWindow | None:
     """The window from the texts of `window_numbers`, None when the sentence itself is missing."""
     found = {
         number: text
@@ -55,11 +55,11 @@ def make_window(sentence: int, texts: list[str | None]) -> Window | None:
         return None
     # Neighbours count as long as they are consecutive: a hole separates them.
     first = last = sentence
-    room = LONGEST - len(found[sentence])
+    room = LONGEST_WINDOW - len(found[sentence])
     while first - 1 in found and len(found[first - 1]) < room:
         first -= 1
         room -= len(found[first]) + 1
     while last + 1 in found and len(found[last + 1]) < room:
         last += 1
         room -= len(found[last]) + 1
-    return Window(first, tuple(found[number] for number in range(first, last + 1)))
+    return SentenceWindow(first, tuple(found[number] for number in range(first, last + 1)))

@@ -22,23 +22,23 @@ from keymiss.search.ranking import fuse
 from keymiss.server.servers import Servers
 from keymiss.values.qa_value import Found, found_from_json
 
-READ = 10
+SENTENCES_READ = 10
 """Sentences that are read for a question."""
 
-READ_UNSETTLED = 2 * READ
+SENTENCES_READ_UNSETTLED = 2 * SENTENCES_READ
 """The same while documents are between shards: the best ten of other times are among them."""
 
-ANSWERS = 5
-"""Answers that a question gets, at most."""
+MOST_ANSWERS = 5
+"""CorpusAnswers that a question gets, at most."""
 
 DEADLINE_SECONDS = 10.0
 
-READ_SECONDS = 6.0
+SENTENCE_SECONDS = 6.0
 """How long sentences that are not read are waited for when others have been."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CorpusAnswer:
     """An answer and the place that it comes from.
 
     `sentence_text[start:end] == text`; `sentence` is the name `DOC:{TAG}:N`. `score` is the
@@ -57,19 +57,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers, best first, and the concepts that the question names.
+class CorpusAnswers:
+    """CorpusAnswers, best first, and the concepts that the question names.
 
     `complete` is false when part of the corpus did not answer.
     """
 
-    answers: tuple[Answer, ...]
+    answers: tuple[CorpusAnswer, ...]
     complete: bool
     concepts: Neighbourhood
 
 
-async def ask(servers: Servers, text: str, by_concepts: bool = False) -> Answers:
-    """Answers a question from the corpus, as far as its parts can be reached in time.
+async def ask(servers: Servers, text: str, by_concepts: bool = False) -> CorpusAnswers:
+    """CorpusAnswers a question from the corpus, as far as its parts can be reached in time.
 
     Args:
         by_concepts: whether sentences that name the question's concepts are candidates, too.
@@ -84,7 +84,7 @@ async def ask(servers: Servers, text: str, by_concepts: bool = False) -> Answers
         with stage("all"):
             answers, complete = await _ask(servers, text, linking if by_concepts else None)
         count_question("answered" if answers else "unanswered", complete)
-        return Answers(tuple(answers), complete, await linking)
+        return CorpusAnswers(tuple(answers), complete, await linking)
     except KeymissError as error:
         count_question(outcome(error))
         raise
@@ -94,7 +94,7 @@ async def ask(servers: Servers, text: str, by_concepts: bool = False) -> Answers
 
 async def _ask(
     servers: Servers, text: str, linking: Awaitable[Neighbourhood] | None
-) -> tuple[list[Answer], bool]:
+) -> tuple[list[CorpusAnswer], bool]:
     """The answers, and whether all parts of the corpus have answered."""
     question = normalise_question(text)
     try:
@@ -106,7 +106,7 @@ async def _ask(
                 concepts = await linking
                 sentences = fuse(sentences, concepts.ranked_sentences(sentences))
                 complete = complete and concepts.complete
-            read = READ if found.settled else READ_UNSETTLED
+            read = SENTENCES_READ if found.settled else SENTENCES_READ_UNSETTLED
             return await _read(servers, question, sentences[:read], complete)
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
@@ -116,7 +116,7 @@ async def _ask(
 
 async def _read(
     servers: Servers, question: str, sentences: Sequence[str], complete: bool
-) -> tuple[list[Answer], bool]:
+) -> tuple[list[CorpusAnswer], bool]:
     keys = [qa_key(sentence, question) for sentence in sentences]
     # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
     # should see all of them in one batch.
@@ -139,7 +139,7 @@ async def _read(
 
 
 async def _in_time(servers: Servers, key: str) -> bytes | None:
-    async with asyncio.timeout(READ_SECONDS):
+    async with asyncio.timeout(SENTENCE_SECONDS):
         return await compute(servers, key)
 
 
@@ -149,12 +149,12 @@ def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKey
     for keys, one in sorted(found, key=lambda pair: (-pair[1].margin, pair[0].document)):
         if one.is_answer:
             kept.setdefault(" ".join(one.text.casefold().split()), (keys, one))
-    return list(kept.values())[:ANSWERS]
+    return list(kept.values())[:MOST_ANSWERS]
 
 
 async def _with_texts(
     servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]
-) -> tuple[list[Answer], bool]:
+) -> tuple[list[CorpusAnswer], bool]:
     """The answers with their sentences and titles, and whether all of these could be read: a node
     may have died since its sentences were."""
     read = await read_shown(servers, [(keys, found.sentence) for keys, found in best])
@@ -164,7 +164,7 @@ async def _with_texts(
         if not isinstance(shown, Shown) or shown.text[found.start : found.end] != found.text:
             continue
         answers.append(
-            Answer(
+            CorpusAnswer(
                 text=found.text,
                 start=found.start,
                 end=found.end,

@@ -33,7 +33,7 @@ from keymiss.values.find_value import (
 HOST_SECONDS = 1.0
 """How long one shard is waited for on behalf of its host."""
 
-SECONDS = 3.0
+SEARCH_SECONDS = 3.0
 """How long the shards of a cluster that do not answer are waited for when others have."""
 
 PAUSE_SECONDS = 0.05
@@ -60,7 +60,7 @@ async def find(servers: Servers, question: str) -> Findings:
         Unavailable: nobody searches, or there is no corpus.
         ValkeyError, OSError: the single server cannot be reached.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SEARCH_SECONDS
     replies = await _of_hosts(servers, question)
     covered = joined(reply.slots for reply in replies)
     failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")

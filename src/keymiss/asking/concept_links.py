@@ -18,10 +18,10 @@ from keymiss.search.question import normalise_question
 from keymiss.server.servers import Servers
 from keymiss.server.topology import Primary, first_slot
 
-SECONDS = 3.0
+LINKS_SECONDS = 3.0
 """How long shards that do not answer are waited for."""
 
-PATIENCE_SECONDS = 1.0
+ANSWER_LINKS_SECONDS = 1.0
 """How long an answer waits for its links."""
 
 
@@ -69,7 +69,7 @@ async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
     """The same beside an answer: what is not there within a second stays away. Without a concept
     graph nothing is missing."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(ANSWER_LINKS_SECONDS):
             return await neighbourhood(servers, text)
     except NoGraph:
         return Neighbourhood()
@@ -117,7 +117,7 @@ async def _of_each_shard(
         raise _explained(error) from error
 
     async def ask(primary: Primary) -> bytes:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(LINKS_SECONDS):
             value = await compute(servers, key_of(slot_tag(first_slot(primary.slots))))
         if value is None:
             raise NoGraph
@@ -137,7 +137,7 @@ async def _of_each_shard(
 
 def _explained(error: BaseException) -> BaseException:
     if isinstance(error, TimeoutError):
-        return TooSlow(f"no answer within {SECONDS:.0f} s")
+        return TooSlow(f"no answer within {LINKS_SECONDS:.0f} s")
     if isinstance(error, ValkeyError | OSError):
         return Unavailable(f"the server cannot be reached: {error}")
     return error

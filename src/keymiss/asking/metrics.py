@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from keymiss.functions.metrics import DURATION_BUCKETS
 
-QUESTIONS = Counter("keymiss_questions_total", "Questions that were asked", ["outcome"])
+ASKED_QUESTIONS_TOTAL = Counter("keymiss_questions_total", "Questions that were asked", ["outcome"])
 INCOMPLETE = Counter(
     "keymiss_questions_incomplete_total", "Questions that a part of the corpus did not answer"
 )
@@ -34,6 +34,6 @@ def stage(name: str) -> Iterator[None]:
 
 def count_question(outcome: str, complete: bool = True) -> None:
     """Counts a question: `answered`, `unanswered`, or the name of an error's class."""
-    QUESTIONS.labels(outcome).inc()
+    ASKED_QUESTIONS_TOTAL.labels(outcome).inc()
     if not complete:
         INCOMPLETE.inc()

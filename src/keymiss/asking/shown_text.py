@@ -13,7 +13,7 @@ from keymiss.keys import TITLE, DocumentKeys, decode_text
 from keymiss.server.servers import Servers
 from keymiss.server.transactions import Command
 
-SECONDS = 1.0
+SHOW_SECONDS = 1.0
 """How long all of them are waited for before those that can be had are shown."""
 
 
@@ -35,7 +35,7 @@ async def read_shown(
         commands.append(("HGET", keys.sentences, number))
         commands.append(("HGET", keys.facts, TITLE))
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SHOW_SECONDS):
             replies = await servers.execute_all(commands)
     except TimeoutError:
         replies = await asyncio.gather(*(_soon(servers, command) for command in commands))
@@ -52,7 +52,7 @@ def _shown(text: Any, title: Any) -> Shown | Exception | None:
 async def _soon(servers: Servers, command: Command) -> Any:
     """The reply, or why there is none within a moment."""
     try:
-        async with asyncio.timeout(SECONDS / 4):
+        async with asyncio.timeout(SHOW_SECONDS / 4):
             return await servers.execute(*command)
     except (TimeoutError, ValkeyError, OSError) as error:
         return error

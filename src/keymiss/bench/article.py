@@ -20,9 +20,10 @@ from typing import TypeAlias
 import valkey
 
 from keymiss.answering.sentence_window import make_window, window_numbers
-from keymiss.asking.answers import READ
+from keymiss.asking.answers import SENTENCES_READ
 from keymiss.asking.candidate_search import find
 from keymiss.bench.article_rows import KEYMISS, OLD, Row
+from keymiss.bench.bench_processes import COUNTED_SECONDS
 from keymiss.bench.cold_start import Ran, has_old_way, run_old_way, run_reader
 from keymiss.bench.http_questions import ask, web_connection
 from keymiss.corpus.demo import load_questions
@@ -44,7 +45,7 @@ from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
 
-SCRIPT_SECONDS, SEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
+SCRIPT_SECONDS, QASEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
 """What the article measured: its plain script (processor time, loading included), `/qasearch`, and
 ten GETs of a function key by fifty clients."""
 
@@ -57,9 +58,6 @@ REQUESTS, CLIENTS = 10, 50
 BEHIND_OTHERS = 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$0" "$@"'
 """With more clients than requests `redis-benchmark` spins. It gets what the others leave, or it
 would take a processor from what it measures. Linux weighs sessions first, then processes."""
-
-COUNT_SECONDS = 1.5
-"""Workers count what models do once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[
         told = list(_told(bench, questions[repeats : 2 * repeats]))
     yield from _script(bench, questions[0], list(texts.values()))
     yield bench.row(
-        "POST /qasearch, first time", statistics.median(first) * 1000, "ms", SEARCH_SECONDS * 1000
+        "POST /qasearch, first time", statistics.median(first) * 1000, "ms", QASEARCH_SECONDS * 1000
     )
     yield bench.row("POST /qasearch, again", statistics.median(again) * 1000, "ms")
     yield from _reading(bench, questions[0], list(texts.values()), anew)
@@ -180,7 +178,7 @@ async def _texts(bench: Bench, question: str) -> dict[str, str]:
     async with Servers(f"valkey://{LOOPBACK}:{bench.port}") as servers:
         found = await find(servers, normalise_question(question))
         texts = {}
-        for one in found.ranked[:READ]:
+        for one in found.ranked[:SENTENCES_READ]:
             keys, number = document_of_sentence(one.sentence), int(one.sentence.split(":")[-1])
             fields = await servers.execute("HMGET", keys.sentences, *window_numbers(number))
             window = make_window(number, [None if f is None else decode(f) for f in fields])
@@ -259,10 +257,10 @@ def _told(bench: Bench, questions: Sequence[str]) -> Iterator[Row]:
     """What the model says of itself, from a reset on, as AI.INFO did."""
     name = model_name(bench.folder)
     with valkey.Valkey(LOOPBACK, bench.port) as client:
-        time.sleep(COUNT_SECONDS)
+        time.sleep(COUNTED_SECONDS)
         client.unlink(statistics_key(name))
         bench.ask(questions)
-        time.sleep(COUNT_SECONDS)
+        time.sleep(COUNTED_SECONDS)
         told = json.loads(client.get(modelinfo_key(name)))
     for count in ("calls", "samples", "errors"):
         yield bench.row(f"model info: {count}", told[count], count)

@@ -14,6 +14,9 @@ from keymiss.bench.http_questions import ask, web_connection
 
 Process = subprocess.Popen[bytes]
 
+COUNTED_SECONDS = 1.5
+"""Until what models have done is counted in the server: workers do so once a second."""
+
 
 @contextmanager
 def started_process(url: str, *command: str, folder: Path | None = None) -> Iterator[Process]:

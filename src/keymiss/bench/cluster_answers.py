@@ -2,7 +2,7 @@
 
 Asked are the demo questions, and those of sample_questions.jsonl about the articles in a folder.
 
-    python -m keymiss.bench.cluster_answers FOLDER
+    python -m keymiss.bench.cluster_answers BENCH_FOLDER
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from keymiss.bench.cluster_cost import FOLDER, QUESTIONS, SHARDS, running
+from keymiss.bench.cluster_cost import BENCH_FOLDER, CLUSTER_QUESTIONS, SHARD_COUNTS, running
 from keymiss.corpus.demo import ARTICLES
 
 Answer = tuple[str, str] | None
@@ -27,14 +27,15 @@ def first_answers(shards: int, articles: list[Path], questions: list[str]) -> li
 
 
 def main() -> None:
-    lines = (FOLDER / "sample_questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (BENCH_FOLDER / "sample_questions.jsonl").read_text(encoding="utf-8").splitlines()
     asked = [json.loads(line) for line in lines]
-    questions = [*QUESTIONS, *(each["question"] for each in asked)]
+    questions = [*CLUSTER_QUESTIONS, *(each["question"] for each in asked)]
     answers = {
-        shards: first_answers(shards, [ARTICLES, Path(sys.argv[1])], questions) for shards in SHARDS
+        shards: first_answers(shards, [ARTICLES, Path(sys.argv[1])], questions)
+        for shards in SHARD_COUNTS
     }
-    for shards in SHARDS[1:]:
-        pairs = list(zip(questions, answers[SHARDS[0]], answers[shards], strict=True))
+    for shards in SHARD_COUNTS[1:]:
+        pairs = list(zip(questions, answers[SHARD_COUNTS[0]], answers[shards], strict=True))
         same = sum(one == more for _, one, more in pairs)
         print(f"{shards} shards: {same} of {len(questions)} first answers are those of one")
         for question, one, more in pairs:
@@ -43,7 +44,7 @@ def main() -> None:
     expected = [each["answer"] for each in asked]
     right = sum(
         found is not None and (answer in found[0] or found[0] in answer)
-        for answer, found in zip(expected, answers[1][len(QUESTIONS) :], strict=True)
+        for answer, found in zip(expected, answers[1][len(CLUSTER_QUESTIONS) :], strict=True)
     )
     print(f"{right} of {len(expected)} questions about the articles are answered as noted")
 

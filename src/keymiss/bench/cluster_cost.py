@@ -29,6 +29,7 @@ from typing import Any
 
 from keymiss.bench.bench_processes import Process, ask_once, processor_ms, started_process
 from keymiss.bench.http_questions import ask, web_connection
+from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
@@ -36,24 +37,22 @@ from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.sentences import cut_text
 from keymiss.errors import Unavailable
-from keymiss.reader.processor import processor_name
 from keymiss.server.client import connect
 from keymiss.server.embedded_server import LOOPBACK, free_port
-from keymiss.server.local_cluster import LocalCluster, Node, free_cluster_ports
+from keymiss.server.local_cluster import LocalCluster, LocalNode, free_cluster_ports
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import slot_ranges
 
-RESULTS = Path("bench-results/cluster.json")
-SHARDS = (1, 2, 4, 8)
-TURN = 15
+SHARD_COUNTS = (1, 2, 4, 8)
+TURN_QUESTIONS = 15
 """Questions to one system before it is the next one's turn: the processors' caches hold what only
 one of five systems works with."""
 
-DOCUMENTS = 2_000
-SENTENCES = 20
-FOLDER = Path(__file__).parent
+SHUFFLED_DOCUMENTS = 2_000
+DOCUMENT_SENTENCES = 20
+BENCH_FOLDER = Path(__file__).parent
 ECHO = ("--app", "keymiss.bench.fake_app")
-QUESTIONS = [question.text for question in load_questions()]
+CLUSTER_QUESTIONS = [question.text for question in load_questions()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +80,15 @@ def write_articles(path: Path) -> None:
     ]
     mixed = random.Random(11)
     with path.open("w", encoding="utf-8") as file:
-        for number in range(DOCUMENTS):
-            text = " ".join(mixed.choices(sentences, k=SENTENCES))
+        for number in range(SHUFFLED_DOCUMENTS):
+            text = " ".join(mixed.choices(sentences, k=DOCUMENT_SENTENCES))
             file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
 
 
 class OnHosts(LocalCluster):
     """Each node has an address of its own, as if it were on another host."""
 
-    def arguments(self, node: Node) -> list[str]:
+    def arguments(self, node: LocalNode) -> list[str]:
         """Those of any node, and its address."""
         own = f"127.0.1.{1 + self.nodes.index(node)}"
         addresses = ["--bind", LOOPBACK, own, "--cluster-announce-ip", own]
@@ -146,7 +145,10 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
     again: list[list[float]] = [[] for _ in systems]
     spent = [processor_ms(system.web) for system in systems]
     for round_ in range(rounds):
-        some = [f"{question} ({round_})" for question in QUESTIONS[round_ % 2 :: 2][:TURN]]
+        some = [
+            f"{question} ({round_})"
+            for question in CLUSTER_QUESTIONS[round_ % 2 :: 2][:TURN_QUESTIONS]
+        ]
         for number, system in enumerate(systems):
             with web_connection(system.http_port) as web:
                 web.connect()
@@ -158,7 +160,9 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
             "hosts": system.hosts,
             "web_p50_ms": round(statistics.median(first[number]), 2),
             "cached_p50_ms": round(statistics.median(again[number]), 2),
-            "web_cpu_ms": round((processor_ms(system.web) - spent[number]) / rounds / TURN / 2, 2),
+            "web_cpu_ms": round(
+                (processor_ms(system.web) - spent[number]) / rounds / TURN_QUESTIONS / 2, 2
+            ),
         }
         for number, system in enumerate(systems)
     ]
@@ -209,7 +213,9 @@ class Prober:
                 return
             started = time.monotonic()
             try:
-                complete = self.system.ask(f"{QUESTIONS[number % 60]} [{number}]")["complete"]
+                complete = self.system.ask(f"{CLUSTER_QUESTIONS[number % 60]} [{number}]")[
+                    "complete"
+                ]
             except (OSError, HTTPException, Unavailable):
                 complete = False
             self.replies.append((started, time.monotonic(), bool(complete)))
@@ -284,23 +290,24 @@ def main() -> None:
         with ExitStack() as stack:
             systems = [
                 stack.enter_context(running(shards, 0, [articles], *ECHO, apart=apart))
-                for shards, apart in (*((shards, False) for shards in SHARDS), (SHARDS[-1], True))
+                for shards, apart in (
+                    *((shards, False) for shards in SHARD_COUNTS),
+                    (SHARD_COUNTS[-1], True),
+                )
             ]
             latencies(systems, 1)
             rows = latencies(systems, arguments.rounds)
         with running(4, 1, [articles], *ECHO) as system:
             results = {
-                "cpu": processor_name(),
-                "documents": DOCUMENTS,
-                "sentences": DOCUMENTS * SENTENCES,
+                "documents": SHUFFLED_DOCUMENTS,
+                "sentences": SHUFFLED_DOCUMENTS * DOCUMENT_SENTENCES,
                 "latency": rows,
                 "extrapolated": extrapolated(rows),
                 "recovery_s": recovery(system),
                 "atomic": moving(system, atomically),
                 "classic": moving(system, classically),
             }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write_results("cluster", results)
     print(json.dumps(results, indent=1))
 
 

@@ -34,6 +34,7 @@ from keymiss.bench.bench_processes import (
 )
 from keymiss.bench.module_cost import embedded_server
 from keymiss.bench.refit import ask_demo, calibration_error, margin_of, refuse
+from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.document import Document
@@ -44,14 +45,12 @@ from keymiss.keys import bucket_tag, find_key
 from keymiss.operating.served_functions import parse_list, unserved
 from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.calibration import load_calibration
-from keymiss.reader.processor import processor_name
 from keymiss.server.embedded_server import free_port, listens
 
-RESULTS = Path("bench-results/corpus.json")
-VOCABULARY = 50_000
+VOCABULARY_WORDS = 50_000
 SENTENCES_PER_DOCUMENT = 50
-SEARCHES = 500
-ASKED, WARMING = 60, 20
+SEARCH_COUNT = 500
+ASKED_QUESTIONS, WARMING = 60, 20
 """Over HTTP, and how many of these are asked before the clock runs."""
 LETTERS = "etaoinshrdlcumwfgypbvk"
 
@@ -75,8 +74,8 @@ def words(count: int) -> list[str]:
 
 def generate(folder: Path, sentences: int) -> list[str]:
     """Writes documents of so many sentences, and returns questions about them."""
-    vocabulary = words(VOCABULARY)
-    weights = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))
+    vocabulary = words(VOCABULARY_WORDS)
+    weights = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY_WORDS + 1)))
     chance = random.Random(2)
 
     def sentence() -> str:
@@ -87,7 +86,9 @@ def generate(folder: Path, sentences: int) -> list[str]:
         for number in range(sentences // SENTENCES_PER_DOCUMENT):
             text = " ".join(f"{sentence()}." for _ in range(SENTENCES_PER_DOCUMENT))
             file.write(json.dumps({"id": f"g{number}", "text": text}) + "\n")
-    return [" ".join(chance.choices(vocabulary, cum_weights=weights, k=8)) for _ in range(SEARCHES)]
+    return [
+        " ".join(chance.choices(vocabulary, cum_weights=weights, k=8)) for _ in range(SEARCH_COUNT)
+    ]
 
 
 def text_bytes(client: valkey.Valkey) -> int:
@@ -142,7 +143,7 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
             "find_p50_ms": round(statistics.median(times), 2),
             "find_p99_ms": round(times[int(0.99 * len(times))], 2),
         }
-        return results | measure_web(server.url, worker, questions[:ASKED])
+        return results | measure_web(server.url, worker, questions[:ASKED_QUESTIONS])
 
 
 def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, float]:
@@ -192,9 +193,8 @@ def main() -> None:
         else:
             results = measure(arguments.folder, ["How does the virus spread among adults?"] * 200)
     results |= demo_answers()
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"cpu": processor_name(), **results}, indent=1) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("corpus", results)
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from keymiss.bench.results import write_results
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
 from keymiss.corpus.file_formats import read_files
@@ -31,11 +32,10 @@ from keymiss.keys import document_keys
 from keymiss.search.ranking import CANDIDATES, fuse, rank
 from keymiss.search.sentence_index import SentenceIndex
 
-RESULTS = Path("bench-results/graph.json")
-READ = 10
-TERMS = 100_000
+RECALL_AT = 10
+FEW_TERMS = 100_000
 MANY_TERMS = 1_000_000
-SENTENCES = 20_000
+MATCHED_SENTENCES = 20_000
 WORDS = 22
 """Of a sentence; the sample articles have as many on average."""
 
@@ -43,7 +43,7 @@ Ranking = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RecallQuestion:
     text: str
     right: frozenset[str]
     """The names of the sentences that hold the answer."""
@@ -63,10 +63,10 @@ def name(document: str, number: int) -> str:
     return document_keys(document).sentence(number)
 
 
-def demo_questions(texts: Mapping[str, Sequence[str]]) -> list[Question]:
+def demo_questions(texts: Mapping[str, Sequence[str]]) -> list[RecallQuestion]:
     """Right is every sentence of the right article that holds the answer."""
     return [
-        Question(
+        RecallQuestion(
             each.text,
             frozenset(
                 name(each.document, number)
@@ -78,11 +78,11 @@ def demo_questions(texts: Mapping[str, Sequence[str]]) -> list[Question]:
     ]
 
 
-def sample_questions() -> list[Question]:
+def sample_questions() -> list[RecallQuestion]:
     lines = Path(__file__).with_name("sample_questions.jsonl").read_text("utf-8").splitlines()
     asked = map(json.loads, lines)
     return [
-        Question(each["question"], frozenset([name(each["document"], each["sentence"])]))
+        RecallQuestion(each["question"], frozenset([name(each["document"], each["sentence"])]))
         for each in asked
     ]
 
@@ -115,13 +115,15 @@ def rankings(
     return by_words, by_graph
 
 
-def recall(questions: Sequence[Question], ranking: Callable[[str], Ranking]) -> float:
+def recall(questions: Sequence[RecallQuestion], ranking: Callable[[str], Ranking]) -> float:
     """How many questions have a right sentence among the first ten."""
-    found = sum(bool(one.right & set(ranking(one.text)[:READ])) for one in questions)
+    found = sum(bool(one.right & set(ranking(one.text)[:RECALL_AT])) for one in questions)
     return found / len(questions)
 
 
-def recalls(paths: Sequence[Path], questions: Callable[..., list[Question]]) -> dict[str, float]:
+def recalls(
+    paths: Sequence[Path], questions: Callable[..., list[RecallQuestion]]
+) -> dict[str, float]:
     texts = documents(paths)
     by_words, by_graph = rankings(texts, load_vocabulary(DEMO).vocabulary)
     asked = questions(texts) if questions is demo_questions else questions()
@@ -143,24 +145,25 @@ def generated(terms: int) -> tuple[Vocabulary, list[str]]:
         names.setdefault(" ".join(chance.choices(words, k=chance.choice((1, 2, 2, 3)))))
     concepts = [Concept(f"C{number}", term) for number, term in enumerate(names)]
     sentences = [
-        " ".join(chance.choices(words, k=WORDS)).capitalize() + "." for _ in range(SENTENCES)
+        " ".join(chance.choices(words, k=WORDS)).capitalize() + "."
+        for _ in range(MATCHED_SENTENCES)
     ]
     return Vocabulary(concepts), sentences
 
 
 def matching() -> dict[str, float]:
     """Sentences a second on one core, best of three."""
-    vocabulary, sentences = generated(TERMS)
+    vocabulary, sentences = generated(FEW_TERMS)
     matcher = Matcher(vocabulary)
     rates = []
     found = 0
     for _ in range(3):
         started = time.process_time()
         found = sum(len(matcher.find(sentence)) for sentence in sentences)
-        rates.append(SENTENCES / (time.process_time() - started))
+        rates.append(MATCHED_SENTENCES / (time.process_time() - started))
     return {
         "match_sentences_per_second": round(max(rates)),
-        "concepts_per_sentence": round(found / SENTENCES, 1),
+        "concepts_per_sentence": round(found / MATCHED_SENTENCES, 1),
     }
 
 
@@ -197,8 +200,7 @@ def main() -> None:
     }
     record = {**matching(), **many_terms(), "recall10": together, "corpora": corpora}
     print(record)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_results("graph", record)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from typing import Any
 from keymiss.errors import Unavailable
 from keymiss.server.embedded_server import LOOPBACK
 
-PATIENCE_SECONDS = 20.0
+HTTP_SECONDS = 20.0
 
 
 def web_connection(http_port: int) -> closing[HTTPConnection]:
     """A connection to the web server, which is closed when the block ends."""
-    return closing(HTTPConnection(LOOPBACK, http_port, timeout=PATIENCE_SECONDS))
+    return closing(HTTPConnection(LOOPBACK, http_port, timeout=HTTP_SECONDS))
 
 
 def ask(web: HTTPConnection, question: str) -> dict[str, Any]:

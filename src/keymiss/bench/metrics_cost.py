@@ -11,10 +11,10 @@ server and the worker all the same. Writes bench-results/metrics.json.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import valkey
 
@@ -26,19 +26,18 @@ from keymiss.bench.module_cost import (
     main_thread_ns,
     miss_rate,
 )
-from keymiss.reader.processor import processor_name
+from keymiss.bench.results import write_results
 
-INCARNATIONS = 12
-PAIRS = 4
+METRICS_INCARNATIONS = 12
+METRICS_PAIRS = 4
 """In one incarnation."""
 
-TURNS = 8
+METRICS_TURNS = 8
 """In one pair: what disturbs the one disturbs the other."""
 
-TURN = 4_000
+TURN_MISSES = 4_000
 """Misses in one turn."""
 
-RESULTS = Path("bench-results/metrics.json")
 SWITCHED = (
     APP
     + """
@@ -61,14 +60,14 @@ def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
     with valkey.Valkey(port=port) as client:
         client.get(f"metrics:{metrics}")
     before = main_thread_ns(worker)
-    rate = miss_rate(port, TURN)
-    return rate, (main_thread_ns(worker) - before) / TURN
+    rate = miss_rate(port, TURN_MISSES)
+    return rate, (main_thread_ns(worker) - before) / TURN_MISSES
 
 
 def pair(port: int, worker: int) -> tuple[float, float]:
     """The rate with metrics over that without, and the cost."""
     turns: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
-    for turn in range(TURNS):
+    for turn in range(METRICS_TURNS):
         for metrics in list(turns)[:: 1 if turn % 2 else -1]:
             turns[metrics].append(rate_and_cost(port, worker, metrics))
     counting, still = (
@@ -85,23 +84,22 @@ def measure(folder: Path) -> list[tuple[float, float]]:
         echo_worker(folder, server, SWITCHED) as worker,
     ):
         miss_rate(server.port)
-        return [pair(server.port, worker.pid) for _ in range(PAIRS)]
+        return [pair(server.port, worker.pid) for _ in range(METRICS_PAIRS)]
 
 
 def main() -> None:
     ratios: list[tuple[float, float]] = []
-    for _ in range(INCARNATIONS):
+    for _ in range(METRICS_INCARNATIONS):
         with tempfile.TemporaryDirectory() as folder:
             ratios += measure(Path(folder))
-    record = {"processor": processor_name(), "pairs": len(ratios)}
+    record: dict[str, Any] = {"pairs": len(ratios)}
     names = ("throughput_ratio", "worker_cpu_ratio")
     for name, each in zip(names, zip(*ratios, strict=True), strict=True):
         low, high = interval(list(each))
         record[name] = round(statistics.median(each), 4)
         record[f"{name}_interval"] = [round(low, 4), round(high, 4)]
     print(record)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_results("metrics", record)
 
 
 if __name__ == "__main__":

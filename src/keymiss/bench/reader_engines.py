@@ -31,7 +31,7 @@ from keymiss.reader.openvino.precision import choose_arithmetic
 from keymiss.reader.openvino.quantization import share_kernels
 from keymiss.reader.weights import load_weights
 
-QUESTION = "who lives there?"
+SHORT_QUESTION = "who lives there?"
 QUESTION_TOKENS = 7
 """With the special tokens before and after it, and the one at the end of the pair."""
 
@@ -67,7 +67,7 @@ def quantize_roughly(folder: Path) -> None:
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     if path.exists():
         return
-    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([QUESTION])[0]
+    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([SHORT_QUESTION])[0]
     graph = build_graph(load_config(folder), load_weights(folder))
     quantized = _quantized(graph, question)
     share_kernels(quantized)
@@ -88,7 +88,7 @@ def _quantized(graph: ov.Model, question: Ids) -> ov.Model:
 def keymiss_engine(folder: Path, precision: str) -> Engine:
     reader = Reader.from_pretrained(folder, precision)
     reader.warm_up()
-    return lambda pairs: list(reader.windows([(QUESTION, each) for each in pairs.passages()]))
+    return lambda pairs: list(reader.windows([(SHORT_QUESTION, each) for each in pairs.passages()]))
 
 
 def torch_engine(folder: Path, precision: str, question: Ids) -> Engine:
@@ -104,7 +104,7 @@ def torch_engine(folder: Path, precision: str, question: Ids) -> Engine:
     return run
 
 
-class Exported:
+class ExportedModel:
     """A model as ONNX: torch's own export of it, which other engines read."""
 
     def __init__(self, folder: Path) -> None:
@@ -167,7 +167,7 @@ class Exported:
 
 def engines(folder: Path, question: Ids) -> Sequence[tuple[str, str, Engine]]:
     """Name, precision and function of all of them."""
-    exported = Exported(folder)
+    exported = ExportedModel(folder)
     made: list[tuple[str, str, Engine]] = []
     for precision in ("fp32", "bf16", "int8"):
         made.append(("keymiss", precision, keymiss_engine(folder, precision)))

@@ -27,21 +27,21 @@ import torch
 from keymiss.bench.bert_large import LARGE, make_large
 from keymiss.bench.ceilings import PRECISIONS, ceiling_ms, gemm_rates, memory_rate
 from keymiss.bench.reader_engines import (
-    QUESTION,
+    SHORT_QUESTION,
     Engine,
     Pairs,
     engines,
     keymiss_engine,
     quantize_roughly,
 )
+from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.kept_graphs import Precision
 from keymiss.reader.openvino.precision import choose_precision
-from keymiss.reader.processor import processor_fields, processor_name
+from keymiss.reader.processor import processor_fields
 
-RESULTS = Path("bench-results/reader.json")
 MIXED = tuple(random.Random(16).choices(range(24, 73), k=16))
 WORKLOADS = {
     "1x48": Pairs((48,)),
@@ -73,7 +73,7 @@ sys.stdin.read()
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SpeedRow:
     model: str
     engine: str
     precision: str
@@ -89,7 +89,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
     config = load_config(folder)
     rates, memory = gemm_rates(config), memory_rate()
     print(f"{model}: {rates} * 10^9 multiply-adds/s, {memory / 1e9:.1f} GB/s", flush=True)
-    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([QUESTION])[0]
+    question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([SHORT_QUESTION])[0]
     contestants = engines(folder, question)
     rows = []
     for workload, pairs in WORKLOADS.items():
@@ -122,7 +122,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def automatic(chosen: Precision, rows: Sequence[Row]) -> dict[str, Any]:
+def automatic(chosen: Precision, rows: Sequence[SpeedRow]) -> dict[str, Any]:
     """What `auto` chooses, and how much longer that takes than the better of fp32 and bf16."""
     ours = {(each.workload, each.precision): each for each in rows if each.engine == "keymiss"}
     ratios = {
@@ -160,9 +160,9 @@ def row(
     spent: list[float],
     torch_fp32: float | None,
     floor: float,
-) -> Row:
+) -> SpeedRow:
     median = statistics.median(spent)
-    return Row(
+    return SpeedRow(
         model,
         engine,
         precision,
@@ -233,16 +233,14 @@ def main() -> None:
     # Quantized roughly, the bundled reader is not left where others look for it.
     os.environ["XDG_CACHE_HOME"] = str(LARGE.parent)
     chosen = [arguments.model] if arguments.model else ["bert-large", "minilm-qa"]
-    name, flags = processor_name(), simd_flags()
-    results: dict[str, Any] = {"cpu": name, "flags": flags, "rows": []}
+    results: dict[str, Any] = {"flags": simd_flags(), "rows": []}
     for model in chosen:
         folder = make_large() if model == "bert-large" else BUNDLED_FOLDER
         quantize_roughly(folder)
         measured = measure(model, folder, arguments.rounds)
         results["rows"] += measured.pop("rows")
         results[model] = measured
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write_results("reader", results)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What follows from a reader's weights: how probable it is that an answer is right, and below which
 probability nothing is one.
 
-    python -m keymiss.bench.refit SQUAD_FILE [--model FOLDER] [--write]
-        [--sample FOLDER] [--open FOLDER]
+    python -m keymiss.bench.refit SQUAD_FILE [--model REFIT_FOLDER] [--write]
+        [--sample REFIT_FOLDER] [--open REFIT_FOLDER]
 
 Questions are asked through the whole path, so that what is judged is the best of ten sentences.
 Half of the articles of a file in SQuAD's format become a corpus, and all questions are asked: those
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import valkey
 
-from keymiss.asking.answers import READ
+from keymiss.asking.answers import SENTENCES_READ
 from keymiss.asking.candidate_search import find
 from keymiss.asking.computed_get import compute
 from keymiss.corpus.demo import ARTICLES, load_questions, load_unanswerable
@@ -50,7 +50,7 @@ from keymiss.stack import running_stack
 from keymiss.values.qa_value import Found, found_from_json
 
 BINS = 10
-FOLDER = Path(__file__).parent
+REFIT_FOLDER = Path(__file__).parent
 DOCS = Path("docs")
 """Of the checkout: refit runs there."""
 DECISION, BENCHMARKS = DOCS / "decisions" / "0010-no-answer.md", DOCS / "benchmarks.md"
@@ -64,7 +64,7 @@ words of the text: those of others, in words of their own, lose more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QuestionSet:
     """A set of questions, and the files or folders that hold what they are about."""
 
     name: str
@@ -86,7 +86,7 @@ class Outcome:
 # ---- the sets ----
 
 
-def squad_set(path: Path, folder: Path) -> Asked:
+def squad_set(path: Path, folder: Path) -> QuestionSet:
     """Every second article, and the questions about all; the articles are written to a folder."""
     data = json.loads(path.read_text(encoding="utf-8"))["data"]
     file = folder / "articles.jsonl"
@@ -95,7 +95,7 @@ def squad_set(path: Path, folder: Path) -> Asked:
             text = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
             lines.write(json.dumps({"id": str(number), "text": text}) + "\n")
     beside = [question for question, _ in _squad_questions(data[1::2])]
-    return Asked("squad", [file], _squad_questions(data[::2]), beside)
+    return QuestionSet("squad", [file], _squad_questions(data[::2]), beside)
 
 
 def _squad_questions(data: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -107,27 +107,27 @@ def _squad_questions(data: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def demo_set() -> Asked:
+def demo_set() -> QuestionSet:
     """The demo's articles and questions."""
     asked = [(question.text, [question.answer]) for question in load_questions()]
-    return Asked("demo", [ARTICLES], asked, load_unanswerable())
+    return QuestionSet("demo", [ARTICLES], asked, load_unanswerable())
 
 
-def sample_set(folder: Path) -> Asked:
+def sample_set(folder: Path) -> QuestionSet:
     """The questions of sample_questions.jsonl about the articles in a folder."""
-    records = _lines(FOLDER / "sample_questions.jsonl")
+    records = _lines(REFIT_FOLDER / "sample_questions.jsonl")
     asked = [(each["question"], [each["answer"]]) for each in records]
-    return Asked("sample", [folder], asked, [])
+    return QuestionSet("sample", [folder], asked, [])
 
 
-def open_set(folder: Path) -> Asked:
+def open_set(folder: Path) -> QuestionSet:
     """All fields below a folder in one corpus; questions without answers are those that nothing
     answers."""
     fields = sorted(path.parent for path in folder.glob("*/questions.jsonl"))
     records = [record for field in fields for record in _lines(field / "questions.jsonl")]
     asked = [(each["question"], each["answers"]) for each in records if each.get("answers")]
     beside = [each["question"] for each in records if not each.get("answers")]
-    return Asked("open", [field / "docs" for field in fields], asked, beside)
+    return QuestionSet("open", [field / "docs" for field in fields], asked, beside)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 # ---- asking ----
 
 
-def ask_set(asked: Asked, model: Path) -> list[Outcome]:
+def ask_set(asked: QuestionSet, model: Path) -> list[Outcome]:
     """The outcomes of a set's questions, over a system of its own."""
     port = free_port()
     with (
@@ -151,7 +151,7 @@ def ask_set(asked: Asked, model: Path) -> list[Outcome]:
         return asyncio.run(_outcomes(f"valkey://127.0.0.1:{port}", asked))
 
 
-async def _outcomes(url: str, asked: Asked) -> list[Outcome]:
+async def _outcomes(url: str, asked: QuestionSet) -> list[Outcome]:
     found = []
     async with Servers(url) as servers:
         for question, expected in [*asked.answerable, *((text, []) for text in asked.unanswerable)]:
@@ -168,7 +168,7 @@ async def _preferred(servers: Servers, text: str) -> Found | None:
     """The span that the reader prefers for a question, believed or not; None without candidates."""
     question = normalise_question(text)
     found_by_words = await find(servers, question)
-    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:READ]]
+    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:SENTENCES_READ]]
     values = await asyncio.gather(*(compute(servers, key) for key in keys))
     found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)

@@ -7,17 +7,15 @@ Writes bench-results/scale.json.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from keymiss.asking.answers import READ
+from keymiss.asking.answers import SENTENCES_READ
 from keymiss.bench.corpus_cost import generate, measure
 from keymiss.bench.corpus_size import UTILISATION, Constants, estimate, find_milliseconds
-from keymiss.reader.processor import processor_name
+from keymiss.bench.results import write_results
 
-RESULTS = Path("bench-results/scale.json")
 QUESTIONS_PER_SECOND = 2.0
 """Enough that a worker on two cores is what the estimate is of."""
 
@@ -32,7 +30,7 @@ def main() -> None:
             questions = generate(Path(name), sentences)
             found = measure(Path(name), questions)
         text_bytes = found["text_bytes"] / sentences
-        told = estimate(sentences, QUESTIONS_PER_SECOND, READ, text_bytes=text_bytes)
+        told = estimate(sentences, QUESTIONS_PER_SECOND, SENTENCES_READ, text_bytes=text_bytes)
         core_ms = 1000 * told.worker_cores * UTILISATION / QUESTIONS_PER_SECOND
         pairs = {
             "server_bytes": (told.server_bytes, found["dataset_bytes"]),
@@ -50,9 +48,7 @@ def main() -> None:
             record |= {"measured": round(measured, 2), "ratio": round(estimated / measured, 3)}
             records.append(record)
             print(record)
-    RESULTS.parent.mkdir(exist_ok=True)
-    results = {"cpu": processor_name(), "records": records}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results("scale", {"records": records})
 
 
 if __name__ == "__main__":

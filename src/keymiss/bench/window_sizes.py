@@ -30,12 +30,12 @@ from keymiss.search.sentence_index import SentenceIndex
 WINDOWS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (2, 2), (3, 3)]
 """Sentences before, sentences after."""
 
-READ = (10, 20)
+READ_COUNTS = (10, 20)
 BATCH_QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WindowQuestion:
     """A question, its expected answers, and its candidates: document and sentence number."""
 
     text: str
@@ -62,7 +62,7 @@ def demo() -> tuple[list[Document], list[tuple[str, tuple[str, ...]]]]:
 
 def search(
     texts: Mapping[str, Sequence[str]], asked: Iterable[tuple[str, tuple[str, ...]]]
-) -> Iterator[Question]:
+) -> Iterator[WindowQuestion]:
     index = SentenceIndex()
     names = {}
     for id, sentences in texts.items():
@@ -72,11 +72,13 @@ def search(
     index.commit()
     for text, expected in asked:
         ranked = rank([index.find(text, CANDIDATES)])
-        yield Question(text, expected, [names[one.sentence] for one in ranked[: max(READ)]])
+        yield WindowQuestion(
+            text, expected, [names[one.sentence] for one in ranked[: max(READ_COUNTS)]]
+        )
 
 
 def windows(
-    texts: Mapping[str, Sequence[str]], question: Question, before: int, after: int
+    texts: Mapping[str, Sequence[str]], question: WindowQuestion, before: int, after: int
 ) -> list[tuple[str, str]]:
     pairs = []
     for id, number in question.candidates:
@@ -88,18 +90,18 @@ def windows(
 def right_places(
     reader: Reader,
     texts: Mapping[str, Sequence[str]],
-    questions: Sequence[Question],
+    questions: Sequence[WindowQuestion],
     window: tuple[int, int],
 ) -> dict[int, tuple[int, int]]:
     """For each number of sentences read: right first answers, and right ones among five."""
-    counts = {read: [0, 0] for read in READ}
+    counts = {read: [0, 0] for read in READ_COUNTS}
     for start in range(0, len(questions), BATCH_QUESTIONS):
         some = questions[start : start + BATCH_QUESTIONS]
         pairs = [windows(texts, one, *window) for one in some]
         answers = iter(reader.read_batch([pair for each in pairs for pair in each]))
         for question, own in zip(some, pairs, strict=True):
             best = [next(answers)[:1] for _ in own]
-            for most in READ:
+            for most in READ_COUNTS:
                 spans = sorted(itertools.chain(*best[:most]), key=lambda span: -span.margin)
                 answered = list(dict.fromkeys(span.text for span in spans))[:5]
                 right = [

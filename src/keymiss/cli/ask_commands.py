@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from keymiss.asking.answers import Answers, ask
+from keymiss.asking.answers import CorpusAnswers, ask
 from keymiss.cli.terminal import (
     DEFAULT_URL,
-    AsJson,
-    Demo,
-    Model,
-    Url,
+    AsJsonOption,
+    DemoOption,
+    ModelOption,
+    UrlOption,
     app,
     checked_url,
     out,
@@ -34,7 +34,7 @@ from keymiss.stack import running_stack, stop_signals
 
 @app.command("ask")
 def ask_command(
-    question: Annotated[str, typer.Argument(help="The question.")], url: Url = DEFAULT_URL
+    question: Annotated[str, typer.Argument(help="The question.")], url: UrlOption = DEFAULT_URL
 ) -> None:
     """Answer a question from the corpus."""
     started = time.perf_counter()
@@ -44,13 +44,13 @@ def ask_command(
 
 @app.command("eval")
 def evaluate(
-    demo: Demo = False,
+    demo: DemoOption = False,
     url: Annotated[
         str | None,
         typer.Option(help="A server that holds the demo articles.", callback=checked_url),
     ] = None,
-    as_json: AsJson = False,
-    model: Model = BUNDLED_MODEL,
+    as_json: AsJsonOption = False,
+    model: ModelOption = BUNDLED_MODEL,
 ) -> None:
     """Ask the demo questions and score the answers."""
     if not demo:
@@ -79,6 +79,6 @@ def evaluate(
             out.print(f"{name:>12}  {value}")
 
 
-async def ask_all(url: str, questions: list[str]) -> list[Answers]:
+async def ask_all(url: str, questions: list[str]) -> list[CorpusAnswers]:
     async with Servers(url) as servers:
         return [await ask(servers, question) for question in questions]

@@ -11,13 +11,13 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from keymiss.asking.answers import READ
+from keymiss.asking.answers import SENTENCES_READ
 from keymiss.bench.article import measure_article
 from keymiss.bench.article_rows import markdown, write_json, write_png
 from keymiss.bench.cold_start import has_old_way
 from keymiss.bench.corpus_size import estimate
 from keymiss.bench.open_loop_load import measure_load
-from keymiss.cli.terminal import AsJson, app, err, number_of, out
+from keymiss.cli.terminal import AsJsonOption, app, err, number_of, out
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.reader.openvino.kept_graphs import Precision
 
@@ -107,8 +107,10 @@ def size(
     questions_per_second: Annotated[
         float, typer.Option(min=0, help="That have not been asked before.")
     ] = 1.0,
-    candidates: Annotated[int, typer.Option(min=1, help="Sentences read for a question.")] = READ,
-    as_json: AsJson = False,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Sentences read for a question.")
+    ] = SENTENCES_READ,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Estimate the memory, shards and cores that a corpus needs, and how fast answers come."""
     found = estimate(sentences, questions_per_second, candidates)

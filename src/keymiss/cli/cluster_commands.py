@@ -11,7 +11,7 @@ from rich.table import Table
 from keymiss.cli.terminal import app, number_of, out
 from keymiss.errors import BadInput
 from keymiss.keys import SLOTS
-from keymiss.server.local_cluster import LocalCluster, Node, is_up
+from keymiss.server.local_cluster import LocalCluster, LocalNode, is_up
 from keymiss.server.resharding import move_slots, plan_emptying, plan_even
 from keymiss.server.topology import slot_ranges
 
@@ -92,7 +92,7 @@ def reshard(data: Data = DEFAULT_DATA) -> None:
     out.print(f"{moved} of {SLOTS} slots moved", highlight=False)
 
 
-def _node(cluster: LocalCluster, port: int) -> Node:
+def _node(cluster: LocalCluster, port: int) -> LocalNode:
     for node in cluster.nodes:
         if node.port == port:
             return node

@@ -16,8 +16,8 @@ from rich.text import Text
 from keymiss.cli.terminal import (
     DEFAULT_URL,
     EXIT_FAILED,
-    AsJson,
-    Url,
+    AsJsonOption,
+    UrlOption,
     app,
     connect,
     err,
@@ -59,8 +59,8 @@ def ingest_command(
     language: Annotated[
         str | None, typer.Option(help="Leave out what is in other languages; for English: en.")
     ] = None,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Store documents; those that cannot be read are reported and left out.
 
@@ -106,7 +106,7 @@ def _follow(url: str, keys: KeyPattern, accept: Accept, as_json: bool) -> None:
 @app.command()
 def forget(
     documents: Annotated[list[str], typer.Argument(help="Ids of documents.")],
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Delete documents, and the answers that were computed from them."""
     with connect(url) as client:
@@ -121,7 +121,7 @@ def forget(
 
 
 @corpus_app.command("status")
-def corpus_status(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+def corpus_status(url: UrlOption = DEFAULT_URL, as_json: AsJsonOption = False) -> None:
     """Say what the corpus holds, and how far the tokens and the index have followed."""
     with connect(url) as client:
         status = asdict(read_status(client))
@@ -133,7 +133,7 @@ def corpus_status(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
 
 
 @corpus_app.command("verify")
-def corpus_verify(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+def corpus_verify(url: UrlOption = DEFAULT_URL, as_json: AsJsonOption = False) -> None:
     """Check texts, tokens and answers key by key; exit 1 when something is damaged."""
     with connect(url) as client:
         damages = verify(client)
@@ -146,7 +146,7 @@ def corpus_verify(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
 
 
 @corpus_app.command("repair")
-def corpus_repair(url: Url = DEFAULT_URL) -> None:
+def corpus_repair(url: UrlOption = DEFAULT_URL) -> None:
     """Mend what `corpus verify` finds. Documents that are not whole are forgotten."""
     with connect(url) as client:
         damages = verify(client)
@@ -159,7 +159,7 @@ def corpus_repair(url: Url = DEFAULT_URL) -> None:
 @corpus_app.command("export")
 def corpus_export(
     file: Annotated[Path, typer.Argument(help="A .jsonl file; one that exists is replaced.")],
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Write all documents as JSON lines, which `ingest` stores on another server as they are."""
     with connect(url) as client:

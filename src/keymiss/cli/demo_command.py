@@ -15,9 +15,9 @@ from urllib.request import Request, urlopen
 import typer
 from rich.text import Text
 
-from keymiss.asking.answers import Answers
+from keymiss.asking.answers import CorpusAnswers
 from keymiss.cli.ask_commands import ask_all
-from keymiss.cli.terminal import Model, app, connect, number_of, out, print_answers
+from keymiss.cli.terminal import ModelOption, app, connect, number_of, out, print_answers
 from keymiss.corpus.demo import load_questions
 from keymiss.keys import bertqa_key
 from keymiss.reader import BUNDLED_MODEL
@@ -30,7 +30,7 @@ PRIMARIES, REPLICAS = 4, 1
 
 @app.command()
 def demo(
-    model: Model = BUNDLED_MODEL,
+    model: ModelOption = BUNDLED_MODEL,
     cluster: Annotated[
         bool, typer.Option("--cluster", help="On four primaries and four replicas.")
     ] = False,
@@ -87,7 +87,7 @@ def _on_a_cluster(model: str) -> None:
     out.print("  docs/operations.md        from one machine to twenty", highlight=False)
 
 
-def _asked(url: str, questions: Sequence[str]) -> Iterator[tuple[str, Answers, float]]:
+def _asked(url: str, questions: Sequence[str]) -> Iterator[tuple[str, CorpusAnswers, float]]:
     for question in questions:
         started = time.perf_counter()
         answers = asyncio.run(ask_all(url, [question]))[0]

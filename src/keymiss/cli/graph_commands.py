@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from keymiss.cli.terminal import DEFAULT_URL, Url, app, connect, err, number_of, out
+from keymiss.cli.terminal import DEFAULT_URL, UrlOption, app, connect, err, number_of, out
 from keymiss.errors import SetupError
 from keymiss.graph.concept_matcher import Matcher
 from keymiss.graph.graph_export import collect_graph, write_csv, write_graphml, write_to_falkordb
@@ -24,7 +24,7 @@ app.add_typer(graph_app, name="graph")
 @vocabulary_app.command("load")
 def vocabulary_load(
     file: Annotated[Path, typer.Argument(help="A .tsv, a .jsonl, or UMLS's MRCONSO.RRF.")],
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Put a vocabulary in the place of the one before; workers match all sentences anew."""
     loaded = load_vocabulary(file)
@@ -48,7 +48,7 @@ def graph_export(
     to: Annotated[
         str | None, typer.Option(help="A FalkorDB server, redis://host:port, to write into.")
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Write the graph to a file, a folder or a graph database."""
     if (file is None) == (to is None):

@@ -14,7 +14,16 @@ import typer
 from valkey.exceptions import ResponseError
 
 from keymiss.asking.computed_get import explain
-from keymiss.cli.terminal import DEFAULT_URL, AsJson, Precision, Url, app, connect, number_of, out
+from keymiss.cli.terminal import (
+    DEFAULT_URL,
+    AsJsonOption,
+    PrecisionOption,
+    UrlOption,
+    app,
+    connect,
+    number_of,
+    out,
+)
 from keymiss.errors import Unavailable
 from keymiss.evaluation.squad import best_f1, evaluate_reader, first_answers, load_squad
 from keymiss.keys import modelinfo_key, statistics_key
@@ -38,7 +47,7 @@ def model_pull(
 
 
 @model_app.command("list")
-def model_list(as_json: AsJson = False) -> None:
+def model_list(as_json: AsJsonOption = False) -> None:
     """Show the readers that are here."""
     bundled = Pulled(BUNDLED_MODEL, BUNDLED_FOLDER, _size(BUNDLED_FOLDER))
     found = [asdict(one) | {"folder": str(one.folder)} for one in (bundled, *pulled())]
@@ -57,9 +66,9 @@ def _size(folder: Path) -> int:
 @model_app.command("info")
 def model_info(
     name: Annotated[str, typer.Argument(help="A model's name, as `keymiss worker` knows it.")],
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     reset: Annotated[bool, typer.Option("--reset", help="Count anew from here.")] = False,
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Show what all workers have done with a reader."""
     with connect(url) as client:
@@ -89,8 +98,8 @@ def model_info(
 def model_eval(
     name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
     file: Annotated[Path, typer.Argument(help="Questions in SQuAD's format.")],
-    precision: Precision = "auto",
-    as_json: AsJson = False,
+    precision: PrecisionOption = "auto",
+    as_json: AsJsonOption = False,
 ) -> None:
     """Score a reader alone, each question with the passage that answers it."""
     asked = load_squad(file)
@@ -102,7 +111,7 @@ def model_eval(
 def model_quantize(
     name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
     calibrate: Annotated[Path, typer.Option(help="Questions in SQuAD's format, of your domain.")],
-    as_json: AsJson = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Round a reader to int8, unless it answers these questions worse then."""
     asked = load_squad(calibrate)

@@ -21,13 +21,13 @@ from keymiss.cli.terminal import (
     DEFAULT_PORT,
     DEFAULT_URL,
     EXIT_FAILED,
-    Demo,
-    HttpPort,
-    MetricsPort,
-    Model,
-    Port,
-    Precision,
-    Url,
+    DemoOption,
+    HttpPortOption,
+    MetricsPortOption,
+    ModelOption,
+    PortOption,
+    PrecisionOption,
+    UrlOption,
     app,
     out,
     serve_functions,
@@ -45,13 +45,13 @@ LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
 
 @app.command()
 def serve(
-    port: Port = DEFAULT_PORT,
-    http_port: HttpPort = DEFAULT_HTTP_PORT,
+    port: PortOption = DEFAULT_PORT,
+    http_port: HttpPortOption = DEFAULT_HTTP_PORT,
     data: Annotated[Path, typer.Option(help="Where the Valkey server keeps its data.")] = Path(
         "keymiss-data"
     ),
-    model: Model = BUNDLED_MODEL,
-    demo: Demo = False,
+    model: ModelOption = BUNDLED_MODEL,
+    demo: DemoOption = False,
 ) -> None:
     """Run a Valkey server, a worker and the web server until Ctrl-C.
 
@@ -72,12 +72,12 @@ def serve(
 
 @app.command()
 def worker(
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     app_name: Annotated[
         str | None, typer.Option("--app", help="Serve the functions of this module instead.")
     ] = None,
-    model: Model = BUNDLED_MODEL,
-    precision: Precision = "auto",
+    model: ModelOption = BUNDLED_MODEL,
+    precision: PrecisionOption = "auto",
     cache: Annotated[
         Path | None,
         typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
@@ -86,7 +86,7 @@ def worker(
         str,
         typer.Option(help="Of a cluster: local, those on this host; all; or host:port,..."),
     ] = "local",
-    metrics_port: MetricsPort = None,
+    metrics_port: MetricsPortOption = None,
 ) -> None:
     """Serve functions beside the data: search and answers, or your own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
@@ -102,9 +102,9 @@ def worker(
 
 @app.command()
 def web(
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
-    port: HttpPort = DEFAULT_HTTP_PORT,
+    port: HttpPortOption = DEFAULT_HTTP_PORT,
     origins: Annotated[
         list[str],
         typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
@@ -138,7 +138,7 @@ def web(
 
 @app.command()
 def metrics(
-    url: Url = DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9390,
 ) -> None:
@@ -152,7 +152,7 @@ def metrics(
 
 
 @app.command()
-def doctor(url: Url = DEFAULT_URL) -> None:
+def doctor(url: UrlOption = DEFAULT_URL) -> None:
     """Say what is wrong with the installation or the running system; exit 1 when something is."""
     try:
         client = server_client.connect(url)

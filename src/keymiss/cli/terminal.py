@@ -16,7 +16,7 @@ from valkey.connection import parse_url
 
 from keymiss import functions
 from keymiss.application import Background
-from keymiss.asking.answers import Answer, Answers
+from keymiss.asking.answers import CorpusAnswer, CorpusAnswers
 from keymiss.errors import SetupError, Unavailable
 from keymiss.server.client import Client
 from keymiss.server.client import connect as connect_to
@@ -27,7 +27,7 @@ DEFAULT_HTTP_PORT = 8390
 EXIT_FAILED = 1
 
 app = typer.Typer(
-    help="Answers questions from text that lives in Valkey.",
+    help="CorpusAnswers questions from text that lives in Valkey.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,24 +45,24 @@ def checked_url(url: str | None) -> str | None:
     return url
 
 
-Url = Annotated[
+UrlOption = Annotated[
     str,
     typer.Option(
         envvar="KEYMISS_URL", help="The Valkey server, valkey://host:port.", callback=checked_url
     ),
 ]
-Model = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
-Precision = Annotated[
+ModelOption = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
+PrecisionOption = Annotated[
     str, typer.Option(help="fp32, bf16, int8, or auto: the faster of the first two here.")
 ]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
-HttpPort = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
-MetricsPort = Annotated[
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
+HttpPortOption = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
+MetricsPortOption = Annotated[
     int | None,
     typer.Option(min=1, max=65535, help="Show metrics to Prometheus on this port of loopback."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Demo = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles.")]
+AsJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DemoOption = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles.")]
 DEFAULT_URL = f"valkey://{LOOPBACK}:{DEFAULT_PORT}"
 
 
@@ -107,7 +107,7 @@ async def serve_functions(
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-def print_answers(question: str, answers: Answers, seconds: float, most: int = 5) -> None:
+def print_answers(question: str, answers: CorpusAnswers, seconds: float, most: int = 5) -> None:
     out.print(Text(f"\n{question}", style="bold"), soft_wrap=True)
     if not answers.answers:
         out.print("  no answer in the corpus")
@@ -118,7 +118,7 @@ def print_answers(question: str, answers: Answers, seconds: float, most: int = 5
     out.print(f"   [dim]{1000 * seconds:.0f} ms{note}[/dim]", highlight=False)
 
 
-def _place(answer: Answer) -> Text:
+def _place(answer: CorpusAnswer) -> Text:
     text = Text(f"   {answer.sentence_text}", style="default")
     text.stylize("bold underline green", 3 + answer.start, 3 + answer.end)
     text.append(f"\n   {answer.title}, {answer.sentence}", style="dim")

@@ -28,14 +28,14 @@ from keymiss.keys import (
 )
 from keymiss.server.client import Client, execute_transactions
 
-BATCH = 10
+DOCUMENTS_AT_ONCE = 10
 """Documents that are read in one round trip."""
 
 ENDING = ".jsonl"
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportReport:
     """What an export wrote, and one line for each document that could not be read whole."""
 
     documents: int = 0
@@ -43,7 +43,7 @@ class Exported:
     problems: list[str] = field(default_factory=list)
 
 
-def export_corpus(client: Client, file: Path) -> Exported:
+def export_corpus(client: Client, file: Path) -> ExportReport:
     """Writes all documents to a file of JSON lines, each as `ingest` stores it again: id, title,
     year, source, and its paragraphs as lists of sentences.
 
@@ -60,7 +60,7 @@ def export_corpus(client: Client, file: Path) -> Exported:
         (each for each, keys in survey(client).documents.items() if keys.facts),
         key=lambda each: each.document,
     )
-    exported = Exported()
+    exported = ExportReport()
     part = file.with_name(f"{file.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as target:
@@ -88,7 +88,7 @@ def _records(
     client: Client, documents: list[DocumentKeys]
 ) -> Iterator[tuple[DocumentKeys, dict[str, Any] | BadInput]]:
     rest = iter(documents)
-    while some := list(islice(rest, BATCH)):
+    while some := list(islice(rest, DOCUMENTS_AT_ONCE)):
         # Facts and text of one moment.
         read = execute_transactions(
             client,

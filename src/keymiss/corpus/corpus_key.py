@@ -7,7 +7,7 @@ from typing import Any
 
 from valkey.exceptions import ClusterDownError, ResponseError
 
-from keymiss.corpus.sentences import SPLITTER as SPLITTER_NAME
+from keymiss.corpus.sentences import SPLITTER_NAME
 from keymiss.errors import SetupError, Unavailable
 from keymiss.keys import BUCKET_COUNT, BUCKETS, CORPUS, CREATED, OLD_CORPUS, SPLITTER
 from keymiss.server.client import Client

@@ -26,23 +26,13 @@ from keymiss.keys import (
     document_keys,
 )
 from keymiss.server.client import Client, Transaction, execute_transactions
+from keymiss.server.lua_script import load_lua
 from keymiss.server.transactions import Command
 
-_DROP_NOTED = """
-if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return end
-local noted = redis.call('ZRANGE', KEYS[1], 0, -1)
-for first = 1, #noted, 1000 do
-  redis.call('KEYMISS.DROP', unpack(noted, first, math.min(first + 999, #noted)))
-end
-redis.call('DEL', KEYS[1])
-"""
-"""Drops the computed answers that depend on a document, as part of the document's transaction.
-
-A worker notes a key in `keymiss:answers:DOC` before it reads the text. What was computed from the
-old text is noted by the time the text changes, in a worker's hands or not; a note that comes later
-belongs to the new text. As a script it runs between MULTI and EXEC: no kill can come between text
-and drop.
-"""
+_CLEAR = load_lua(__file__, "clear_document")
+_DROP_NOTED = load_lua(__file__, "drop_noted")
+_FORGET = load_lua(__file__, "forget_document")
+_WRITE_FACTS = load_lua(__file__, "write_facts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,40 +160,6 @@ def _facts(one: Prepared) -> Iterator[str]:
         FACTS_HASH: one.facts_hash,
     }
     return itertools.chain(*facts.items())
-
-
-_CLEAR = """
-for _, key in ipairs(KEYS) do
-  if redis.call('TYPE', key).ok == 'hash' then redis.call('UNLINK', key) end
-end
-"""
-"""Deletes what a document's sentences and facts were. What is of another type is somebody else's,
-and makes the transaction fail."""
-
-_WRITE_FACTS = """
-local facts, field, hash, key = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-if redis.call('HGET', facts, field) ~= hash then return 0 end
-redis.call('HDEL', facts, key)
-redis.call('HSET', facts, unpack(ARGV, 4))
-return 1
-"""
-"""Writes facts beside the text that they were compared with, and beside no other."""
-
-_FORGET = """
-local types = {'hash', 'hash', 'set'}
-for place, key in ipairs(KEYS) do
-  local type = redis.call('TYPE', key).ok
-  if type ~= types[place] and type ~= 'none' then types[place] = '' end
-end
-local there = 0
-for place = 1, 2 do
-  if types[place] ~= '' then there = there + redis.call('UNLINK', KEYS[place]) end
-end
-if types[3] ~= '' then redis.call('SREM', KEYS[3], ARGV[1]) end
-return there
-"""
-"""Deletes a document's facts and sentences and takes it out of its bucket, as far as these keys are
-of the types that keymiss writes: others are not its own."""
 
 
 def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]:

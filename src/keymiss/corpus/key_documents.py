@@ -13,11 +13,10 @@ from keymiss.corpus.document import Document
 from keymiss.corpus.file_formats import Source, plain_document, record_document
 from keymiss.errors import BadInput, SetupError, TooLarge
 from keymiss.keys import OURS, SOURCE, TITLE, YEAR, decode, is_reserved
-from keymiss.server.client import Client
+from keymiss.server.client import SCAN_COUNT, Client
 
 MAX_VALUE_BYTES = 16 << 20
-SCAN_COUNT = 1000
-BATCH = 100
+KEYS_AT_ONCE = 100
 """Keys that are asked for their sizes, and then read, in one round trip each."""
 
 LABELS = (TITLE, YEAR, SOURCE)
@@ -63,7 +62,7 @@ def read_keys(client: Client, keys: KeyPattern, named: Iterable[bytes]) -> Itera
     A key that is gone is a source without a document.
     """
     own = (key for key in named if decode(key) in keys)
-    while some := list(islice(own, BATCH)):
+    while some := list(islice(own, KEYS_AT_ONCE)):
         sizes = _sizes(client, keys, some)
         fitting = [key for key, size in zip(some, sizes, strict=True) if size <= MAX_VALUE_BYTES]
         values = dict(zip(fitting, _values(client, keys, fitting), strict=True))

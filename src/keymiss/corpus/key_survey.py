@@ -34,9 +34,8 @@ from keymiss.keys import (
     parse_document_key,
     parse_tokens_key,
 )
-from keymiss.server.client import Client
+from keymiss.server.client import SCAN_COUNT, Client
 
-SCAN_COUNT = 1000
 PIPELINE = 500
 
 _TYPES = {

@@ -11,10 +11,10 @@ from tokenizesentences import tokenize_spans
 
 from keymiss.corpus.document import Paragraph
 
-LONGEST = 1500
+LONGEST_SENTENCE = 1500
 """Characters. Text without any full stop is cut at white space: a reader has 512 tokens of room."""
 
-SPLITTER = f"tokenizesentences-{version('tokenizesentences')}"
+SPLITTER_NAME = f"tokenizesentences-{version('tokenizesentences')}"
 """Names the way of cutting: stored with a corpus."""
 
 
@@ -45,9 +45,9 @@ def _sentences(paragraph: str) -> Iterator[str]:
 
 
 def _pieces(sentence: str) -> Iterator[str]:
-    while len(sentence) > LONGEST:
-        space = max(sentence.rfind(white, 1, LONGEST) for white in " \n\t")
-        cut = space if space > 0 else LONGEST
+    while len(sentence) > LONGEST_SENTENCE:
+        space = max(sentence.rfind(white, 1, LONGEST_SENTENCE) for white in " \n\t")
+        cut = space if space > 0 else LONGEST_SENTENCE
         yield sentence[:cut].rstrip()
         sentence = sentence[cut:].lstrip()
     if sentence:

@@ -15,7 +15,7 @@ from keymiss.corpus.sentences import read_starts
 from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
 from keymiss.server.client import Client
 
-SETTLING_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 1.0
 """What is written while we look may seem damaged: only what stays so for this long is."""
 
 Mend = Literal["delete", "drop", "list", "unlist", "forget"]
@@ -46,7 +46,7 @@ def verify(client: Client) -> list[Damage]:
     """
     damages = _look(client)
     if damages:
-        time.sleep(SETTLING_SECONDS)
+        time.sleep(LOOK_AGAIN_SECONDS)
         still = set(_look(client))
         damages = [damage for damage in damages if damage in still]
     return damages

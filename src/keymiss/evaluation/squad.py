@@ -13,7 +13,7 @@ from keymiss.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SquadQuestion:
     """A question, the passage that answers it, and the answers that people gave."""
 
     question: str
@@ -32,7 +32,7 @@ class Performance:
     precision: str
 
 
-def load_squad(path: Path) -> list[Asked]:
+def load_squad(path: Path) -> list[SquadQuestion]:
     """The answerable questions of a file in the format of SQuAD 1.1 or 2.0.
 
     Raises:
@@ -41,7 +41,7 @@ def load_squad(path: Path) -> list[Asked]:
     try:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
         asked = [
-            Asked(
+            SquadQuestion(
                 str(qa["question"]),
                 str(paragraph["context"]),
                 tuple(str(answer["text"]) for answer in qa["answers"]),
@@ -60,18 +60,18 @@ def load_squad(path: Path) -> list[Asked]:
     return asked
 
 
-def first_answers(reader: Reader, asked: list[Asked]) -> list[str]:
+def first_answers(reader: Reader, asked: list[SquadQuestion]) -> list[str]:
     """The reader's best answer to each question."""
     found = reader.read_batch([(one.question, one.passage) for one in asked])
     return [answers[0].text if answers else "" for answers in found]
 
 
-def best_f1(text: str, asked: Asked) -> float:
+def best_f1(text: str, asked: SquadQuestion) -> float:
     """F1 with the expected answer that is nearest, between 0 and 1."""
     return max(f1(text, expected) for expected in asked.expected)
 
 
-def evaluate_reader(reader: Reader, asked: list[Asked]) -> Performance:
+def evaluate_reader(reader: Reader, asked: list[SquadQuestion]) -> Performance:
     """Exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
     started = time.perf_counter()
     texts = first_answers(reader, asked)

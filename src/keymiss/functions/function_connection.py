@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 BLOCK_MS = 1000
 """How long a TAKE waits at most."""
 
-REPLY_SECONDS = 5.0
+TAKE_REPLY_SECONDS = 5.0
 """A server that is silent for this long after a TAKE should have returned is gone."""
 
 MAX_MESSAGE = 400
@@ -63,7 +63,7 @@ class FunctionConnection:
             SetupError: the server refuses the function, or has no module.
             ConnectionError, TimeoutError, OSError: the server cannot be reached.
         """
-        self._wire = await connect_wire(self._url, REPLY_SECONDS)
+        self._wire = await connect_wire(self._url, TAKE_REPLY_SECONDS)
         serve = ("KEYMISS.SERVE", *self._function.serve_arguments())
         # Large keys must not make it the client that `maxmemory-clients` hangs up on first. A user
         # without the right, or a server that cannot, serves all the same.
@@ -138,7 +138,7 @@ class FunctionConnection:
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         if not self._wire:
             raise ConnectionError("attach first")
-        async with asyncio.timeout(BLOCK_MS / 1000 + REPLY_SECONDS):
+        async with asyncio.timeout(BLOCK_MS / 1000 + TAKE_REPLY_SECONDS):
             return await self._wire.send(commands)
 
 

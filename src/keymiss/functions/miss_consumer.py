@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from keymiss.functions.batches import Batches
 from keymiss.functions.function import Event, MissFunction
 from keymiss.functions.function_connection import FunctionConnection, Item
-from keymiss.functions.shard import SCAN_COUNT, Shard
+from keymiss.functions.shard import Shard
 from keymiss.functions.take_loop import Consumer, Settled
+from keymiss.server.client import SCAN_COUNT
 from keymiss.server.topology import raise_unless_elsewhere
 
 

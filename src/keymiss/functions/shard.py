@@ -13,6 +13,7 @@ from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 from keymiss.errors import SetupError, ShardLost
 from keymiss.functions.coverage import Coverage
 from keymiss.keys import decode
+from keymiss.server.client import SCAN_COUNT
 from keymiss.server.connection import Wire, connect_wire, raised
 from keymiss.server.topology import (
     MOVED,
@@ -22,9 +23,7 @@ from keymiss.server.topology import (
 )
 from keymiss.server.transactions import Command, Executed, executed, queued
 
-SCAN_COUNT = 1000
-
-REPLY_SECONDS = 3.0
+SHARD_REPLY_SECONDS = 3.0
 """A server that is silent for longer holds up a batch, in which other shards have keys, too."""
 
 
@@ -141,7 +140,7 @@ class Shard:
     async def _sent(self, commands: Sequence[Command]) -> list[Any]:
         wire = await self._connected()
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(SHARD_REPLY_SECONDS):
                 return await wire.send(commands)
         except TimeoutError:
             wire.close()

@@ -18,7 +18,7 @@ from keymiss.server.topology import Slots
 
 logger = logging.getLogger(__name__)
 
-TRY_SECONDS = 0.5
+REACH_SECONDS = 0.5
 """Between two tries to reach a server that has not been reached yet."""
 
 LOOK_SECONDS = 0.5
@@ -131,4 +131,4 @@ async def _repeat(call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> N
             await call()
             return
         except (TimeoutError, ValkeyError, OSError):
-            await asyncio.sleep(TRY_SECONDS)
+            await asyncio.sleep(REACH_SECONDS)

@@ -28,7 +28,7 @@ from keymiss.server.topology import (
 
 logger = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.5
+CLUSTER_WATCH_SECONDS = 0.5
 """How often the cluster is asked who its primaries are, and how often a lost server is tried."""
 
 FIRST_WATCH_SECONDS = 0.1
@@ -100,7 +100,7 @@ class _Worker:
                     on_ready()
                 pause: float | None = FIRST_WATCH_SECONDS
                 if self._is_ready:
-                    pause = WATCH_SECONDS if self._clustered else None
+                    pause = CLUSTER_WATCH_SECONDS if self._clustered else None
                 tasks = [each.task for each in self._served.values() if not each.task.done()]
                 await asyncio.wait([stopping, *tasks], timeout=pause, return_when="FIRST_COMPLETED")
                 await self._look_at_ended()

@@ -15,10 +15,9 @@ from keymiss.errors import NoGraph, Unavailable, missing_extra
 from keymiss.graph.neighbourhood import Ends, Link, Node, ranks_of, span
 from keymiss.graph.vocabulary_store import stored_vocabulary
 from keymiss.keys import CONCEPTS, YEAR
-from keymiss.server.client import Client, primaries_of
+from keymiss.server.client import SCAN_COUNT, Client, primaries_of
 
-SCAN_COUNT = 1000
-BATCH = 1000
+ROWS_AT_ONCE = 1000
 
 FALKORDB_GRAPH = "keymiss"
 """The graph that an export replaces."""
@@ -72,7 +71,7 @@ def _sentences(client: Client) -> Iterator[tuple[int, set[str]]]:
     for primary in primaries_of(client):
         # SCAN may name a key twice.
         keys = iter(set(primary.scan_iter(f"{CONCEPTS}*", SCAN_COUNT)))
-        while some := list(itertools.islice(keys, BATCH)):
+        while some := list(itertools.islice(keys, ROWS_AT_ONCE)):
             pipeline = primary.pipeline(transaction=False)
             for key in some:
                 pipeline.hgetall(key)
@@ -158,5 +157,5 @@ def write_to_falkordb(graph: ConceptGraph, url: str) -> None:
 
 def _batches(rows: Iterable[Node | Link]) -> Iterator[list[Node | Link]]:
     remaining = iter(rows)
-    while some := list(itertools.islice(remaining, BATCH)):
+    while some := list(itertools.islice(remaining, ROWS_AT_ONCE)):
         yield some

@@ -43,7 +43,7 @@ MOST_NEIGHBOURS = 400
 """Of a concept, on a shard: those in most sentences. Beyond them, ranks that are added up over
 shards may be too low."""
 
-MOST_SENTENCES = 50
+MOST_NAMING = 50
 MOST_OF_EDGE = 100
 
 
@@ -156,7 +156,7 @@ def links_of(graph: Graph, postings: Postings, question: str) -> dict[str, Any]:
             ends = sorted((concepts[concept].id, concepts[other].id))
             edges[ends[0], ends[1]] = years
             named.add(other)
-    found = postings.naming(asked, MOST_SENTENCES)
+    found = postings.naming(asked, MOST_NAMING)
     return {
         "asked": [concepts[concept].id for concept in asked],
         "concepts": {concepts[n].id: [concepts[n].name, concepts[n].type] for n in sorted(named)},

@@ -19,7 +19,7 @@ from keymiss.server.servers import Servers
 
 logger = logging.getLogger(__name__)
 
-WATCH_SECONDS = 2.0
+VOCABULARY_WATCH_SECONDS = 2.0
 """How often the server is asked which vocabulary it holds."""
 
 
@@ -81,7 +81,7 @@ async def _until_another(
     """Sets `ending` when the server holds another vocabulary than this."""
     mine = vocabulary.fingerprint.encode() if vocabulary else None
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
+        await asyncio.sleep(VOCABULARY_WATCH_SECONDS)
         with suppress(TimeoutError, ValkeyError, OSError):
             if await servers.execute("HGET", VOCABULARY, FINGERPRINT) != mine:
                 ending.set()

@@ -27,7 +27,7 @@ from keymiss.reader.rows import Limits
 from keymiss.reader.spans import trim
 
 TASK = "question-answering"
-Result = dict[str, Any]
+PipelineResult = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class QuestionAnsweringPipeline:
         max_question_len: int = 64,
         handle_impossible_answer: bool = False,
         align_to_words: bool = True,
-    ) -> Result | list[Result] | list[Result | list[Result]]:
+    ) -> PipelineResult | list[PipelineResult] | list[PipelineResult | list[PipelineResult]]:
         """Answers one question or many.
 
         Args:
@@ -101,7 +101,7 @@ class QuestionAnsweringPipeline:
             found[window.pair] += _spans(window, top_k, max_answer_len)
             if handle_impossible_answer:
                 found[window.pair].append(_Found(_null_score(window), -1, -1))
-        results: list[Result | list[Result]] = []
+        results: list[PipelineResult | list[PipelineResult]] = []
         for example, candidates in zip(examples, found, strict=True):
             best = self._results(example.context_text, candidates, top_k, align_to_words)
             results.append(best[0] if len(best) == 1 else best)
@@ -109,7 +109,7 @@ class QuestionAnsweringPipeline:
 
     def _results(
         self, context: str, candidates: list[_Found], top_k: int, align_to_words: bool
-    ) -> list[Result]:
+    ) -> list[PipelineResult]:
         tokenizer = self.reader.tokenizer
         offsets = tokenizer.word_offsets(context) if align_to_words else tokenizer.offsets(context)
         impossible = [one for one in candidates if one.first < 0]

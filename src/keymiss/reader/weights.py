@@ -25,7 +25,7 @@ MAX_HEADER_BYTES = 100_000_000
 """As the format's own library has it."""
 
 SINGLE = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
+SHARDED = "model.safetensors.index.json"
 """Large checkpoints come in several files, which this one names."""
 
 _FAMILY = re.compile(r"^(bert|distilbert|electra|roberta)\.")
@@ -84,16 +84,16 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    if not (folder / SHARDS).is_file():
+    if not (folder / SHARDED).is_file():
         raise ModelError(_missing(folder))
     try:
-        named = json.loads((folder / SHARDS).read_text(encoding="utf-8"))["weight_map"].values()
+        named = json.loads((folder / SHARDED).read_text(encoding="utf-8"))["weight_map"].values()
         names = sorted({Path(name).name for name in named})
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{folder / SHARDS} is damaged: {error!r}") from None
+        raise ModelError(f"{folder / SHARDED} is damaged: {error!r}") from None
     for name in names:
         if not (folder / name).is_file():
-            raise ModelError(f"{folder / name} is missing; {SHARDS} names it")
+            raise ModelError(f"{folder / name} is missing; {SHARDED} names it")
     return [folder / name for name in names]
 
 

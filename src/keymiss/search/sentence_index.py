@@ -18,8 +18,8 @@ from keymiss.values.find_value import Candidate, Candidates
 
 logger = logging.getLogger(__name__)
 
-TERMS = "terms"
-FACTS = "facts"
+TERMS_FIELD = "terms"
+FACTS_KIND = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 MAX_QUESTION_TERMS = 64
@@ -49,7 +49,7 @@ class SentenceIndex:
         self._schema = _schema()
         self._analyzer = _english()
         self._index = _open(self._schema, folder)
-        self._index.register_tokenizer(TERMS, _spaces())
+        self._index.register_tokenizer(TERMS_FIELD, _spaces())
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
         self._writing = threading.Lock()
         """Of who changes the index, taken before the other one: searches go on during a commit."""
@@ -60,7 +60,7 @@ class SentenceIndex:
         """In how many sentences each term occurs: the index's own counts deleted ones, too."""
         self._sentences = self._length = 0
         self._uncommitted: dict[DocumentKeys, Counter[str]] = {}
-        stored = _is(self._schema, "kind", FACTS)
+        stored = _is(self._schema, "kind", FACTS_KIND)
         for keys, indexed, counts in self._stored(stored, max(1, self._index.searcher().num_docs)):
             self._add(keys, indexed, counts)
 
@@ -114,7 +114,9 @@ class SentenceIndex:
             indexed = IndexedDocument(text_hash, len(sentences), length)
             facts = {"document": astuple(keys), "indexed": astuple(indexed), "counts": counts}
             self._writer.add_document(
-                tantivy.Document(document=keys.facts, kind=FACTS, facts=json.dumps(facts).encode())
+                tantivy.Document(
+                    document=keys.facts, kind=FACTS_KIND, facts=json.dumps(facts).encode()
+                )
             )
             self._add(keys, indexed, counts)
             self._uncommitted[keys] = counts
@@ -139,7 +141,10 @@ class SentenceIndex:
         return True
 
     def _stored_counts(self, keys: DocumentKeys) -> Counter[str]:
-        facts_of = [_is(self._schema, "document", keys.facts), _is(self._schema, "kind", FACTS)]
+        facts_of = [
+            _is(self._schema, "document", keys.facts),
+            _is(self._schema, "kind", FACTS_KIND),
+        ]
         query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in facts_of])
         return next(counts for _, _, counts in self._stored(query, limit=1))
 
@@ -173,11 +178,11 @@ class SentenceIndex:
         known = [term for term, count in counts.items() if count]
         if not known:
             return
-        queries = [(tantivy.Occur.Should, _is(self._schema, TERMS, term)) for term in known]
+        queries = [(tantivy.Occur.Should, _is(self._schema, TERMS_FIELD, term)) for term in known]
         query = tantivy.Query.boolean_query(queries)
         for _, address in searcher.search(query, limit, count=False).hits:
             stored = searcher.doc(address)
-            terms = str(stored.get_first(TERMS)).split()
+            terms = str(stored.get_first(TERMS_FIELD)).split()
             common = set(terms).intersection(known)
             frequencies = [terms.count(term) if term in common else 0 for term in counts]
             yield Candidate(str(stored.get_first("sentence")), len(terms), frequencies)
@@ -187,7 +192,7 @@ def _schema() -> tantivy.Schema:
     schema = tantivy.SchemaBuilder()
     schema.add_text_field("document", tokenizer_name="raw", index_option="basic")
     schema.add_text_field("sentence", stored=True, tokenizer_name="raw", index_option="basic")
-    schema.add_text_field(TERMS, stored=True, tokenizer_name=TERMS, index_option="freq")
+    schema.add_text_field(TERMS_FIELD, stored=True, tokenizer_name=TERMS_FIELD, index_option="freq")
     schema.add_text_field("kind", tokenizer_name="raw", index_option="basic")
     schema.add_bytes_field("facts", stored=True)
     return schema.build()

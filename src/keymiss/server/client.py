@@ -17,8 +17,11 @@ from keymiss.server.transactions import Command, Executed, executed, queued
 
 Client: TypeAlias = valkey.Valkey | ValkeyCluster
 
-PATIENCE_SECONDS = 60.0
+TRANSACTION_SECONDS = 60.0
 """For how long a transaction is tried again while its node is gone, or its slot on the way."""
+
+SCAN_COUNT = 1000
+"""Keys that one SCAN looks at: a few milliseconds of the server's time."""
 
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
@@ -94,7 +97,7 @@ def execute_transactions(client: Client, transactions: Sequence[Transaction]) ->
         return _pipelined(client, transactions)
     results: list[Executed] = [ResponseError("not tried")] * len(transactions)
     pending = list(range(len(transactions)))
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up = time.monotonic() + TRANSACTION_SECONDS
     backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while pending:
         for number, result in _at_their_nodes(client, transactions, pending):

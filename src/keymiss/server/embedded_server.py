@@ -22,7 +22,7 @@ SERVER_PORTS = range(11_000, 32_000)
 """Below those that systems give to outgoing connections, which could take one in the meantime."""
 
 START_SECONDS = 10.0
-STOP_SECONDS = 10.0
+SERVER_STOP_SECONDS = 10.0
 
 
 def module_path() -> Path:
@@ -194,7 +194,7 @@ class EmbeddedServer:
             return
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(SERVER_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

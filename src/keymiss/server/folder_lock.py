@@ -17,10 +17,10 @@ from keymiss.errors import SetupError
 
 LOCK = "keymiss.lock"
 
-PATIENCE_SECONDS = 1.0
+LOCK_SECONDS = 1.0
 """A server that was killed while it wrote a snapshot leaves a child, which ends a moment later."""
 
-TRY_SECONDS = 0.02
+LOCK_TRY_SECONDS = 0.02
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def locked_folder(folder: Path) -> Iterator[int]:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ def _lock(descriptor: int, folder: Path) -> None:
                 ) from None
         except OSError as error:
             raise SetupError(f"{folder / LOCK} cannot be locked: {error}") from None
-        time.sleep(TRY_SECONDS)
+        time.sleep(LOCK_TRY_SECONDS)
 
 
 def holders_of(folder: Path) -> list[str]:

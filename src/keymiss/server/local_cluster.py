@@ -35,7 +35,7 @@ BUS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class LocalNode:
     """A server of the cluster: where it listens, for clients and for other nodes."""
 
     port: int
@@ -60,14 +60,14 @@ class LocalCluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "cluster.json"
-        self._servers: dict[Node, EmbeddedServer] = {}
+        self._servers: dict[LocalNode, EmbeddedServer] = {}
 
     @property
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[LocalNode]:
         """Its nodes; none when it has not been created."""
         if not self._file.exists():
             return []
-        return [Node(**node) for node in json.loads(self._file.read_text())]
+        return [LocalNode(**node) for node in json.loads(self._file.read_text())]
 
     @property
     def url(self) -> str:
@@ -86,7 +86,7 @@ class LocalCluster:
         """
         if self.nodes:
             raise SetupError(f"there is a cluster in {self._folder} already")
-        nodes = [Node(port, _bus(port)) for port in ports[: primaries * (1 + replicas)]]
+        nodes = [LocalNode(port, _bus(port)) for port in ports[: primaries * (1 + replicas)]]
         for port in _all_ports(nodes):
             check_port(port)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class LocalCluster:
             self._file.unlink()
             raise
 
-    def _form(self, nodes: Sequence[Node], primaries: int) -> None:
+    def _form(self, nodes: Sequence[LocalNode], primaries: int) -> None:
         self.start()
         bounds = [number * SLOTS // primaries for number in range(primaries + 1)]
         for epoch, node in enumerate(nodes, 1):
@@ -121,14 +121,14 @@ class LocalCluster:
             if not is_up(node):
                 self.start_node(node)
 
-    def start_node(self, node: Node) -> None:
+    def start_node(self, node: LocalNode) -> None:
         """Starts one server."""
         folder = self._folder / str(node.port)
         server = EmbeddedServer(folder, node.port, tuple(self.arguments(node)))
         server.start()
         self._servers[node] = server
 
-    def arguments(self, node: Node) -> list[str]:
+    def arguments(self, node: LocalNode) -> list[str]:
         """What a node's server is started with."""
         options = {
             "cluster-enabled": "yes",
@@ -144,20 +144,20 @@ class LocalCluster:
         for node in self.nodes:
             self._stop_node(node)
 
-    def _stop_node(self, node: Node) -> None:
+    def _stop_node(self, node: LocalNode) -> None:
         with suppress(ValkeyError), node.client() as client:
             client.shutdown(now=True)
         self._wait(lambda: not is_up(node))
         if server := self._servers.pop(node, None):
             server.stop()
 
-    def server(self, node: Node) -> EmbeddedServer:
+    def server(self, node: LocalNode) -> EmbeddedServer:
         """The server of a node that this object has started."""
         return self._servers[node]
 
-    def add(self, port: int, primary: Node | None = None) -> Node:
+    def add(self, port: int, primary: LocalNode | None = None) -> LocalNode:
         """Starts one more server: a replica of a primary, or an empty primary."""
-        node = Node(port, _bus(port))
+        node = LocalNode(port, _bus(port))
         self._write([*self.nodes, node])
         self.start_node(node)
         _ask(self._someone(), "MEET", LOOPBACK, node.port, node.bus)
@@ -168,7 +168,7 @@ class LocalCluster:
         self.wait_until_whole()
         return node
 
-    def remove(self, node: Node) -> None:
+    def remove(self, node: LocalNode) -> None:
         """Takes a server without slots out of the cluster, ends it and deletes its data.
 
         Raises:
@@ -186,7 +186,7 @@ class LocalCluster:
         self._write(rest)
         shutil.rmtree(self._folder / str(node.port))
 
-    def members(self) -> dict[Node, Member]:
+    def members(self) -> dict[LocalNode, Member]:
         """What the cluster says of its nodes."""
         lines = str(_ask(self._someone(), "NODES"))
         by_port = {node.port: node for node in self.nodes}
@@ -201,13 +201,13 @@ class LocalCluster:
         """Until all nodes agree that all slots are held and all replicas are in step."""
         self._wait(lambda: all(map(_is_whole, self.nodes)))
 
-    def _someone(self) -> Node:
+    def _someone(self) -> LocalNode:
         for node in self.nodes:
             if is_up(node):
                 return node
         raise SetupError(f"no cluster runs in {self._folder}; start it with `keymiss cluster up`")
 
-    def _write(self, nodes: Sequence[Node]) -> None:
+    def _write(self, nodes: Sequence[LocalNode]) -> None:
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps([asdict(node) for node in nodes]) + "\n")
         draft.rename(self._file)
@@ -233,7 +233,7 @@ class Member:
     up: bool
 
 
-def is_up(node: Node) -> bool:
+def is_up(node: LocalNode) -> bool:
     """Whether the node's server answers."""
     try:
         with node.client() as client:
@@ -244,10 +244,10 @@ def is_up(node: Node) -> bool:
 
 def free_cluster_ports(count: int) -> list[int]:
     """Ports of which neither a client's nor a bus's is used, by anybody or by another of them."""
-    nodes: list[Node] = []
+    nodes: list[LocalNode] = []
     while len(nodes) < count:
         port = free_port()
-        node = Node(port, _bus(port))
+        node = LocalNode(port, _bus(port))
         taken = _all_ports(nodes)
         if node.bus not in SERVER_PORTS or node.port in taken or node.bus in taken:
             continue
@@ -257,7 +257,7 @@ def free_cluster_ports(count: int) -> list[int]:
     return [node.port for node in nodes]
 
 
-def _all_ports(nodes: Sequence[Node]) -> list[int]:
+def _all_ports(nodes: Sequence[LocalNode]) -> list[int]:
     return [port for node in nodes for port in (node.port, node.bus)]
 
 
@@ -278,20 +278,20 @@ def _parse_member(line: str) -> tuple[int, Member]:
     )
 
 
-def _ask(node: Node, *words: Any) -> Any:
+def _ask(node: LocalNode, *words: Any) -> Any:
     with node.client() as client:
         return client.execute_command("CLUSTER", *words)
 
 
-def _facts(node: Node) -> dict[str, str]:
+def _facts(node: LocalNode) -> dict[str, str]:
     return parse_cluster_info(_ask(node, "INFO"))
 
 
-def _known(node: Node) -> int:
+def _known(node: LocalNode) -> int:
     return int(_facts(node)["cluster_known_nodes"])
 
 
-def _is_whole(node: Node) -> bool:
+def _is_whole(node: LocalNode) -> bool:
     facts = _facts(node)
     with node.client() as client:
         replication = client.info("replication")

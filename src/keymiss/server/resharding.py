@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from keymiss.errors import BadInput, KeymissError
 from keymiss.keys import SLOTS
-from keymiss.server.local_cluster import LocalCluster, Member, Node
+from keymiss.server.local_cluster import LocalCluster, LocalNode, Member
 from keymiss.server.topology import Slots, first_slot, slot_ranges
 
 MOVE_SECONDS = 600.0
@@ -18,12 +18,12 @@ MOVE_SECONDS = 600.0
 class Move:
     """Slots that go from one primary to another."""
 
-    source: Node
-    target: Node
+    source: LocalNode
+    target: LocalNode
     slots: Slots
 
 
-def plan_even(members: Mapping[Node, Member]) -> list[Move]:
+def plan_even(members: Mapping[LocalNode, Member]) -> list[Move]:
     """The fewest slots to move so that all primaries hold as many, give or take one."""
     primaries = [node for node, member in members.items() if not member.primary]
     wanted = {
@@ -48,7 +48,7 @@ def plan_even(members: Mapping[Node, Member]) -> list[Move]:
     return moves
 
 
-def plan_emptying(members: Mapping[Node, Member], leaving: Node) -> list[Move]:
+def plan_emptying(members: Mapping[LocalNode, Member], leaving: LocalNode) -> list[Move]:
     """All slots of one primary, spread over the others.
 
     Raises:

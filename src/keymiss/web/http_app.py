@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from keymiss.asking.answers import READ
+from keymiss.asking.answers import SENTENCES_READ
 from keymiss.server.servers import Servers
 from keymiss.web.api import concept_routes, health_routes, question_routes
 from keymiss.web.limits import BodyLimit, HostNames, OneCookie, Turns
@@ -25,7 +25,7 @@ QUESTIONS_AT_ONCE = 20
 TURN_SECONDS = 5
 """How long a further question waits for its turn before it is refused."""
 
-CONNECTIONS = QUESTIONS_AT_ONCE * READ + 10
+CONNECTIONS = QUESTIONS_AT_ONCE * SENTENCES_READ + 10
 """Each question reads its sentences over as many connections."""
 
 

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 
-SEARCHES = ("/qasearch", "/search")
+SEARCH_PATHS = ("/qasearch", "/search")
 
 _SCHEMA = {
     "type": "object",
@@ -69,7 +69,7 @@ def install_problems(app: FastAPI) -> None:
         if first["type"] == "json_invalid":
             return problem(400, "the body is no JSON")
         place = ".".join(str(part) for part in first["loc"])
-        hint = '; send {"search": "your question"}' if request.url.path in SEARCHES else ""
+        hint = '; send {"search": "your question"}' if request.url.path in SEARCH_PATHS else ""
         return problem(422, f"{place}: {first['msg']}{hint}")
 
     @app.exception_handler(ValkeyError)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-ARTICLES = FOLDER / "articles"
+DEMO_FOLDER = Path(__file__).parent
+ARTICLES = DEMO_FOLDER / "articles"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuestion:
     """A question with the answer that stands in the articles."""
 
     text: str
@@ -19,14 +19,14 @@ class Question:
     document: str
 
 
-def load_questions() -> list[Question]:
+def load_questions() -> list[DemoQuestion]:
     """The questions over the demo articles."""
-    lines = (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (DEMO_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    return [Question(r["question"], r["answer"], r["document"]) for r in records]
+    return [DemoQuestion(r["question"], r["answer"], r["document"]) for r in records]
 
 
 def load_unanswerable() -> list[str]:
     """Questions that nothing in the demo articles answers."""
-    lines = (FOLDER / "unanswerable.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (DEMO_FOLDER / "unanswerable.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["question"] for line in lines]

@@ -34,7 +34,7 @@ from keymiss.reader.weights import Array, load_weights
 SAMPLES = 300
 """Windows that the ranges are calibrated on: NNCF's own default."""
 
-MOST_LOST = 0.6
+MOST_F1_LOST = 0.6
 """Points of F1."""
 
 TIMED = 8
@@ -71,7 +71,7 @@ def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Qu
 
     Raises:
         SetupError: NNCF is not installed.
-        ModelError: the answers lose more than `MOST_LOST` points of F1.
+        ModelError: the answers lose more than `MOST_F1_LOST` points of F1.
     """
     nncf = _nncf()
     reader = Reader.from_pretrained(folder, "fp32")
@@ -93,15 +93,15 @@ def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Qu
     share_kernels(quantized)
     rounded = int8(quantized)
     after = percent(rounded)
-    if before - after > MOST_LOST:
+    if before - after > MOST_F1_LOST:
         quantized = _restored(nncf, folder, reader, pairs, score)
         share_kernels(quantized)
         rounded = int8(quantized)
         after = percent(rounded)
-    if before - after > MOST_LOST:
+    if before - after > MOST_F1_LOST:
         raise ModelError(
             f"{folder} loses too much in int8: F1 {before:.2f} becomes {after:.2f} on "
-            f"{len(pairs)} questions, and at most {MOST_LOST} may be lost; use bf16 or fp32"
+            f"{len(pairs)} questions, and at most {MOST_F1_LOST} may be lost; use bf16 or fp32"
         )
     keep_graph(quantized, "int8", path)
     return Quantization(
@@ -234,7 +234,7 @@ def _restored(
         _samples(nncf, reader, pairs),
         nncf.Dataset(list(range(len(pairs)))),
         validate,
-        max_drop=MOST_LOST / 100,
+        max_drop=MOST_F1_LOST / 100,
         model_type=nncf.ModelType.TRANSFORMER,
     )
 

@@ -14,7 +14,7 @@ from keymiss.graph.neighbourhood import Link
 from keymiss.web.problems import PROBLEM_RESPONSES
 
 MOST_LINKS = 400
-MOST_SENTENCES = 100
+MOST_EDGE_SENTENCES = 100
 
 _EDGE = re.compile(r"(?P<source>[^:{}\s]+):(?P<target>[^:{}\s]+)")
 
@@ -128,7 +128,7 @@ async def get_search(
 
 @router.get("/edge/{name}")
 async def edge(
-    name: str, request: Request, limit: Annotated[int, Query(ge=1, le=MOST_SENTENCES)] = 5
+    name: str, request: Request, limit: Annotated[int, Query(ge=1, le=MOST_EDGE_SENTENCES)] = 5
 ) -> EdgeBody:
     """The best sentences of an edge; `name` is `edges:SRC:DST`."""
     match = _EDGE.fullmatch(name.removeprefix("edges:"))

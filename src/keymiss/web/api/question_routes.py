@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from keymiss.asking.answers import Answers, ask
+from keymiss.asking.answers import CorpusAnswers, ask
 from keymiss.web.api.concept_routes import LinkBody, shown_links
 from keymiss.web.problems import PROBLEM_RESPONSES
 from keymiss.web.question_log import QUESTION_ID, QuestionLog
@@ -45,7 +45,7 @@ class AnswersBody(BaseModel):
 
 @router.post("/qasearch")
 async def qasearch(body: QuestionBody, request: Request, response: Response) -> AnswersBody:
-    """Answers a question from the corpus."""
+    """CorpusAnswers a question from the corpus."""
     state = request.app.state
     with QuestionLog() as log:
         request.state.question = response.headers[QUESTION_ID] = log.id
@@ -57,7 +57,7 @@ async def qasearch(body: QuestionBody, request: Request, response: Response) -> 
         return _shown(answers, shown_links(links))
 
 
-def _shown(answers: Answers, links: list[LinkBody]) -> AnswersBody:
+def _shown(answers: CorpusAnswers, links: list[LinkBody]) -> AnswersBody:
     return AnswersBody(
         links=links,
         results=[

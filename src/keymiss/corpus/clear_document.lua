@@ -1,0 +1,7 @@
+-- Deletes what a document's sentences and facts were. A key of another type belongs to another
+-- program, and makes the transaction fail.
+--
+-- KEYS: sentences, facts
+for _, key in ipairs(KEYS) do
+  if redis.call('TYPE', key).ok == 'hash' then redis.call('UNLINK', key) end
+end
