@@ -1,0 +1,147 @@
+"""The keys of a document, built and parsed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from keymiss.errors import BadInput
+from keymiss.keys.hash_tags import BUCKETS, bucket_tag, crc16, is_bucket_tag
+from keymiss.keys.key_names import (
+    ANSWERS,
+    BUCKET,
+    CONCEPTS,
+    DOCUMENTS,
+    EDGES,
+    OURS,
+    SENTENCES,
+    TOKENS,
+)
+from keymiss.keys.key_text import MAX_DOCUMENT_BYTES, encode, escape, escape_name, unescape
+
+PART = r"[^{}:]+"
+"""Matches a name as it stands in a key."""
+
+_OF_DOCUMENT = re.compile(
+    rf"{OURS}(?:document|sentences|answers|concepts):"
+    rf"(?P<document>{PART}):\{{(?P<tag>{PART})\}}"
+)
+_TOKENS = re.compile(
+    rf"{TOKENS}(?P<fingerprint>[0-9a-f]+):(?P<document>{PART}):\{{(?P<tag>{PART})\}}"
+)
+_BUCKET = re.compile(rf"{BUCKET}\{{(?P<tag>{PART})\}}")
+
+
+def bucket_key(tag: str) -> str:
+    """`keymiss:bucket:{TAG}`."""
+    return f"{BUCKET}{{{tag}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentKeys:
+    """The keys of one document. `document` is escaped."""
+
+    document: str
+    tag: str
+
+    @property
+    def facts(self) -> str:
+        """Hash: title, year, source, how many sentences, where paragraphs begin, hashes."""
+        return f"{DOCUMENTS}{self.document}:{{{self.tag}}}"
+
+    @property
+    def sentences(self) -> str:
+        """Hash: sentence number -> text."""
+        return f"{SENTENCES}{self.document}:{{{self.tag}}}"
+
+    @property
+    def answers(self) -> str:
+        """Sorted set: computed keys that depend on the document, by expiry."""
+        return f"{ANSWERS}{self.document}:{{{self.tag}}}"
+
+    @property
+    def bucket(self) -> str:
+        """Set: the documents of the bucket."""
+        return bucket_key(self.tag)
+
+    @property
+    def concepts(self) -> str:
+        """Hash: sentence number -> the concepts named there, and of which text and vocabulary."""
+        return f"{CONCEPTS}{self.document}:{{{self.tag}}}"
+
+    @property
+    def edges_suffix(self) -> str:
+        """What the names of the bucket's edges end with: `keymiss:edges:SRC:DST` stands before."""
+        return f":{{{self.tag}}}"
+
+    def edge(self, source: str, target: str) -> str:
+        """Sorted set: the bucket's sentences that name both concepts, by how often."""
+        return f"{EDGES}{source}:{target}{self.edges_suffix}"
+
+    def tokens(self, fingerprint: str) -> str:
+        """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
+        return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
+
+    @property
+    def sentence_prefix(self) -> str:
+        """What the names of the document's sentences begin with."""
+        return f"{self.document}:{{{self.tag}}}:"
+
+    def sentence(self, number: int) -> str:
+        """The name of a sentence, as in the article: `DOC:{TAG}:N`."""
+        return f"{self.sentence_prefix}{number}"
+
+
+def document_keys(document: str) -> DocumentKeys:
+    """The keys of the document with this id.
+
+    Raises:
+        BadInput: the id is empty or longer than 512 bytes.
+    """
+    return _keys_of(escape(document))
+
+
+def _keys_of(escaped: str) -> DocumentKeys:
+    return DocumentKeys(escaped, bucket_tag(crc16(encode(escaped)) % BUCKETS))
+
+
+def matched_document(match: re.Match[str] | None) -> DocumentKeys | None:
+    """The keys of the document that a key names, when it names it as we would."""
+    if not match:
+        return None
+    document = match["document"]
+    if len(encode(document)) > MAX_DOCUMENT_BYTES or escape_name(unescape(document)) != document:
+        return None
+    keys = _keys_of(document)
+    return keys if keys.tag == match["tag"] else None
+
+
+def parse_document_key(key: str) -> DocumentKeys | None:
+    """The document of a `keymiss:document:`, `sentences:`, `answers:` or `concepts:` key, None for
+    other keys."""
+    return matched_document(_OF_DOCUMENT.fullmatch(key))
+
+
+def document_of_sentence(name: str) -> DocumentKeys:
+    """The document of a sentence with the name `DOC:{TAG}:N`.
+
+    Raises:
+        BadInput: it is no such name.
+    """
+    keys = parse_document_key(f"{SENTENCES}{name.rpartition(':')[0]}")
+    if keys is None:
+        raise BadInput(f"{name!r} names no sentence; write DOC:{{TAG}}:N")
+    return keys
+
+
+def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
+    """The tokenizer's fingerprint and the document of a `keymiss:tokens:` key, None for others."""
+    match = _TOKENS.fullmatch(key)
+    keys = matched_document(match)
+    return (match["fingerprint"], keys) if match and keys else None
+
+
+def parse_bucket_key(key: str) -> str | None:
+    """The tag of a `keymiss:bucket:` key, None for other keys."""
+    match = _BUCKET.fullmatch(key)
+    return match["tag"] if match and is_bucket_tag(match["tag"]) else None
