@@ -36,12 +36,11 @@ class Workers:
             [sys.executable, "-m", "keymiss", "worker", "--url", url, *options, str(folder / name)]
             for name in ("first", "second")
         ]
-        self._processes = [None, None]
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, number):
-        self._processes[number] = subprocess.Popen(
-            self._commands[number], stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(self._commands[number], stderr=subprocess.DEVNULL)
+        self._processes[number : number + 1] = [process]
 
     def kill(self, number):
         self._processes[number].kill()

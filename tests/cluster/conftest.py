@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from load import Load, expected_answers, wait_for
 
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
@@ -31,6 +30,7 @@ from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, LocalNode, free_cluster_ports
 from keymiss.server.servers import Servers
 from keymiss.stack import running_stack
+from tests.cluster.load import Load, expected_answers, wait_for
 
 PRIMARIES = 4
 

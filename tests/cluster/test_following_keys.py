@@ -6,11 +6,11 @@ import sys
 
 import httpx
 import pytest
-from load import wait_for
 
 from keymiss.keys import document_keys
 from keymiss.server.resharding import Move, move_slots
 from keymiss.server.topology import has_slot_of, joined, slot_of
+from tests.cluster.load import wait_for
 
 NOTES = [f"note:{number}" for number in range(40)]
 

@@ -8,10 +8,10 @@ import shutil
 import string
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
-from load import wait_for
-from test_moving_slots import atomically, classically
 from valkey.crc import key_slot
 
 from keymiss.answering.answer_notes import sweep
@@ -42,6 +42,8 @@ from keymiss.reader import BUNDLED_FOLDER
 from keymiss.server.client import connect, primaries_of
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.servers import Servers
+from tests.cluster.load import wait_for
+from tests.cluster.test_moving_slots import atomically, classically
 
 COUNT = 200
 OLD_WORDS = (
@@ -176,8 +178,7 @@ def worker(cluster, tmp_path):
 
         return not asyncio.run(missing())
 
-    start.stop = stop
-    yield start
+    yield SimpleNamespace(start=start, stop=stop)
     stop()
 
 
@@ -213,7 +214,7 @@ def test_two_hundred_keys_of_strangers_are_left_alone_whatever_happens(cluster, 
         assert ingest(client, [ARTICLES]).problems == []
         store_vocabulary(client, load_vocabulary(DEMO).vocabulary)
         strangers.check("ingest without a worker")
-        worker()
+        worker.start()
         questions = [question.text for question in load_questions()[:30]]
         asked = zip(questions, asyncio.run(ask_all(url, questions)), strict=True)
         answered = [(question, one.answers[0]) for question, one in asked if one.answers]
@@ -222,9 +223,9 @@ def test_two_hundred_keys_of_strangers_are_left_alone_whatever_happens(cluster, 
             assert client.get(bertqa_key(best.sentence, question)) is not None
         wait_for(lambda: sum(1 for _ in client.scan_iter("keymiss:concepts:*:{*}")) >= 20)
         strangers.check("questions")
-        worker("--model", str(other_model(tmp_path / "model")))
+        worker.start("--model", str(other_model(tmp_path / "model")))
         strangers.check("a worker of another model, which drops the answers of the first")
-        worker()
+        worker.start()
         strangers.check("a worker of the first model again")
         sweep_all(client)
         strangers.check("a sweep")
@@ -242,9 +243,8 @@ def test_two_hundred_keys_of_strangers_are_left_alone_whatever_happens(cluster, 
         assert forget_documents(client, [document_keys("mers-camels")]) == [True]
         strangers.check("forget")
         for word in OLD_WORDS:
-            report = ingest_sources(
-                client, lambda word=word: scan_keys(client, parse_keys(f"{word}*", "text"))
-            )
+            keys = parse_keys(f"{word}*", "text")
+            report = ingest_sources(client, partial(scan_keys, client, keys))
             assert report.stored + len(report.problems) > 0
         strangers.check("an ingest of these very keys")
         source, target = cluster.members()

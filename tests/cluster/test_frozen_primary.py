@@ -4,10 +4,9 @@ import os
 import signal
 import time
 
-from load import wait_for
-
 from keymiss.corpus.verify import verify
 from keymiss.server.client import connect
+from tests.cluster.load import wait_for
 
 
 def test_a_frozen_primary_holds_up_no_question_past_its_deadline(system, load):

@@ -1,10 +1,10 @@
 """The concept graph of a cluster is that of a single server, also when slots have moved."""
 
 import pytest
-from load import HTTP, wait_for
-from test_moving_slots import atomically, slots_of_documents
 
 from keymiss.corpus.demo import load_questions
+from tests.cluster.load import HTTP, wait_for
+from tests.cluster.test_moving_slots import atomically, slots_of_documents
 
 QUESTION = "How do measles and fever spread among children by coughing?"
 

@@ -5,7 +5,6 @@ import threading
 import time
 
 import valkey
-from load import wait_for
 
 from keymiss.corpus.corpus_status import read_status
 from keymiss.corpus.document_writes import forget_documents
@@ -14,6 +13,7 @@ from keymiss.corpus.verify import verify
 from keymiss.keys import document_keys
 from keymiss.server.client import connect
 from keymiss.server.local_cluster import is_up
+from tests.cluster.load import wait_for
 
 
 def test_a_killed_primary_costs_completeness_for_a_while_and_nothing_else(system, load):

@@ -5,7 +5,6 @@ import json
 import time
 
 import pytest
-from load import ask, wait_for
 from valkey.crc import key_slot
 
 from keymiss.corpus.document_writes import forget_documents
@@ -14,6 +13,7 @@ from keymiss.keys import document_keys, find_key, slot_tag
 from keymiss.server.local_cluster import free_cluster_ports
 from keymiss.server.resharding import Move, lowest, move_slots, plan_emptying, plan_even
 from keymiss.server.topology import first_slot, has_slot_of, parse_cluster_info, slot_ranges
+from tests.cluster.load import ask, wait_for
 
 
 def atomically(cluster, source, target, slots):

@@ -2,12 +2,11 @@
 
 import threading
 
-from load import wait_for
-
 from keymiss.functions import on_miss
 from keymiss.keys import slot_tag
 from keymiss.server.client import primaries_of
 from keymiss.server.topology import first_slot
+from tests.cluster.load import wait_for
 
 
 def test_a_busy_function_is_called_once_with_what_all_shards_have_meanwhile(

@@ -3,10 +3,10 @@
 import asyncio
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 import valkey
-from load import wait_for
 
 from keymiss.application import load_application
 from keymiss.asking.answers import ask
@@ -16,6 +16,7 @@ from keymiss.functions import serve
 from keymiss.server.client import connect
 from keymiss.server.embedded_server import LOOPBACK, free_ports, module_path
 from keymiss.server.servers import Servers
+from tests.cluster.load import wait_for
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def url(tmp_path, certificate):
         location = f"valkeys://:secret@{LOOPBACK}:{port}?ssl_ca_certs={file}"
         clients.append((valkey.Valkey.from_url(location), port, location))
     for client, _, _ in clients:
-        wait_for(lambda client=client: _answers(client))
+        wait_for(partial(_answers, client))
     (first, _, location), (second, port, _) = clients
     first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
     second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
@@ -70,13 +71,17 @@ def url(tmp_path, certificate):
     bus = second.config_get("cluster-port")["cluster-port"]
     first.execute_command("CLUSTER", "MEET", LOOPBACK, port, bus)
     for client, _, _ in clients:
-        wait_for(lambda client=client: client.cluster("INFO")["cluster_state"] == "ok")
+        wait_for(partial(_is_ok, client))
     yield location
     for process in processes:
         process.terminate()
         process.wait(10)
     for client, _, _ in clients:
         client.close()
+
+
+def _is_ok(client):
+    return client.cluster("INFO")["cluster_state"] == "ok"
 
 
 def _answers(client):

@@ -18,7 +18,7 @@ QUESTIONS = load_questions()
 def test_there_are_twenty_articles_of_four_hundred_words_with_sources():
     assert len(DOCUMENTS) == 20
     for document in DOCUMENTS.values():
-        assert sum(len(paragraph.split()) for paragraph in document.paragraphs) >= 400
+        assert len(document.text.split()) >= 400
         assert document.source
         assert document.year
 

@@ -1,5 +1,7 @@
 """Planted damage is found, named and mended; a sound corpus is left alone."""
 
+import time
+
 import pytest
 
 from keymiss.corpus import verify as verifying
@@ -78,7 +80,7 @@ def test_mending_leaves_other_documents_alone(raw, keys):
 def test_what_is_whole_again_at_a_second_look_is_not_damaged(raw, keys, monkeypatch):
     text = raw.hget(keys.sentences, "1")
     raw.hdel(keys.sentences, "1")
-    monkeypatch.setattr(verifying.time, "sleep", lambda _: raw.hset(keys.sentences, "1", text))
+    monkeypatch.setattr(time, "sleep", lambda _: raw.hset(keys.sentences, "1", text))
     assert verify(raw) == []
 
 

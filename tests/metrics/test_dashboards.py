@@ -24,6 +24,7 @@ def test_a_dashboard_is_made_from_its_source_and_fits_grafanas_schema(uid):
     for panel in again["panels"]:
         assert panel["fieldConfig"]["defaults"].pop("custom") == {}
     assert again == json.loads(text)
+    assert read.panels
     assert len(read.panels) >= 6
     places = {(panel.grid_pos.x, panel.grid_pos.y) for panel in read.panels}
     assert len(places) == len(read.panels)

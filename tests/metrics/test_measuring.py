@@ -131,7 +131,7 @@ def test_a_reader_counts_what_it_reads():
     assert counted["tokens"] > 10
     assert counted["inference_seconds"] > counted["answer_seconds"] > 0
     with pytest.raises(RuntimeError):
-        reader.read_batch([("Who?", None)])
+        reader.read_batch([("Who?", None)])  # type: ignore[list-item]
     assert reader.statistics.errors == 1
 
 

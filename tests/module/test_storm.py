@@ -138,12 +138,12 @@ class Storm:
     def work(self, client, chance):
         worker = self.raw_worker(self.port)
         try:
-            options = ("LEASE", chance.choice([20, 5000]), "TIMEOUT", chance.choice([10, 500]))
+            options = ["LEASE", chance.choice([20, 5000]), "TIMEOUT", chance.choice([10, 500])]
             if chance.random() < 0.5:
-                options += ("CLEAN",)
+                options += ["CLEAN"]
             if chance.random() < 0.3:
-                options += ("FORM", chance.choice(["echo:<key#>", "echo:1<key#>"]))
-            options += ("PENDING", chance.choice([3, 1000]), "VERSION", chance.choice("ab"))
+                options += ["FORM", chance.choice(["echo:<key#>", "echo:1<key#>"])]
+            options += ["PENDING", chance.choice([3, 1000]), "VERSION", chance.choice("ab")]
             worker.serve("echo", "echo:", *options, "CACHE", chance.choice(["off", 5, "forever"]))
             worker.serve("shared", "text:", "ON", "WRITE", "LEASE", 20, "PENDING", 5)
             worker.serve("each", "tex-", "ON", "WRITE", "EACH")

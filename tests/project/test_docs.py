@@ -20,6 +20,7 @@ from keymiss.asking.computed_get import explain
 from keymiss.errors import KeymissError
 from keymiss.operating.served_functions import parse_list
 from keymiss.web.http_app import create_app
+from tests.conftest import Stack
 
 ROOT = Path(__file__).parents[2]
 README_PAGE, FIRST_HOUR_PAGE = ROOT / "README.md", ROOT / "docs" / "first-hour.md"
@@ -143,7 +144,7 @@ def test_the_first_hour_is_what_happens(empty_stack, tmp_path):
 class Shell:
     """A shell in a folder, as somebody has it open beside `keymiss serve`."""
 
-    stack: object
+    stack: Stack
     folder: Path
 
     def start(self, command):

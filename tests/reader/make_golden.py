@@ -65,7 +65,7 @@ def byte_pairs(vocabulary: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", tokenizer.token_to_id("</s>")), ("<s>", 0), add_prefix_space=False
+        ("</s>", special.index("</s>")), ("<s>", special.index("<s>")), add_prefix_space=False
     )
     return tokenizer
 

@@ -104,7 +104,7 @@ def test_half_precision_weights_are_close(folder):
 @every_family
 def test_a_pooler_and_buffers_do_not_disturb(folder):
     path = folder / "model.safetensors"
-    more = {
+    more: dict[str, np.ndarray] = {
         "bert.pooler.dense.weight": np.zeros((4, 4), np.float32),
         "bert.embeddings.position_ids": np.arange(80),
     }

@@ -117,6 +117,7 @@ def test_scores_are_products_of_softmax_probabilities(family):
             for end in range(start, min(start + 15, first + tokens))
         )
         result = oracle(question=record["question"], context=record["passage"])
+        assert isinstance(result, dict)
         assert result["score"] == pytest.approx(best, rel=1e-3)
         assert record["passage"][result["start"] : result["end"]] == result["answer"]
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ranking import documents, index_of, words
 
 from keymiss.search.ranking import CANDIDATES, rank, together
 from keymiss.server.topology import slot_range
@@ -16,6 +15,7 @@ from keymiss.values.find_value import (
     shard_candidates_from_json,
     shard_candidates_to_json,
 )
+from tests.search.test_ranking import documents, index_of, words
 
 PARTS = [slot_range(0, 99), slot_range(100, 16_383)]
 

@@ -95,9 +95,12 @@ def test_a_restarted_worker_reads_only_what_has_changed(server, tmp_path, monkey
         forget_documents(raw, [document_keys("gone")])
     read = []
     put = SentenceIndex.put
-    monkeypatch.setattr(
-        SentenceIndex, "put", lambda *args: (read.append(args[1].document), put(*args))
-    )
+
+    def noted(*arguments):
+        read.append(arguments[1].document)
+        put(*arguments)
+
+    monkeypatch.setattr(SentenceIndex, "put", noted)
     index = SentenceIndex(tmp_path / "index")
     asyncio.run(walk(index))
     assert read == ["other"]

@@ -130,9 +130,9 @@ def test_the_openapi_description_names_the_routes_and_their_problems(http):
 
 def test_it_listens_on_the_loopback_interface_only(stack):
     others = [
-        address[4][0]
+        str(address[4][0])
         for address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-        if not address[4][0].startswith("127.")
+        if not str(address[4][0]).startswith("127.")
     ]
     for address in others:
         with pytest.raises(OSError, match="refused"):

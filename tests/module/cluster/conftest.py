@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import valkey
-from slots import HALF, SLOTS
 
 from keymiss.server.embedded_server import EmbeddedServer, free_port
+from tests.module.cluster.slots import HALF, SLOTS
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import time
 
 import pytest
 import valkey
-from slots import HALF, key_of
+
+from tests.module.cluster.slots import HALF, key_of
 
 
 def test_who_waits_is_sent_on_and_the_next_primary_computes(

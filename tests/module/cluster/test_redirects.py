@@ -5,8 +5,9 @@ import threading
 import pytest
 import redis.cluster
 import valkey.cluster
-from slots import HALF, key_of
 from valkey.crc import key_slot
+
+from tests.module.cluster.slots import HALF, key_of
 
 ASKED = key_of(0, HALF - 1, "echo:asked:")
 

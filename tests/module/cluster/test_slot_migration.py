@@ -4,8 +4,9 @@ import contextlib
 
 import pytest
 import valkey
-from slots import HALF, SLOTS, key_of
 from valkey.crc import key_slot
+
+from tests.module.cluster.slots import HALF, SLOTS, key_of
 
 
 @pytest.fixture
