@@ -128,13 +128,13 @@ def test_a_key_is_noted_with_its_document_before_it_can_be_cached(client, senten
     [
         (b"bertqa{{tag}}_{sentence}_", "the question is empty"),
         (b"bertqa{{tag}}_{sentence}_ \n ", "the question is empty"),
-        (b"keymiss:qa{{tag}}_{sentence}_\xff\xfe", "the question is no UTF-8"),
+        (b"keymiss:qa{{tag}}_{sentence}_\xff\xfe", "the question is not UTF-8"),
         (b"keymiss:qa{{tag}}_{sentence}_" + b"x" * 2049, "2049 bytes; the limit is 2048"),
         (b"keymiss:qa{{tag}}_nowhere:{{tag}}:1_Who?", "document 'nowhere' has no sentence 1"),
         (b"keymiss:qa{{tag}}_measles-contagiousness:{{tag}}:99999_Who?", "has no sentence 99999"),
         (b"keymiss:qa{{tag}}_" + b"x" * 513 + b":{{tag}}:1_Who?", "at most 512 bytes"),
         (b"keymiss:find{{tag}}_ ", "the question is empty"),
-        (b"keymiss:find{{tag}}_\xff", "the question is no UTF-8"),
+        (b"keymiss:find{{tag}}_\xff", "the question is not UTF-8"),
     ],
 )
 def test_a_key_that_makes_no_sense_is_a_clear_error(client, sentence, key, message):

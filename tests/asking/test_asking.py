@@ -90,7 +90,7 @@ def test_a_strangers_key_among_the_articles_disturbs_nobody(stack, tmp_path):
 
 
 def test_without_a_worker_it_is_unavailable(server):
-    with pytest.raises(Unavailable, match="nothing searches this server"):
+    with pytest.raises(Unavailable, match="no worker searches this server"):
         asked(server.url, "Who?")
 
 

@@ -49,7 +49,7 @@ def test_json_lines_may_be_broken_one_by_one(tmp_path):
     found = read(tmp_path, "many.jsonl", b"\n".join(lines))
     assert found[0] == Document("a", "A", ("One.", "Two."), "1999")
     problems = [str(each) for each in found[1:-1]]
-    expected = ["is no JSON", "not list", "'text' is int", "surrogate", "has no text", "no UTF-8"]
+    expected = ["is not JSON", "not list", "'text' is int", "surrogate", "has no text", "not UTF-8"]
     assert len(problems) == len(expected)
     for problem, words in zip(problems, expected, strict=True):
         assert words in problem
@@ -128,22 +128,22 @@ def test_plain_text_is_kept_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", b"", "is no JSON"),
-        ("a.json", b"[" * 100_000, "is no JSON"),
+        ("a.json", b"", "is not JSON"),
+        ("a.json", b"[" * 100_000, "is not JSON"),
         ("a.json", b"\x80\x81", "cannot be read"),
         ("a.json", b"[]", "a JSON object is needed"),
         ("a.json", b"{}", "is this CORD-19 JSON"),
         ("a.json", b'{"body_text": ["x"]}', "is this CORD-19 JSON"),
         ("a.json", b'{"body_text": [{"text": {}}]}', "'body_text.text' is dict"),
         ("a.json", b'{"body_text": [], "paper_id": "p"}', "'p' has no text"),
-        ("a.json", b'{"body_text": [{"text": "x"}], "metadata": 3}', "'metadata' is no object"),
+        ("a.json", b'{"body_text": [{"text": "x"}], "metadata": 3}', "'metadata' is not an object"),
         ("a.md", b"", "has no text"),
-        ("a.md", b"---\na: [\n---\ntext", "no YAML"),
+        ("a.md", b"---\na: [\n---\ntext", "not YAML"),
         ("a.md", b"---\ntitle: [x]\n---\ntext", "'title' is list"),
         ("a.md", b"---\njust text\n---\ntext", "has no fields"),
-        ("a.md", b"---\ntitle: " + b"[" * 3000 + b"\n---\ntext", "no YAML"),
+        ("a.md", b"---\ntitle: " + b"[" * 3000 + b"\n---\ntext", "not YAML"),
         ("a.txt", b" \n\n ", "has no text"),
-        ("a.pdf", b"%PDF", "the ending is none of"),
+        ("a.pdf", b"%PDF", "the ending is not one of"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_the_files_name(tmp_path, name, content, message):

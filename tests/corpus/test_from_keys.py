@@ -64,8 +64,8 @@ def test_what_is_no_document_is_reported_and_stops_nothing(client, raw, monkeypa
     assert problems["doc:string"].startswith(
         "cannot be read as a hash with the field 'body': WRONGTYPE"
     )
-    assert problems["doc:bytes"].startswith("is no UTF-8")
-    assert problems["doc:�"].startswith("is no UTF-8")
+    assert problems["doc:bytes"].startswith("is not UTF-8")
+    assert problems["doc:�"].startswith("is not UTF-8")
     assert problems["doc:" + "x" * 600].startswith("a document's id has 1 to 512 bytes")
     assert len(problems) == 7
 
@@ -97,7 +97,7 @@ def test_many_keys_are_read_in_batches(client, raw):
 
 @pytest.mark.parametrize("pattern", ["doc:", "doc:*:x", "d?c:*", "[d]oc:*", "doc\\:*", ""])
 def test_only_a_prefix_with_a_star_is_a_pattern(pattern):
-    with pytest.raises(SetupError, match="a star behind it"):
+    with pytest.raises(SetupError, match="a star after it"):
         parse_keys(pattern)
 
 

@@ -32,7 +32,7 @@ def test_what_is_in_another_language_is_counted_and_is_no_problem(raw, tmp_path)
 
 
 def test_an_unknown_language_is_named():
-    with pytest.raises(SetupError, match="'xx' is none of "):
+    with pytest.raises(SetupError, match="'xx' is not one of "):
         in_language("xx")
 
 

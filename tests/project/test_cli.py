@@ -58,7 +58,7 @@ def test_ingest_says_what_it_did_and_fails_when_something_was_left_out(server, t
         r"1 document stored with 2 sentences \([\d,]+ a second\), 0 unchanged, 1 left out",
         done.stdout,
     )
-    assert "bad.json: is no JSON" in done.stderr
+    assert "bad.json: is not JSON" in done.stderr
     (tmp_path / "bad.json").unlink()
     again = keymiss("ingest", str(tmp_path), "--url", server.url)
     assert (again.returncode, "1 unchanged" in again.stdout) == (0, True)
@@ -87,7 +87,7 @@ def test_eval_prints_the_scores_as_json(stack, monkeypatch, capsys):
         (["ingest", "x", "--url", "valkey://127.0.0.1:1"], "no Valkey server at"),
         (["ingest", "x", "--url", "ftp://x"], "is no server's URL"),
         (["eval"], "say --demo"),
-        (["worker", "--model", "/nowhere"], "is no model folder"),
+        (["worker", "--model", "/nowhere"], "is not a model folder"),
         (["serve", "--port", "7", "--http-port", "7"], "both servers cannot use port 7"),
     ],
 )

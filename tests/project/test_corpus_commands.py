@@ -36,7 +36,7 @@ def test_ingest_reports_as_json(keymiss, tmp_path):
     done = keymiss("ingest", str(tmp_path), "--json")
     report = json.loads(done.stdout)
     assert (report["stored"], report["sentences"], report["unchanged"]) == (1, 2, 0)
-    assert "bad.json: is no JSON" in report["problems"][0]
+    assert "bad.json: is not JSON" in report["problems"][0]
     assert done.returncode == 1
 
 

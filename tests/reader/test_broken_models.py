@@ -47,11 +47,11 @@ def test_a_file_that_was_cut_off_is_damaged(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2'; known are 'bert', "),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'; the reader knows 'bert', "),
         ({"hidden_act": "swish"}, "only 'gelu' is known"),
         ({"hidden_size": None}, "hidden_size is None"),
         ({"hidden_size": -1}, "hidden_size is -1"),
-        ({"num_attention_heads": 7}, "no multiple"),
+        ({"num_attention_heads": 7}, "not a multiple"),
         ({"hidden_size": 768}, "the config says"),
         ({"num_hidden_layers": 7}, r"layer\.6\..* is missing"),
     ],
@@ -68,7 +68,7 @@ def test_weights_of_another_type_are_refused(folder):
     arrays = load_file(path)
     arrays["qa_outputs.bias"] = arrays["qa_outputs.bias"].astype(np.int32)
     save_file(arrays, path)
-    with pytest.raises(ModelError, match=r"qa_outputs\.bias is missing, or is no float"):
+    with pytest.raises(ModelError, match=r"qa_outputs\.bias is missing, or not float"):
         Reader.from_pretrained(folder)
 
 

@@ -129,7 +129,7 @@ def test_scores_are_products_of_softmax_probabilities(family):
         ({"question": "x", "context": " "}, "`context` is ' '"),
         ({"question": "x", "context": None}, "give a question and a context"),
         ({"question": ["x", "y"], "context": ["a", "b", "c"]}, "2 questions and 3 contexts"),
-        ({"data": 7}, "7 is no dictionary"),
+        ({"data": 7}, "7 is not a dictionary"),
         ({"data": {"question": "x"}}, "`context` is ''"),
         ({"question": "x", "context": "y", "top_k": 0}, "at least 1"),
     ],

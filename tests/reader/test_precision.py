@@ -68,7 +68,7 @@ def test_a_precision_that_is_wanted_is_computed_in_without_a_probe(kept, monkeyp
 
 
 def test_an_unknown_precision_is_named():
-    with pytest.raises(ModelError, match="'fp8' is none of auto, fp32, bf16"):
+    with pytest.raises(ModelError, match="'fp8' is not one of auto, fp32, bf16"):
         Reader.from_pretrained(BUNDLED_FOLDER, precision="fp8")
 
 

@@ -44,8 +44,8 @@ def test_questions_may_hold_anything(http, question):
     ("body", "status", "detail"),
     [
         (b"", 422, "send"),
-        (b"{broken", 400, "no JSON"),
-        (b"\xff\xfe", 400, "no JSON"),
+        (b"{broken", 400, "not JSON"),
+        (b"\xff\xfe", 400, "not JSON"),
         (b"[]", 422, "send"),
         (b"null", 422, "send"),
         (b"{}", 422, "body.search"),
