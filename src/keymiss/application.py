@@ -1,6 +1,6 @@
 """The default application of a worker: all of its functions, in one list.
 
-This is the one place where asking and answering may meet, since it stands above both.
+Only here may asking and answering meet, since this module stands above both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from keymiss.reader import BUNDLED_MODEL, Reader
 from keymiss.search.search_functions import search_functions
 
 Background = Callable[[str, asyncio.Event, str], Coroutine[Any, Any, None]]
-"""Runs beside the functions, for a server's URL, until the event is set; the text names the shards
-that the worker is for (`--shards`)."""
+"""Runs beside the functions, for a server's URL, until the event is set. The last text names the
+shards that the worker serves (`--shards`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def load_application(
     """Loads the model and makes all functions of the default worker.
 
     Args:
-        model: the reader's.
+        model: the reader's model.
         cache: the folder where search indexes are kept between runs; None keeps them in memory.
-        precision: the reader's, "auto", "fp32", "bf16" or "int8".
+        precision: the reader's precision: "auto", "fp32", "bf16" or "int8".
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -52,13 +52,13 @@ def load_application(
 
 
 def application_of(reader: Reader, cache: Path | None = None) -> Application:
-    """The default application with a reader that has been loaded."""
+    """The default application with a reader that is loaded already."""
     statistics = ModelStatistics(reader)
     functions = (
         *search_functions(cache),
         *answer_functions(reader, statistics),
         statistics_function(),
-        # Tokens that do not depend on their neighbours are made once, when text is written.
+        # Tokens that do not depend on neighbouring text are made once, when text is written.
         *([tokens_function(reader.tokenizer)] if reader.tokenizer.concatenates else []),
     )
     # The graph's functions depend on the vocabulary, which may change while the worker runs.

@@ -1,10 +1,10 @@
-"""What can go wrong, in classes that can tell it to a person, a browser or a client.
+"""The errors of keymiss, in classes that can tell them to a person, a browser or a client.
 
     KeymissError              500   something that keymiss can explain
     |- BadInput               422   what was sent cannot be used
     |  `- TooLarge            413   it is longer than the limit
     |- NotFound               404   the document or sentence is not in the corpus
-    |- Unavailable            503   there is nobody to answer: no server, worker or corpus
+    |- Unavailable            503   nobody can answer: there is no server, worker or corpus
     |  |- NoGraph                   no vocabulary has been loaded
     |  |- Moving                    the text is on its way to another node
     |  `- ShardLost                 the server that holds the keys is away
@@ -13,9 +13,9 @@
     |  `- ModelError                a model's folder is incomplete, damaged or of another kind
     `- Superseded             500   workers of another version serve the function
 
-The number is the HTTP status. Three places catch what nobody else has caught: `cli.main` prints one
-line and sets the exit status, `web.problems` makes a problem response (RFC 9457), and a worker
-sends `resp` to the clients that wait for the key.
+The number is the HTTP status. Three places catch the errors that nothing else has caught:
+`cli.main` prints one line and sets the exit status, `web.problems` makes a problem response (RFC
+9457), and a worker sends `resp` to the clients that wait for the key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KeymissError(Exception):
 
 
 class BadInput(KeymissError):
-    """What was sent cannot be used: the message says why, and what would do."""
+    """What was sent cannot be used: the message says why, and what to send instead."""
 
     status = 422
 
@@ -51,7 +51,7 @@ class NotFound(KeymissError):
 
 
 class Unavailable(KeymissError):
-    """There is nobody to answer: no server, no worker, no corpus."""
+    """Nobody can answer: there is no server, no worker or no corpus."""
 
     status = 503
 
@@ -99,7 +99,7 @@ def missing_extra(package: str, extra: str) -> SetupError:
 
 
 def from_resp(text: str) -> KeymissError | None:
-    """The error whose `resp` this is; None when it is not one of keymiss."""
+    """The error whose `resp` this is; None when it is not an error of keymiss."""
     name, separator, words = text.partition(": ")
     classes: list[type[KeymissError]] = [KeymissError, *_subclasses(KeymissError)]
     kind = next((each for each in classes if each.__name__ == name), None)
@@ -107,7 +107,7 @@ def from_resp(text: str) -> KeymissError | None:
 
 
 def outcome(result: object) -> str:
-    """The word that metrics and logs have for a result.
+    """The word that metrics and logs use for a result.
 
     `ok` when it is not an error, the name of an error's class, or `failure` when that class is not
     one of keymiss.

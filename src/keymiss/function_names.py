@@ -25,4 +25,4 @@ ASKED = (FunctionName.FIND, FunctionName.QA, FunctionName.BERTQA)
 """The functions that must be served before a question can be asked."""
 
 ALWAYS_SERVED = (FunctionName.INDEX, *ASKED)
-"""The functions that every default worker serves; `tokens` too, where its tokenizer allows it."""
+"""The functions that every default worker serves; also `tokens`, if its tokenizer allows it."""

@@ -41,33 +41,33 @@ EXIT_SETUP = 2
 
 
 class Process:
-    """`keymiss COMMAND` as a child that is started again when it ends by itself."""
+    """`keymiss COMMAND` as a child process that is started again when it ends by itself."""
 
     def __init__(self, command: str, *arguments: str) -> None:
         self.command = command
-        # -P: what lies in the current folder is not imported in our name.
+        # -P: files in the current folder must not be imported in place of installed modules.
         self._arguments = (sys.executable, "-P", "-m", "keymiss", command, *arguments)
         self._backoff = Backoff(FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS)
         self._start()
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        # A session of its own, so that Ctrl-C reaches our process only, which stops the children
-        # in their order. Linux gives a session its share of the processors: threads of a reader
-        # that wait for each other yield, to all that runs in their session.
+        # A separate session, so that Ctrl-C reaches the parent process only, which stops the
+        # children in order. Also, Linux gives each session its share of the processors: a reader's
+        # threads that wait for each other yield to everything that runs in their session.
         self._process = subprocess.Popen(self._arguments, start_new_session=True)
 
     def watch(self) -> None:
-        """Starts the process again if it has ended, the later the sooner it ended.
+        """Starts the process again if it has ended; waits longer when it keeps ending soon.
 
         Raises:
-            SetupError: it ended because it cannot work: it has said why.
+            SetupError: the process ended because it cannot work; it has said why.
         """
         code = self._process.poll()
         if code is None:
             return
         if code == EXIT_SETUP:
-            raise SetupError(f"keymiss {self.command} cannot work; its message stands above")
+            raise SetupError(f"keymiss {self.command} cannot work; see its message above")
         if time.monotonic() - self._started >= LONGEST_RESTART_SECONDS:
             self._backoff.reset()
         print(f"keymiss {self.command} ended with {code}; starting it again", file=sys.stderr)
@@ -75,7 +75,7 @@ class Process:
         self._start()
 
     def stop(self) -> None:
-        """Lets the process finish what it has in hand; kills it when that takes too long."""
+        """Lets the process finish what it has begun; kills it when that takes too long."""
         self._process.terminate()
         try:
             self._process.wait(PROCESS_STOP_SECONDS)
@@ -105,19 +105,19 @@ def running_stack(
 
     Args:
         data: the folder of the server's append-only file; a temporary one when None.
-        port: the Valkey server's.
-        http_port: the web server's; None starts none.
+        port: the port of the Valkey server.
+        http_port: the port of the web server; None starts no web server.
         model: the reader's model.
         demo: whether to ingest the demo articles.
-        precision: the reader's.
+        precision: the reader's precision.
 
     Raises:
-        SetupError: another server has the folder, a port is in use, or a part cannot start.
+        SetupError: another server uses the folder, a port is in use, or a part cannot start.
     """
     with ExitStack() as stack:
         if data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keymiss-")))
-        # First: that the data is in use says more than that a port is.
+        # The server starts first: "the data is in use" says more than "a port is in use".
         server = stack.enter_context(EmbeddedServer(data, port))
         if http_port is not None:
             check_port(http_port)
@@ -154,7 +154,7 @@ def _ingest_demo(client: Client) -> None:
 def _started(
     stack: ExitStack, url: str, cache: Path, reader: Sequence[str], http_port: int | None
 ) -> list[Process]:
-    """A worker and a web server, ready, which end with the stack."""
+    """Starts a worker and a web server, which end with the stack; returns when they are ready."""
     worker = Process("worker", "--url", url, "--cache", str(cache), *reader)
     stack.callback(worker.stop)
     processes = [worker]
@@ -186,12 +186,13 @@ def _is_served(url: str) -> bool:
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM has arrived. asyncio lets nothing else through from a signal's handler."""
+    """SIGINT or SIGTERM has arrived. It is a KeyboardInterrupt, since asyncio lets no ordinary
+    exception through from a signal's handler."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into Interrupted, raised once: stopping is not interrupted."""
+    """Turns SIGINT and SIGTERM into Interrupted, only once: later signals are ignored."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
@@ -211,9 +212,9 @@ def watch_forever(stack: Stack) -> None:
 
     Raises:
         Interrupted: SIGINT or SIGTERM.
-        SetupError: the Valkey server has gone, or a process cannot work any more.
+        SetupError: the Valkey server has gone, or a process cannot work.
     """
-    # Not by asking it: a server that is busy, or full of clients, is there all the same.
+    # The server is not asked: one that is busy, or full of clients, has not gone.
     while not stack.server.has_ended:
         for process in stack.processes:
             process.watch()

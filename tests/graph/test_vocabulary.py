@@ -102,9 +102,9 @@ def test_json_that_is_no_concept_stops_no_other(tmp_path, line):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("v.txt", "x", "its name ends in none of .tsv, .jsonl, .rrf"),
+        ("v.txt", "x", "its name must end in one of .tsv, .jsonl, .rrf"),
         ("v.tsv", "", "holds no concept"),
-        ("v.tsv", "K1\tflu\n", "names no columns `id` and `name`"),
+        ("v.tsv", "K1\tflu\n", "does not name the columns `id` and `name`"),
         ("v.jsonl", "{}\n", "the first problem: line 1"),
     ],
 )

@@ -163,7 +163,7 @@ def test_a_library_of_somebody_elses_stays_as_it_is(one, worker_of, background, 
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
     assert reply.result(3) == "one"
-    assert "its functions are not kept" in server.log.read_text()
+    assert "functions are not kept over a restart" in server.log.read_text()
     server.stop()
     server.start()
     client = connect(server)

@@ -115,7 +115,7 @@ def test_workers_of_different_functions_and_a_queue_that_grows(server, raw, back
         assert "no worker serves index, find, bertqa" in wrongs(raw)
         waiting = background(raw.get, "keymiss:qa{x}")
         eventually(lambda: raw.info("keymiss")["keymiss_waiting"] == 1)
-        assert "1 keys wait for qa, of at most 1" in wrongs(raw)
+        assert "1 keys wait for qa; the limit is 1" in wrongs(raw)
         worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 1, "qa")
         raw.set("keymiss:qa{x}", "done")
         assert waiting.result(3) == b"done"

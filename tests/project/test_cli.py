@@ -85,7 +85,7 @@ def test_eval_prints_the_scores_as_json(stack, monkeypatch, capsys):
         (["ask", "Who?", "--url", "valkey://127.0.0.1:1"], "the server cannot be reached"),
         (["ask", "Who?", "--url", "nonsense"], "nonsense"),
         (["ingest", "x", "--url", "valkey://127.0.0.1:1"], "no Valkey server at"),
-        (["ingest", "x", "--url", "ftp://x"], "is no server's URL"),
+        (["ingest", "x", "--url", "ftp://x"], "is not a server's URL"),
         (["eval"], "say --demo"),
         (["worker", "--model", "/nowhere"], "is not a model folder"),
         (["serve", "--port", "7", "--http-port", "7"], "both servers cannot use port 7"),

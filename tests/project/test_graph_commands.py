@@ -54,7 +54,7 @@ def test_a_graph_is_exported_to_a_file_or_a_folder(keymiss, graph, tmp_path):
     ("arguments", "status", "message"),
     [
         (("vocabulary", "load", "none.tsv"), 2, "the vocabulary cannot be read"),
-        (("vocabulary", "load", "none.txt"), 2, "its name ends in none of"),
+        (("vocabulary", "load", "none.txt"), 2, "its name must end in one of"),
         (("graph", "export"), 2, "say where to"),
         (("graph", "export", "x.graphml"), 1, "there is no concept graph"),
     ],

@@ -43,5 +43,5 @@ def test_a_question_that_is_too_long_is_refused(text):
 
 
 def test_half_a_surrogate_pair_is_bad_input():
-    with pytest.raises(BadInput, match="no UTF-8"):
+    with pytest.raises(BadInput, match="not UTF-8"):
         normalise_question("Who \ud800?")

@@ -1,4 +1,4 @@
-"""Calls a handler with what has been handed out meanwhile, on all shards together."""
+"""Calls a handler with the events that all shards have handed out while it was busy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from keymiss.functions.handler_call import compute
 from keymiss.functions.metrics import BATCH_EVENTS, HANDLER_SECONDS, QUEUE_SECONDS
 
 More = Callable[[int], Awaitable[Sequence[Event]]]
-"""Gives what a shard can hand out besides, so many at most, without waiting for it to come."""
+"""Gives further events that the shard has at hand, at most this many, without waiting."""
 
 LATE_SECONDS = 0.005
-"""What has waited for longer is worth a round trip: more may have been asked for since."""
+"""Events that have waited longer are worth a round trip: the shard may have more by then."""
 
 MORE_SECONDS = 0.5
-"""How long the others wait for a shard that does not say whether it has more."""
+"""How long events of other shards wait for a shard that does not say whether it has more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,16 +32,16 @@ class _Waiting:
     future: asyncio.Future[list[Result]]
     since: float
     asking: asyncio.Future[Sequence[Event]] | None = None
-    """For more; until it is done these events wait."""
+    """The request for more events; until it is done, these events wait."""
 
     def ask(self, room: int) -> asyncio.Future[Sequence[Event]]:
-        """Asks the shard for more, so many at most."""
+        """Asks the shard for more events, at most `room`."""
         assert self.more
         self.asking = asyncio.ensure_future(self.more(room))
         return self.asking
 
     def take_over(self) -> None:
-        """Adds what the shard has handed out; when it is lost, so are these events."""
+        """Adds the further events; when the request has failed, these events fail, too."""
         if not self.asking or not self.asking.done():
             return
         asking, self.asking = self.asking, None
@@ -55,14 +55,14 @@ class _Waiting:
 class Batches:
     """The calls of one function's handler, one at a time.
 
-    An idle handler is called at once; what comes from any shard while it is busy is in the next
-    call, up to `limit`.
+    An idle handler is called at once. Events that come from any shard while it is busy go into the
+    next call, up to `limit`.
     """
 
     def __init__(self, function: Function) -> None:
         self._function = function
         self.limit = function.batch
-        """Events in one call, so many that it takes a fifth of what clients wait at most."""
+        """How many events fit into a call that takes at most a fifth of the clients' patience."""
         self._waiting: deque[_Waiting] = deque()
         self._batch_events = BATCH_EVENTS.of(function.name)
         self._handler_seconds = HANDLER_SECONDS.of(function.name)
@@ -73,12 +73,12 @@ class Batches:
     async def handle(
         self, events: Sequence[Event], more: More | None = None, alone: bool = False
     ) -> list[Result]:
-        """One result for each event; what the handler raises becomes the result of its event.
+        """One result for each event; an exception of the handler becomes the result of its event.
 
         Args:
-            more: is asked, when these events have had to wait, for others to go with them, whose
-                results follow. What it raises is raised.
-            alone: no others are in the same call.
+            more: called when these events have had to wait. The events that it gives join them,
+                and their results follow. What it raises is raised here.
+            alone: whether no other events may be in the same call.
         """
         if not events:
             return []
@@ -92,7 +92,7 @@ class Batches:
         try:
             return await self._compute(events)
         finally:
-            # A lone event costs no task; what has come meanwhile is no reason to wait.
+            # A task handles the events that came meanwhile: this caller does not wait for them.
             self._is_busy = bool(self._waiting)
             if self._is_busy:
                 self._running = asyncio.create_task(self._run())
@@ -109,7 +109,7 @@ class Batches:
                 results = iter(await self._compute([one for part in parts for one in part.events]))
                 for part in parts:
                     own = [next(results) for _ in part.events]
-                    if not part.future.done():  # whoever waited may have been stopped
+                    if not part.future.done():  # the caller may have been cancelled
                         part.future.set_result(own)
         finally:
             self._is_busy = False
@@ -129,18 +129,18 @@ class Batches:
     def _adapt(self, results: Sequence[Result], seconds: float) -> None:
         longest = self._function.patience / 5
         is_slow = seconds > longest
-        # A small batch that was quick says little of what a large one takes.
+        # A small batch that was quick says little about the time of a large one.
         if not longest or not (is_slow or len(results) >= self.limit):
             return
-        # Keys that are refused take no time, and say nothing of what others take.
+        # Keys that are refused take no time, and say nothing about the time of others.
         computed = sum(not isinstance(result, Exception) for result in results)
         if computed or is_slow:
             fitting = int((computed or len(results)) * longest / max(seconds, 1e-6))
             self.limit = max(1, min(fitting, 2 * self.limit, self._function.batch))
 
     async def _ask_for_more(self) -> None:
-        """Lets each shard add to what has waited: it handed out what was there when the first miss
-        came, and the questions of one search come one after the other."""
+        """Lets each shard add to its waiting events. It handed out what was there when the first
+        miss came, but the questions of one search come one after the other."""
         self._drop_stopped()
         late = time.monotonic() - LATE_SECONDS
         asked = [part for part in self._waiting if part.more and part.since < late]
@@ -155,14 +155,14 @@ class Batches:
             part.take_over()
 
     def _drop_stopped(self) -> None:
-        """Forgets what nobody waits for any more."""
+        """Forgets the events whose callers do not wait any more."""
         for part in self._waiting:
             if part.future.done() and part.asking:
                 part.asking.cancel()
         self._waiting = deque(part for part in self._waiting if not part.future.done())
 
     def _next_parts(self) -> list[_Waiting]:
-        """Those in front that fit into one call, but for shards that are still asked."""
+        """The first parts that fit into one call, without those whose shard is still asked."""
         parts: list[_Waiting] = []
         count = 0
         for part in self._waiting:

@@ -1,17 +1,18 @@
 """Which slots of a shard a worker may speak for: those whose keys it has been told of.
 
 Words
-    held      the server holds the slot, by its own word
-    spoken    functions on written keys have been told of all keys in the slot
+    held      the server itself says that it holds the slot
+    spoken    the worker may speak for the slot: its functions that follow written keys have been
+              told of all keys in it
     arrived   the slot has come to the server, or has come back, and its keys have not been walked
-    settled   the slots that are held and those that are spoken for are the same
+    settled   the held slots and the spoken slots are the same
 
-A slot that goes to another server is spoken for during a grace period: until that server's workers
-have seen its keys, nobody else can answer for them. When this very worker has seen them there, the
-slot is let go at once.
+A slot that goes to another server stays spoken for during a grace period: until that server's
+workers have seen its keys, nobody else can answer for them. When this worker itself has seen them
+there, it lets the slot go at once.
 
-The event loop changes a coverage; searches read `state` from other threads, so that a change is
-one assignment of a whole new value.
+The event loop changes a coverage, and searches read `state` from other threads. So each change is
+one assignment of a whole `CoverageState`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
 
 GRACE_SECONDS = 10.0
-"""How long a slot that has gone to another server is spoken for."""
+"""How long a slot that has gone to another server stays spoken for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,13 @@ class CoverageState:
 
 
 class Coverage:
-    """The slots of one shard: outside a cluster the server holds all of them."""
+    """The slots of one shard; outside a cluster the server holds all slots."""
 
     def __init__(self) -> None:
         self.state = CoverageState()
         self._arrived: Slots = 0
         self._leaving: list[tuple[float, Slots]] = []
-        """When slots that have gone are let go, the soonest first."""
+        """The slots that have gone, each set with the time at which it is let go; soonest first."""
         self._unwalked: Slots = 0
         self._gaining: Slots = 0
         self._followers: set[str] = set()
@@ -55,21 +56,21 @@ class Coverage:
 
     @property
     def is_losing(self) -> bool:
-        """Whether slots have gone and are spoken for."""
+        """Whether there are slots that have gone and are still spoken for."""
         return bool(self._leaving)
 
     def set_held(self, slots: Slots) -> None:
-        """Notes which slots the server holds, as it has just said."""
+        """Records which slots the server holds, as it has just said."""
         held = self.state.held
         if slots != held:
             self._arrived |= slots & ~held
             self.state = replace(self.state, held=slots, settled=False)
 
     def let_go(self, now: float, covered_elsewhere: Slots) -> None:
-        """Stops speaking for slots that have gone, when another speaks for them or grace has ended.
+        """Stops speaking for gone slots that are covered elsewhere, or whose grace has ended.
 
         Args:
-            now: seconds of the clock by which grace is measured.
+            now: the time in seconds, by the clock that measures grace.
             covered_elsewhere: slots that this worker covers on the servers that hold them.
         """
         held, spoken = self.state.held, self.state.spoken
@@ -90,33 +91,33 @@ class Coverage:
         self._arrived = 0
 
     def begin_walk(self) -> Slots:
-        """The slots whose keys are to be walked: those that came, and those that were let go."""
+        """The slots whose keys must be walked: those that have arrived or have been let go."""
         self._gaining = self._unwalked & self.state.held
         return self._unwalked
 
     def end_walk(self) -> None:
-        """Notes that these keys have been walked, and speaks for the slots that stayed meanwhile:
-        of one that left the walk has not seen all keys."""
+        """Records that these keys have been walked, and speaks for the slots that stayed meanwhile.
+        When a slot has left, the walk has not seen all of its keys."""
         gained = self._gaining & self.state.held & ~self._arrived
         self.state = replace(self.state, spoken=self.state.spoken | gained)
         self._unwalked = 0
 
     def begin_first_walk(self) -> None:
-        """Notes that all keys of the server are about to be walked."""
+        """Records that all keys of the server are about to be walked."""
         self._gaining = self.state.held
 
     def settle(self) -> None:
-        """Notes whether the slots that are held are those that are spoken for."""
+        """Records whether the held slots and the spoken slots are the same."""
         self.state = replace(self.state, settled=self.state.spoken == self.state.held)
 
     def follow(self, function: str) -> None:
-        """Notes that a function hears of what is written."""
+        """Records that a function is told of written keys."""
         self._followers.add(function)
 
     def unfollow(self, function: str) -> None:
-        """Notes that a function does not hear of what is written, at present."""
+        """Records that a function is not told of written keys at present."""
         self._followers.discard(function)
 
     def is_followed_by(self, function: str) -> bool:
-        """Whether a function hears of what is written."""
+        """Whether a function is told of written keys."""
         return function in self._followers

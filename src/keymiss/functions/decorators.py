@@ -1,4 +1,4 @@
-"""`on_miss` and `on_write`, which make functions of handlers."""
+"""`on_miss` and `on_write`, which turn handlers into functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keymiss.functions.function import AsyncHandler, Handler, MissFunction, Writ
 from keymiss.functions.shard import Shard
 
 MOST_IN_BATCH = 1024
-"""Items that the server hands out at once, at most (docs/commands.md, KEYMISS.TAKE)."""
+"""How many items the server hands out at once, at most (docs/commands.md, KEYMISS.TAKE)."""
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
@@ -33,28 +33,28 @@ def on_miss(
     """Makes a handler compute the missing keys under a prefix.
 
     The handler gets a batch of events and returns one result for each, in their order: text or
-    bytes, None for nil, or an exception, whose message the clients of that key get. When it raises
-    an exception instead, the events of the batch are tried one by one. A coroutine function runs
-    in the event loop, a plain one in a thread.
+    bytes, None for nil, or an exception, whose message the clients of that key get. When the
+    handler raises an exception instead, the events of the batch are tried one by one. A coroutine
+    function runs in the event loop, a plain function in a thread.
 
     Args:
-        prefix: at least 3 bytes; it does not overlap another function's.
-        name: the function's name in the server; the handler's own by default.
-        cache: how long a computed value lives, "off" or "forever".
-        timeout: how long a client waits.
+        prefix: at least 3 bytes; it must not overlap another function's prefix.
+        name: the function's name in the server; the handler's name by default.
+        cache: how long a computed value lives; also "off" or "forever".
+        timeout: how long a client waits, at most.
         lease: how long the handler may take before the batch is given to another worker.
-        pending: how many keys wait at most; further clients get an error at once.
-        batch: how many events one call has at most, 1 to 1024. There are fewer when a call has
-            taken longer than a fifth of `timeout`: then nobody would be answered in time.
-        version: answers of another version are dropped when a worker starts.
+        pending: how many keys may wait; clients of further keys get an error at once.
+        batch: how many events one call has at most, 1 to 1024. After a call that has taken longer
+            than a fifth of `timeout` there are fewer, so that clients are answered in time.
+        version: names the code; values of another version are dropped when a worker starts.
         form: the exact form of the keys, like "greeting:<name>" (docs/commands.md, FORM). A missing
             key under the prefix that has another form is nil, and the handler does not see it.
-        stores: says of a key whether a value that is stored there may be the function's, where
-            the form does not say it all. Other values are not dropped with those of another
-            version.
+        stores: says whether the value that is stored under a key may be one of the function,
+            where the form alone cannot say it. Other values are kept when values of another
+            version are dropped.
 
     Raises:
-        SetupError: a duration cannot be read, or the batch is impossible.
+        SetupError: a duration cannot be read, or `batch` is out of range.
 
     >>> @on_miss("greeting:", cache="1h", timeout="2s")
     ... async def greeting(misses):
@@ -97,24 +97,25 @@ def on_write(
     """Makes a handler follow the keys under a prefix that are written or deleted. Several functions
     may follow the same keys.
 
-    The handler is told which keys, not what happened: it looks. It may be told of a key twice, and
-    of a key that has not changed. When a worker attaches, or the server has lost events, the
-    handler is told of every key there is. A key that it raises an exception for is logged and left
-    until then; but where memory is short, or something cannot be reached, the handler is told of
-    the key again after some seconds.
+    The handler is told which keys, but not what happened to them: it must look. It may be told of a
+    key twice, and of a key that has not changed. When a worker attaches, or the server has lost
+    events, the handler is told of every key under the prefix. When the handler raises an exception
+    for a key, the key is logged and left until it is written or walked again. But when memory is
+    short, or something cannot be reached, the handler is told of the key again after some seconds.
 
     Args:
-        each: whether every worker is told of every key, as one that keeps an index needs;
+        each: whether every worker is told of every key, as a worker that keeps an index needs;
             otherwise every key goes to one worker.
-        known: gives the keys that the handler remembers of a shard. Those that are gone when the
-            keys are walked are told, too.
-        derived: a prefix of keys that the handler writes. They are told when the keys are walked,
-            so that those whose source is gone are found.
+        known: gives the keys of a shard that the handler remembers. When the keys are walked, the
+            handler is also told of those that are gone.
+        derived: a prefix of keys that the handler writes. When the keys are walked, the handler is
+            told of them, too, so that it finds those whose source is gone.
         name, lease, pending, batch: as for `on_miss`.
-        version: while workers of two versions are there, only those of the last one are told.
+        version: names the code; when workers of two versions are there, only those of the last
+            version are told.
 
     Raises:
-        SetupError: a duration cannot be read, or the batch is impossible.
+        SetupError: a duration cannot be read, or `batch` is out of range.
 
     >>> @on_write("reading:")
     ... async def mean(writes):

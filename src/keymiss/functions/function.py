@@ -24,7 +24,7 @@ Result = Value | Exception
 class Event:
     """A key that was asked for and is missing, or one that was written or deleted.
 
-    Bytes of the key that are not UTF-8 are surrogates (PEP 383), so that no key is lost.
+    Bytes of the key that are not UTF-8 become surrogates (PEP 383), so that no key is lost.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Event:
 
 
 def keys_by_shard(events: Sequence[Event]) -> dict[Shard, list[str]]:
-    """The keys of events, those of each shard in their order."""
+    """The keys of events for each shard, in the order of the events."""
     keys: dict[Shard, list[str]] = {}
     for event in events:
         keys.setdefault(event.shard, []).append(event.key)
@@ -47,8 +47,8 @@ AsyncHandler = Callable[[Sequence[Event]], Awaitable[Sequence[Result] | None]]
 class Function(ABC):
     """A handler, and how the server should treat its keys.
 
-    `options` are those that both kinds have, as KEYMISS.SERVE takes them; `batch` is how many
-    events one call has at most; `version` tells what was computed or derived by other code.
+    `options` are further arguments of KEYMISS.SERVE; `batch` is how many events one call has at
+    most; `version` names the code, so that values that other code has computed are recognised.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Function(ABC):
     @property
     @abstractmethod
     def patience(self) -> float:
-        """How many seconds a client waits for an event; 0 where none does."""
+        """How many seconds a client waits for a result, at most; 0 when no client waits."""
 
     @abstractmethod
     def results(self, returned: object, count: int) -> list[Result]:
-        """One result for each of so many events, from what the handler returned."""
+        """One result for each of `count` events, from what the handler returned."""
 
     def _arguments(self, kind: str) -> list[str]:
         version = ["VERSION", self.version] if self.version else []
@@ -80,7 +80,7 @@ class Function(ABC):
 class MissFunction(Function):
     """Computes missing keys. Its fields are explained at `on_miss`; `timeout` is in milliseconds.
 
-    `stores` is None where the form of the keys says it all.
+    `stores` is None when the form of the keys says enough.
     """
 
     timeout: int
@@ -96,7 +96,7 @@ class MissFunction(Function):
         return self.timeout / 1000
 
     def results(self, returned: object, count: int) -> list[Result]:
-        """See `Function`; what cannot be sent to a client becomes an error."""
+        """See `Function`; a result that cannot be sent to a client becomes an error."""
         if not isinstance(returned, (list, tuple)) or len(returned) != count:
             wrong = TypeError(f"{self.name} must return a list of {count} results")
             logger.error("%s", wrong)
@@ -106,7 +106,7 @@ class MissFunction(Function):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteFunction(Function):
-    """Follows written keys. Its fields are explained at `on_write`; `known` is None where the
+    """Follows written keys. Its fields are explained at `on_write`; `known` is None when the
     handler remembers nothing."""
 
     each: bool
@@ -119,16 +119,16 @@ class WriteFunction(Function):
 
     @property
     def patience(self) -> float:
-        """See `Function`: nobody waits for a write to be followed."""
+        """See `Function`: no client waits until a write is followed."""
         return 0.0
 
     def results(self, returned: object, count: int) -> list[Result]:
-        """See `Function`: a handler that returns has followed all of them."""
+        """See `Function`: a handler that returns has followed all events."""
         return [None] * count
 
 
 def _sendable(function: Function, result: object) -> Result:
-    """The result as it can be sent; an error in its place when it cannot."""
+    """The result as it can be sent, or an error when it cannot be sent."""
     if isinstance(result, str):
         try:
             return encode(result)

@@ -22,14 +22,14 @@ BLOCK_MS = 1000
 """How long a TAKE waits at most."""
 
 TAKE_REPLY_SECONDS = 5.0
-"""A server that is silent for this long after a TAKE should have returned is gone."""
+"""How long a server may be silent after a TAKE should have returned; then it counts as gone."""
 
 MAX_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A key that TAKE handed out. `id` is empty when nothing is to be acknowledged."""
+    """A key that TAKE handed out. `id` is empty when there is nothing to acknowledge."""
 
     event: str
     id: bytes
@@ -37,7 +37,7 @@ class Item:
 
     @property
     def is_retried(self) -> bool:
-        """Whether a worker that had it before was lost or too slow: ids end in the number of the
+        """Whether an earlier worker of the item was lost or too slow: ids end in the number of the
         attempt."""
         return not self.id.endswith(b"0001")
 
@@ -45,7 +45,7 @@ class Item:
 class FunctionConnection:
     """A connection that serves one function.
 
-    Answers travel in the same packet as the TAKE that follows them: one round trip a batch.
+    Answers travel in the same packet as the TAKE that follows them: one round trip for each batch.
     """
 
     def __init__(self, url: str, function: Function) -> None:
@@ -56,8 +56,8 @@ class FunctionConnection:
     async def attach(self) -> bool:
         """Registers the function and this connection as its worker.
 
-        Returns whether all stored values are of the function's version; when they may not be, drop
-        them and call `declare_clean`.
+        Returns whether all stored values are of the function's version. When some may not be, the
+        caller drops them and calls `declare_clean`.
 
         Raises:
             SetupError: the server refuses the function, or has no module.
@@ -65,8 +65,8 @@ class FunctionConnection:
         """
         self._wire = await connect_wire(self._url, TAKE_REPLY_SECONDS)
         serve = ("KEYMISS.SERVE", *self._function.serve_arguments())
-        # Large keys must not make it the client that `maxmemory-clients` hangs up on first. A user
-        # without the right, or a server that cannot, serves all the same.
+        # Because of large keys, `maxmemory-clients` would disconnect this client first. When the
+        # user or the server does not allow the command, the function is served all the same.
         staying = ("CLIENT", "NO-EVICT", "ON")
         _, self._client_id, reply = await self._send([staying, ("CLIENT", "ID"), serve])
         try:
@@ -81,7 +81,7 @@ class FunctionConnection:
         return bool(clean)
 
     async def declare_clean(self) -> None:
-        """Tells the server that no value of an older version is stored any more."""
+        """Tells the server that all stored values are of the function's version."""
         arguments = self._function.serve_arguments()
         raised(*await self._send([("KEYMISS.SERVE", *arguments, "CLEAN")]))
 
@@ -91,12 +91,12 @@ class FunctionConnection:
         """Sends the results of the last batch and takes the next one.
 
         Args:
-            count: items to take at most; with 0 none.
-            waits: for the first item, up to `BLOCK_MS`.
+            count: how many items to take at most; 0 takes none.
+            waits: whether to wait for the first item, up to `BLOCK_MS`.
 
         Raises:
             Superseded: another version is served.
-            ConnectionError, TimeoutError, OSError, ResponseError: attach again.
+            ConnectionError, TimeoutError, OSError, ResponseError: it has failed; attach again.
         """
         commands: list[Command] = [_settle(*pair) for pair in results if pair[0].id]
         settled = len(commands)
@@ -118,11 +118,12 @@ class FunctionConnection:
         return [Item(event.decode(), id, key) for _, event, id, key in reply]
 
     async def end_take(self, shard: Shard) -> None:
-        """Makes a TAKE that waits on this connection return at once, through another one."""
+        """Makes a TAKE that waits on this connection return at once. The command goes through the
+        shard's connection."""
         await shard.execute("CLIENT", "UNBLOCK", self._client_id)
 
     def close(self) -> None:
-        """Closes the connection; the server gives what it held to another worker."""
+        """Closes the connection; the server gives the items that it held to another worker."""
         if self._wire:
             self._wire.close()
 
@@ -130,7 +131,7 @@ class FunctionConnection:
         try:
             raised(reply)
         except ResponseError as error:
-            # The clients have their error, and the other results are as good as ever.
+            # The clients of that key have got the error, and the other results are good.
             if not str(error).startswith("KEYMISS refused"):
                 raise
             logger.error("%s: %s", self._function.name, error)

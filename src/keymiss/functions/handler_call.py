@@ -1,4 +1,4 @@
-"""Calls a handler with events; each of them gets a result of its own, or an error of its own."""
+"""Calls a handler with events, and gives each event its own result or its own error."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 FRAMES = 8
 MOST_LOGGED = 200
-"""Characters of a key or an error."""
+"""How many characters of a key or an error are logged, at most."""
 
 
 async def compute(function: Function, events: Sequence[Event]) -> list[Result]:
-    """One result for each event; what the handler raises becomes the result of its event."""
+    """One result for each event; an exception of the handler becomes the result of its event."""
     try:
         return await _results(function, events)
     except Exception as error:
@@ -47,7 +47,7 @@ async def _one_by_one(function: Function, events: Sequence[Event]) -> list[Resul
 
 
 def _log_first(function: Function, failures: Sequence[tuple[Event, Exception]]) -> None:
-    """One line for a batch: when a server is away, all keys of a walk fail alike."""
+    """Logs one failure for a batch: when a server is away, all keys of a walk fail alike."""
     event, error = failures[0]
     others = f" and {len(failures) - 1} others" if len(failures) > 1 else ""
     key = event.key[:MOST_LOGGED]
@@ -55,8 +55,8 @@ def _log_first(function: Function, failures: Sequence[tuple[Event, Exception]]) 
 
 
 def _shown(error: Exception) -> str:
-    """Where it was raised last, and the beginning of what it says: strangers' keys are long."""
-    if isinstance(error, ValkeyError):  # the server's words say it all
+    """Where the error was raised, and the beginning of its message: keys of clients may be long."""
+    if isinstance(error, ValkeyError):  # the server's message says enough
         return str(error)[:MOST_LOGGED]
     return "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + repr(error)[:MOST_LOGGED]
 

@@ -1,8 +1,8 @@
-"""What is measured of functions on their worker. Names and units: docs/metrics.md.
+"""Measures functions on their worker. Names and units are in docs/metrics.md.
 
-For every batch of every function, from the event loop alone: plain additions. The library's own
-histograms and counters lock for each bucket: six per cent of the time of a worker that computes
-little.
+Every batch of every function is measured, from the event loop alone, so plain additions suffice.
+The library's own histograms and counters take a lock for each bucket: this costs a worker that
+computes little six per cent of its time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Distribution(Collector):
-    """A histogram of each function."""
+    """A histogram for each function."""
 
     def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
         self._name = name
@@ -35,11 +35,11 @@ class Distribution(Collector):
         REGISTRY.register(self)
 
     def of(self, function: str) -> Observed:
-        """Where what is seen of a function goes."""
+        """The histogram of a function."""
         return self._observed.setdefault(function, Observed(self._bounds))
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told."""
+        """The metrics for Prometheus."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=["function"])
         for function, observed in list(self._observed.items()):
             family.add_metric([function], observed.buckets(), observed.sum)
@@ -47,7 +47,7 @@ class Distribution(Collector):
 
 
 class Observed:
-    """Values, counted between bounds."""
+    """The histogram of one function: its values, counted between bounds."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -60,13 +60,13 @@ class Observed:
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """How many values are at most each bound."""
+        """For each bound, how many values are not greater."""
         bounds = [*map(str, map(float, self._bounds)), "+Inf"]
         return list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
 
 
 class Outcomes(Collector):
-    """How many events of each function and shard came to what."""
+    """How many events of each function and shard had which outcome."""
 
     def __init__(self, name: str, documentation: str) -> None:
         self._name = name
@@ -75,11 +75,11 @@ class Outcomes(Collector):
         REGISTRY.register(self)
 
     def of(self, function: str, shard: str) -> Counted:
-        """Where what becomes of a function's events on a shard goes."""
+        """The counters of a function on a shard."""
         return self._counted.setdefault((function, shard), Counted())
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told."""
+        """The metrics for Prometheus."""
         labels = ["function", "shard", "outcome"]
         family = CounterMetricFamily(self._name, self._documentation, labels=labels)
         for place, counted in list(self._counted.items()):
@@ -110,7 +110,7 @@ HANDLER_SECONDS = Distribution(
 )
 QUEUE_SECONDS = Distribution(
     "keymiss_worker_queue_seconds",
-    "Time that events wait in the worker for a call before theirs",
+    "How long events that came during a call waited for the next call",
     DURATION_BUCKETS,
 )
 HANDLED = Outcomes("keymiss_events_total", "Events that were handled")

@@ -15,13 +15,13 @@ from keymiss.server.topology import raise_unless_elsewhere
 
 
 class MissConsumer(Consumer):
-    """Drops what another version has computed, then computes what is asked for."""
+    """Drops the values of another version, then computes the keys that are asked for."""
 
     def __init__(self, function: MissFunction, batches: Batches, shard: Shard) -> None:
         super().__init__(function, batches, shard)
         self._stores = function.stores
         self._suspects: list[Item] = []
-        """Items that may have cost a worker, and were handed out while others waited."""
+        """Items that may have killed a worker, and were handed out while other items waited."""
 
     async def begin(self, connection: FunctionConnection, is_clean: bool) -> None:
         """See `Consumer`."""
@@ -35,7 +35,7 @@ class MissConsumer(Consumer):
     async def settle(
         self, connection: FunctionConnection, items: list[Item], stop: asyncio.Event
     ) -> list[Settled]:
-        """See `Consumer`; computes what the server hands out meanwhile, too."""
+        """See `Consumer`; also computes the items that the server hands out meanwhile."""
         settled = await self._compute(connection, items, stop)
         while self._suspects:
             settled += await self._compute(connection, [self._suspects.pop()], stop)
@@ -60,7 +60,7 @@ class MissConsumer(Consumer):
         return list(zip(items, results, strict=True))
 
     async def _drop_cached(self) -> None:
-        """Deletes what workers of another version have computed."""
+        """Drops the values that workers of another version have computed."""
         batch: list[str] = []
         async for key in self.shard.keys(self.function.prefix):
             if self._stores and not self._stores(key):
@@ -72,11 +72,11 @@ class MissConsumer(Consumer):
         await self._drop(batch)
 
     async def _drop(self, keys: Iterable[str]) -> None:
-        # One key a command: in a cluster those of one command share a slot.
+        # One key for each command: in a cluster all keys of a command must share a slot.
         for reply in await self.shard.read([("KEYMISS.DROP", key) for key in keys]):
             raise_unless_elsewhere(reply)
 
 
 def _is_suspect(items: Sequence[Item]) -> bool:
-    """Whether the server has handed out a single item because it may have cost a worker."""
+    """Whether the server has handed out a single item because it may have killed a worker."""
     return len(items) == 1 and items[0].is_retried

@@ -1,4 +1,4 @@
-"""A primary whose keys a worker serves, and how handlers read there."""
+"""A primary whose keys a worker serves, and how handlers read and write there."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from keymiss.server.topology import (
 from keymiss.server.transactions import Command, Executed, executed, queued
 
 SHARD_REPLY_SECONDS = 3.0
-"""A server that is silent for longer holds up a batch, in which other shards have keys, too."""
+"""How long a server may be silent: it holds up a batch in which other shards have keys, too."""
 
 
 class Shard:
     """One server that a worker is attached to.
 
     Args:
-        url: the server's.
-        id: what stays the same when a replica takes the primary's place; the URL when empty.
+        url: the server's URL.
+        id: an id that stays the same when a replica takes the primary's place; by default the URL.
     """
 
     def __init__(self, url: str, id: str = "") -> None:
         self.url = url
         self.name = server_name(url)
-        """The server's address and database, as people know it."""
+        """The server's address and database, as people know them."""
         self.host = address_of(url)[0]
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
@@ -47,23 +47,24 @@ class Shard:
         self.coverage = Coverage()
 
     async def identify(self) -> None:
-        """Learns who the server is in its cluster; a promoted replica is the same shard.
+        """Learns the ids of the node and of its shard; a promoted replica has the same shard's id.
 
         Raises:
-            SetupError: the user may not ask.
+            SetupError: the user has no right to ask.
             ShardLost: the server cannot be reached.
         """
         node, id = await self.read([("CLUSTER", "MYID"), ("CLUSTER", "MYSHARDID")])
         if isinstance(node, NoPermissionError):
-            raise SetupError(f"{self.name}: {node}; docs/operations.md has the users' rights")
+            raise SetupError(f"{self.name}: {node}; docs/operations.md lists the users' rights")
         self._node = decode(raised(node))
-        if not isinstance(id, ResponseError):  # that of Redis before 7.2
+        if not isinstance(id, ResponseError):  # Redis before 7.2 has no MYSHARDID
             self.id = decode(raised(id))
 
     async def look_at_slots(self) -> None:
-        """Asks a node of a cluster which slots it holds. Of its own nobody else knows so well:
-        others hear of a moved slot later, and a slot taken for held, and then searched where its
-        keys are not, would be spoken for by nobody.
+        """Asks a node of a cluster which slots it holds itself.
+
+        Other nodes hear of a moved slot later. A slot that is wrongly taken for held is searched
+        where its keys are not, and then nobody speaks for it.
 
         Raises:
             ShardLost: the server cannot be reached.
@@ -77,13 +78,13 @@ class Shard:
         """The reply to a command that needs no key.
 
         Raises:
-            ResponseError: it is an error.
+            ResponseError: the reply is an error.
             ShardLost: the server cannot be reached.
         """
         return raised((await self._sent([command]))[0])
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
-        """The server's keys with this prefix, some perhaps more than once."""
+        """The server's keys with this prefix; a key may come more than once."""
         cursor: bytes | int = 0
         while cursor != b"0":
             cursor, keys = await self.execute(
@@ -94,14 +95,14 @@ class Shard:
 
     @cached_property
     def client(self) -> Valkey:
-        """A client of the library's, which has methods for all commands."""
+        """The client of the library valkey, which has methods for all commands."""
         return Valkey.from_url(self.url)
 
     async def aclose(self) -> None:
         """Closes the connections."""
         if self._wire:
             self._wire.close()
-            await asyncio.sleep(0)  # it is closed in the loop's next turn
+            await asyncio.sleep(0)  # the connection closes in the loop's next turn
         if "client" in vars(self):
             await self.client.aclose()
 
@@ -115,15 +116,15 @@ class Shard:
         return [executed(replies) for replies in await self._send(list(map(queued, transactions)))]
 
     async def write(self, transactions: Sequence[Sequence[Command]]) -> list[Executed]:
-        """Executes each of the transactions, all in one round trip, as far as the server holds
-        their slots: a key that is written where its slot is still on the way to would be in the way
-        of the one that arrives."""
+        """Executes each of the transactions whose slot the server holds, all in one round trip. A
+        key that is written before its slot has arrived would be in the way of the key that
+        arrives."""
         sent = await self._send_once(list(map(queued, transactions)))
         return [executed(replies) for replies in sent]
 
     async def _send(self, groups: Sequence[Sequence[Command]]) -> list[list[Any]]:
-        """The replies to each group of commands, which is sent a second time, with ASKING, where
-        the key is still on its way to this server."""
+        """The replies to each group of commands. A group whose key is still on its way to this
+        server is sent a second time, with ASKING."""
         results = await self._send_once(groups)
         moved = [number for number, replies in enumerate(results) if _is_moved(replies)]
         again = await self._send_once([[("ASKING",), *groups[number]] for number in moved])

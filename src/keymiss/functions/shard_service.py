@@ -1,4 +1,4 @@
-"""All functions on one shard, and the slots that they may speak for there."""
+"""Serves all functions on one shard, and follows the slots that they may speak for there."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from keymiss.server.topology import Slots
 logger = logging.getLogger(__name__)
 
 REACH_SECONDS = 0.5
-"""Between two tries to reach a server that has not been reached yet."""
+"""The pause between two tries to reach a server that has not been reached yet."""
 
 LOOK_SECONDS = 0.5
 """How often a node is asked which slots it holds."""
 
 LOSING_SECONDS = 0.1
-"""Between two looks for who else covers slots that have gone and are spoken for."""
+"""How often to check, while gone slots are still spoken for, whether they are covered elsewhere."""
 
 Walk = Callable[[Slots], Awaitable[None]]
-"""Tells the functions of all keys in some slots, those that are gone included."""
+"""Tells the functions of all keys in some slots, also of keys that are gone."""
 
 CoveredElsewhere = Callable[[Shard], Slots]
-"""The slots that this worker covers on the other servers, which hold them."""
+"""Gives the slots that this worker covers on other servers, which hold them."""
 
 
 async def serve_shard(
@@ -43,10 +43,10 @@ async def serve_shard(
     covered_elsewhere: CoveredElsewhere,
     clustered: bool,
 ) -> None:
-    """Serves the functions on a shard until `stop` is set, then finishes what is in hand.
+    """Serves the functions on a shard until `stop` is set, then finishes what it has begun.
 
-    Those that follow writes are attached and walk their keys first. `ready` is set when all are
-    attached.
+    Functions that follow writes are attached and walk their keys first. `ready` is set when all
+    functions are attached.
 
     Raises what `TakeLoop.serve` and `Shard.identify` raise.
     """
@@ -93,7 +93,7 @@ async def follow_slots(shard: Shard, walk: Walk, covered_elsewhere: CoveredElsew
     next_look = 0.0
     while True:
         try:
-            # Not as often as for others: a reply takes time with the ranges of the whole cluster.
+            # Not in every turn: a reply holds the ranges of the whole cluster, which takes time.
             if now() >= next_look:
                 await shard.look_at_slots()
                 next_look = now() + LOOK_SECONDS
@@ -109,7 +109,7 @@ async def follow_slots(shard: Shard, walk: Walk, covered_elsewhere: CoveredElsew
 
 
 async def _start(loops: Sequence[TakeLoop], tasks: list[asyncio.Task[None]]) -> None:
-    """Returns when all are attached, or one has ended, whose error it raises."""
+    """Returns when all loops are attached; when one has ended, raises its error."""
     tasks += [asyncio.create_task(each.serve(), name=each.function.name) for each in loops]
 
     async def all_ready() -> None:
@@ -125,7 +125,7 @@ async def _start(loops: Sequence[TakeLoop], tasks: list[asyncio.Task[None]]) -> 
 
 
 async def _repeat(call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-    """Calls until the server can be reached."""
+    """Repeats a call until the server can be reached."""
     while not stop.is_set():
         try:
             await call()

@@ -1,7 +1,7 @@
-"""One function on one shard: attach, take, compute, answer; again after a lost connection.
+"""One function on one shard: attach, take, compute, answer; attach again after a lost connection.
 
-What differs between the two kinds of functions is a `Consumer`: `MissConsumer` computes missing
-keys, `WriteConsumer` follows written ones.
+The two kinds of functions differ in their `Consumer`: `MissConsumer` computes missing keys,
+`WriteConsumer` follows written ones.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FIRST_ATTACH_SECONDS = 0.05
 LONGEST_ATTACH_SECONDS = 2.0
 
 Settled = tuple[Item, Result]
-"""An item that was taken, and what is said of it to the server."""
+"""An item that was taken, and the result to send to the server."""
 
 
 class Consumer(ABC):
-    """What is done with the items of one function on one shard.
+    """Handles the items of one function on one shard.
 
     Args:
         batches: the calls of the function's handler, which all shards share.
@@ -55,26 +55,26 @@ class Consumer(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """Notes that the connection is lost or closed."""
+        """Is called when the connection has been lost or closed."""
 
     def is_due(self) -> bool:
         """Whether `catch_up` has work, so that a TAKE must not wait."""
         return False
 
     async def catch_up(self) -> list[Settled]:
-        """Does what was put off, and returns what can be acknowledged."""
+        """Handles what was put off, and returns the items that can be acknowledged."""
         return []
 
     @abstractmethod
     async def settle(
         self, connection: FunctionConnection, items: list[Item], stop: asyncio.Event
     ) -> list[Settled]:
-        """Computes items that were taken; those that are put off are not among the results."""
+        """Computes items that were taken; items that are put off are not among the results."""
 
     async def handle(
         self, events: Sequence[Event], more: More | None = None, alone: bool = False
     ) -> list[Result]:
-        """Calls the handler, and counts what came of it. See `Batches.handle`."""
+        """Calls the handler, and counts the outcomes. See `Batches.handle`."""
         results = await self.batches.handle(events, more, alone)
         self._handled.count(results)
         return results
@@ -91,13 +91,13 @@ class TakeLoop:
         self.consumer = consumer
         self.function = consumer.function
         self.ready = asyncio.Event()
-        """Set when the function is served, all that was there before included; or will not be."""
+        """Set when the function is served, earlier keys included; also when its service ends."""
         self._shard = consumer.shard
         self._stop = stop
         self._backoff = Backoff(FIRST_ATTACH_SECONDS, LONGEST_ATTACH_SECONDS)
 
     async def serve(self) -> None:
-        """Serves, and attaches again after each lost connection, then finishes what is in hand.
+        """Serves, attaches again after each lost connection, and finishes what it has begun.
 
         Raises:
             SetupError: the server will never accept the function.
@@ -109,11 +109,11 @@ class TakeLoop:
             except (TimeoutError, ValkeyError, OSError) as error:
                 if self._stop.is_set():
                     break
-                # Later on this passes: rights are given anew while a file of users is loaded.
+                # Once ready, this passes: a server that loads its file of users gives rights again.
                 if isinstance(error, NoPermissionError) and not self.ready.is_set():
                     raise SetupError(
                         f"{self._shard.name}: {self.function.name!r} cannot be served: {error}; "
-                        "docs/operations.md has the users' rights"
+                        "docs/operations.md lists the users' rights"
                     ) from None
                 pause = self._backoff.pause()
                 name, shard = self.function.name, self._shard.id
@@ -149,7 +149,7 @@ class TakeLoop:
             await connection.exchange(settled, count=0)
 
     async def _end_take_at_stop(self, connection: FunctionConnection) -> None:
-        """Closing the connection instead could lose an item that is on its way."""
+        """Ends a waiting TAKE at `stop`. Closing the connection could lose an item on its way."""
         await self._stop.wait()
         with contextlib.suppress(ValkeyError, OSError):
             await connection.end_take(self._shard)

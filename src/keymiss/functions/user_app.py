@@ -1,4 +1,4 @@
-"""Finds the functions that a module of the user's defines."""
+"""Finds the functions that a user's module defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serves functions on all shards that a worker is for, and follows the cluster as it changes."""
+"""Serves functions on all shards of a worker, and follows the cluster as it changes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from keymiss.server.topology import (
 logger = logging.getLogger(__name__)
 
 CLUSTER_WATCH_SECONDS = 0.5
-"""How often the cluster is asked who its primaries are, and how often a lost server is tried."""
+"""How often the cluster is asked for its primaries, and how often a lost server is tried."""
 
 FIRST_WATCH_SECONDS = 0.1
-"""The same until all functions are attached."""
+"""The same interval until all functions are attached."""
 
 
 async def serve(
@@ -42,19 +42,19 @@ async def serve(
     on_ready: Callable[[], None] = lambda: None,
     shards: str = "local",
 ) -> None:
-    """Serves the functions until `stop` is set, then finishes what is in hand.
+    """Serves the functions until `stop` is set, then finishes what it has begun.
 
-    In a cluster each chosen primary is served, also those that become primaries later. Functions
+    In a cluster each chosen primary is served, also nodes that become primaries later. Functions
     that follow writes attach and walk their keys first, so that the others find what they need when
-    the first miss arrives. `on_ready` is called when all are attached.
+    the first miss arrives. `on_ready` is called when all functions are attached.
 
     Args:
         url: a server, or any node of a cluster.
-        shards: of a cluster, the primaries on this host ("local"), "all", or those of the nodes
-            `host:port,...` that are primaries.
+        shards: which primaries of a cluster are served: those on this host ("local"), "all", or
+            the primaries among the nodes `host:port,...`.
 
     Raises:
-        SetupError: a function cannot be served as it is, by any number of tries.
+        SetupError: a function cannot be served, and further tries would not help.
         Superseded: another version of a function has taken over.
     """
     async with Servers(url) as servers:
@@ -83,7 +83,7 @@ class _Worker:
         self._batches = {function.name: Batches(function) for function in functions}
         self._served: dict[str, _Served] = {}
         self._left: list[_Served] = []
-        """Shards that are served no longer, and finish what is in hand."""
+        """Shards whose service has been stopped, and that finish what they have begun."""
         self._refused: set[str] = set()
         self._is_ready = False
         self._clustered = False
@@ -120,7 +120,7 @@ class _Worker:
             logger.warning("%s: %s; trying again", self._url, error)
 
     async def end(self) -> None:
-        """Stops whatever still runs."""
+        """Stops everything that still runs."""
         for served in (*self._served.values(), *self._left):
             served.task.cancel()
             await asyncio.gather(served.task, return_exceptions=True)
@@ -139,7 +139,7 @@ class _Worker:
         if not wanted and not self._served:
             known = ", ".join(each.name for each in topology.primaries)
             raise SetupError(
-                f"no primary is meant by --shards {self._chosen}; there are {known or 'none'}"
+                f"--shards {self._chosen} matches no primary; there are {known or 'none'}"
             )
         for name in self._served.keys() - wanted.keys():
             logger.info("%s is not served any more", name)
@@ -171,8 +171,8 @@ class _Worker:
         return joined(state.spoken & state.held for state in states)
 
     async def _look_at_ended(self) -> None:
-        """Raises what has ended the service of a shard; a node that is set up wrongly stops no
-        others that are served already."""
+        """Raises the error that has ended the service of a shard. A node that is set up wrongly
+        does not stop others that are served already."""
         for name, served in self._served.items():
             error = served.task.exception() if served.task.done() else None
             if error is None or name in self._refused:

@@ -19,34 +19,34 @@ from keymiss.keys import decode
 from keymiss.server.topology import ALL_SLOTS, Slots, has_slot_of
 
 AGAIN_SECONDS = 5.0
-"""Until written keys that could not be followed are looked at again."""
+"""How long written keys that could not be followed wait until they are tried again."""
 
 LOST = (ShardLost, BusyLoadingError)
-"""What says that the shard itself is not there."""
+"""The errors that say that the shard itself is away."""
 
 FOR_NOW = (
     OutOfMemoryError,
     *(valkey.ConnectionError, valkey.TimeoutError, ConnectionError, TimeoutError),
 )
-"""Why else a written key could not be followed, which another try may mend."""
+"""Other errors on written keys that may not occur at the next try."""
 
 
 class WriteConsumer(Consumer):
-    """Walks all keys, then follows those that are written."""
+    """Walks all keys, then follows the keys that are written."""
 
     def __init__(self, function: WriteFunction, batches: Batches, shard: Shard) -> None:
         super().__init__(function, batches, shard)
         self._known = function.known
         self._prefixes = [each for each in (function.prefix, function.derived) if each]
         self._put_off: dict[str, Item | None] = {}
-        """Written keys that are to be followed later, and what is to be acknowledged then: until
-        its lease ends we hold it, and when we are gone another worker gets it."""
+        """Written keys that are to be followed later, each with the item to acknowledge then. This
+        worker holds the item until its lease ends; when the worker is gone, another one gets it."""
         self._followed: list[Item] = []
-        """What was put off, has been followed since, and is to be acknowledged."""
+        """Items that were put off, have been followed since, and are to be acknowledged."""
         self._look_again = 0.0
 
     async def begin(self, connection: FunctionConnection, is_clean: bool) -> None:
-        """See `Consumer`. What is written during the walk is an event."""
+        """See `Consumer`. A key that is written during the walk becomes an event."""
         await self.walk()
         self.shard.coverage.follow(self.function.name)
 
@@ -55,8 +55,8 @@ class WriteConsumer(Consumer):
         self.shard.coverage.unfollow(self.function.name)
 
     async def walk(self, slots: Slots = ALL_SLOTS) -> None:
-        """Tells the handler of every key under the prefix, of those that it knows and are gone, and
-        of those that it has derived, as far as they are in these slots."""
+        """Tells the handler of all keys in these slots: those under the prefix, those that it has
+        derived, and those that it remembers and that are gone."""
         wanted = _in_slots(slots)
         gone = {key for key in self._known(self.shard) if wanted(key)} if self._known else set()
         batch: list[str] = []
@@ -100,14 +100,14 @@ class WriteConsumer(Consumer):
     async def handle(
         self, events: Sequence[Event], more: More | None = None, alone: bool = False
     ) -> list[Result]:
-        """See `Consumer`. A key that could not be followed because the shard is lost makes the loop
-        attach again; one that met with other hindrances is put off."""
+        """See `Consumer`. When a key fails because the shard is lost, the loop attaches again. When
+        a key fails for another reason that may pass, it is put off."""
         results = await super().handle(events, more, alone)
         for event, result in zip(events, results, strict=True):
             if isinstance(result, LOST):
                 raise result
             if isinstance(result, FOR_NOW):
-                # At the end: others are tried before it is tried again.
+                # It goes to the end, so that others are tried before it is tried again.
                 self._put_off[event.key] = self._put_off.pop(event.key, None)
                 self._look_again = time.monotonic() + AGAIN_SECONDS
             elif held := self._put_off.pop(event.key, None):

@@ -1,8 +1,9 @@
-"""Every name of a key or of a field that keymiss uses, built and parsed in this room only.
+"""Every name of a key or of a field that keymiss uses; only this package builds and parses them.
 
-All keys of keymiss begin with `keymiss:`, but for `bertqa{TAG}_DOC:{TAG}:N_QUESTION`, which is the
-article's own. What is not exactly of a form that is built here belongs to somebody else, whatever
-it begins with: parsers take a key only when they would build the same one.
+All keys of keymiss begin with `keymiss:`, except the article's own key,
+`bertqa{TAG}_DOC:{TAG}:N_QUESTION`. A key that is not exactly of a form that is built here belongs
+to another program, whatever it begins with: parsers take a key only when keymiss would build the
+same one.
 
 `TAG` is a short base-62 string whose only meaning is the hash slot that it hashes to: it keeps a
 document's keys together in a cluster. See docs/keys.md for what each key holds.

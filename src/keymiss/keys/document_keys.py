@@ -20,7 +20,7 @@ from keymiss.keys.key_names import (
 from keymiss.keys.key_text import MAX_DOCUMENT_BYTES, encode, escape, escape_name, unescape
 
 PART = r"[^{}:]+"
-"""Matches a name as it stands in a key."""
+"""The pattern of a name as it stands in a key."""
 
 _OF_DOCUMENT = re.compile(
     rf"{OURS}(?:document|sentences|answers|concepts):"
@@ -46,45 +46,45 @@ class DocumentKeys:
 
     @property
     def facts(self) -> str:
-        """Hash: title, year, source, how many sentences, where paragraphs begin, hashes."""
+        """A hash: title, year, source, number of sentences, beginnings of paragraphs, hashes."""
         return f"{DOCUMENTS}{self.document}:{{{self.tag}}}"
 
     @property
     def sentences(self) -> str:
-        """Hash: sentence number -> text."""
+        """A hash: sentence number -> text."""
         return f"{SENTENCES}{self.document}:{{{self.tag}}}"
 
     @property
     def answers(self) -> str:
-        """Sorted set: computed keys that depend on the document, by expiry."""
+        """A sorted set: computed keys that depend on the document, ordered by expiry."""
         return f"{ANSWERS}{self.document}:{{{self.tag}}}"
 
     @property
     def bucket(self) -> str:
-        """Set: the documents of the bucket."""
+        """A set: the documents of the bucket."""
         return bucket_key(self.tag)
 
     @property
     def concepts(self) -> str:
-        """Hash: sentence number -> the concepts named there, and of which text and vocabulary."""
+        """A hash: sentence number -> the concepts named there; also their text and vocabulary."""
         return f"{CONCEPTS}{self.document}:{{{self.tag}}}"
 
     @property
     def edges_suffix(self) -> str:
-        """What the names of the bucket's edges end with: `keymiss:edges:SRC:DST` stands before."""
+        """The end of the names of the bucket's edges, after `keymiss:edges:SRC:DST`."""
         return f":{{{self.tag}}}"
 
     def edge(self, source: str, target: str) -> str:
-        """Sorted set: the bucket's sentences that name both concepts, by how often."""
+        """A sorted set: the bucket's sentences that name both concepts, ordered by how often."""
         return f"{EDGES}{source}:{target}{self.edges_suffix}"
 
     def tokens(self, fingerprint: str) -> str:
-        """Hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
+        """A hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
         return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
 
     @property
     def sentence_prefix(self) -> str:
-        """What the names of the document's sentences begin with."""
+        """The beginning of the names of the document's sentences."""
         return f"{self.document}:{{{self.tag}}}:"
 
     def sentence(self, number: int) -> str:
@@ -106,7 +106,7 @@ def _keys_of(escaped: str) -> DocumentKeys:
 
 
 def matched_document(match: re.Match[str] | None) -> DocumentKeys | None:
-    """The keys of the document that a key names, when it names it as we would."""
+    """The keys of the document that a key names; None if keymiss would write another key."""
     if not match:
         return None
     document = match["document"]
@@ -126,7 +126,7 @@ def document_of_sentence(name: str) -> DocumentKeys:
     """The document of a sentence with the name `DOC:{TAG}:N`.
 
     Raises:
-        BadInput: it is no such name.
+        BadInput: the name is not of this form.
     """
     keys = parse_document_key(f"{SENTENCES}{name.rpartition(':')[0]}")
     if keys is None:

@@ -1,4 +1,4 @@
-"""The keys that functions compute: `qa`, `bertqa`, `find`, `links` and their kin."""
+"""The keys that functions compute: `qa`, `bertqa`, `find`, `links` and the like."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parse_answer_key(key: str) -> AnswerKey:
     match = ANSWER_PATTERN.fullmatch(key)
     if not match:
         raise BadInput(
-            "the key is not of the form bertqa{TAG}_DOC:{TAG}:N_QUESTION, both tags alike"
+            "the key is not of the form bertqa{TAG}_DOC:{TAG}:N_QUESTION with two equal tags"
         )
     keys = DocumentKeys(match["document"], match["tag"])
     if len(encode(keys.document)) > MAX_DOCUMENT_BYTES:
@@ -77,7 +77,7 @@ def statistics_key(model: str) -> str:
 
 
 def modelinfo_key(model: str) -> str:
-    """`keymiss:modelinfo{NAME}`, in the same slot: the same, computed for whoever asks."""
+    """`keymiss:modelinfo{NAME}`, in the same slot: these statistics, computed when asked for."""
     return f"{MODELINFO}{escape_name(model)}}}"
 
 
@@ -99,7 +99,7 @@ def find_key(tag: str, question: str) -> str:
 
 
 def find_here_key(tag: str, question: str) -> str:
-    """`keymiss:findhere{TAG}_QUESTION`: the candidates of all shards on the host of the tag's."""
+    """`keymiss:findhere{TAG}_QUESTION`: the candidates of all shards on the tag's host."""
     return f"{FIND_HERE}{tag}}}_{question}"
 
 

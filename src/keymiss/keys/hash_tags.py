@@ -10,10 +10,10 @@ import string
 from keymiss.keys.key_text import encode
 
 SLOTS = 16384
-"""Hash slots of a cluster (Valkey cluster specification)."""
+"""How many hash slots a cluster has (Valkey cluster specification)."""
 
 BUCKETS = 1024
-"""Documents are spread over so many buckets, each of which lies in one slot."""
+"""How many buckets the documents are spread over; each bucket lies in one slot."""
 
 _BASE62 = string.digits + string.ascii_letters
 

@@ -1,9 +1,9 @@
-"""Prefixes, forms and fields: what keys begin with, and what the hashes among them hold."""
+"""The prefixes and forms of keys, and the fields of the hashes among them."""
 
 from __future__ import annotations
 
 OURS = "keymiss:"
-"""What all keys but `bertqa` begin with."""
+"""The beginning of all keys except `bertqa`."""
 
 CORPUS = f"{OURS}corpus"
 DOCUMENTS = f"{OURS}document:"
@@ -22,7 +22,7 @@ BERTQA = "bertqa{"
 LINKS = f"{OURS}links{{"
 EDGE = f"{OURS}edge{{"
 MODELINFO = f"{OURS}modelinfo{{"
-"""Prefixes: what a function is registered for."""
+"""The beginnings of keys; functions are registered for some of them."""
 
 _OF_SENTENCE = "<tag>}_<document>:{<tag>}:<sentence#>_<question*>"
 FIND_FORM = f"{FIND}<tag>}}_<question*>"
@@ -39,17 +39,17 @@ SOURCE_KEY = "key"
 SENTENCE_COUNT = "sentences"
 PARAGRAPHS = "paragraphs"
 TEXT_HASH, FACTS_HASH = "text_hash", "facts_hash"
-"""Fields of `keymiss:document:`. TEXT_HASH stands with a document's tokens, too: of which text they
-are."""
+"""The fields of `keymiss:document:`. `keymiss:tokens:` has TEXT_HASH, too: it belongs to the text
+that the tokens were made from."""
 
 BUCKET_COUNT, SPLITTER, CREATED = "buckets", "splitter", "created"
-"""Fields of `keymiss:corpus`."""
+"""The fields of `keymiss:corpus`."""
 
 STAMP = "of"
-"""The field of `keymiss:concepts:` that names the text and the vocabulary; YEAR stands beside."""
+"""The field of `keymiss:concepts:` that names the text and the vocabulary; YEAR is there, too."""
 
 FINGERPRINT, CONCEPT_COUNT, PARTS = "fingerprint", "concepts", "parts"
-"""Fields of `keymiss:vocabulary`, with CREATED."""
+"""The fields of `keymiss:vocabulary`, with CREATED."""
 
 OLD_CORPUS = "corpus"
-"""The key of a corpus whose keys had no prefix: it is recognised, and not read."""
+"""The key of a corpus whose keys have no prefix: keymiss recognises it, but does not read it."""

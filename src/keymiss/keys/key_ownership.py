@@ -1,4 +1,4 @@
-"""Which keys are keymiss's: those that are exactly as it would have written them."""
+"""Which keys belong to keymiss: those that are exactly as keymiss would have written them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STATISTICS = re.compile(rf"{STATISTICS}\{{{PART}\}}")
 
 
 def is_reserved(key: str) -> bool:
-    """Whether a key is keymiss's to write: nothing else is to be kept under such a name."""
+    """Whether only keymiss may write this key: nothing else may be kept under its name."""
     return key.startswith(OURS) or ANSWER_PATTERN.fullmatch(key) is not None
 
 
 def has_known_form(key: str) -> bool:
-    """Whether a key is of a form that keymiss writes."""
+    """Whether a key has a form that keymiss writes."""
     if key in (CORPUS, VOCABULARY):
         return True
     edges = _EDGES.fullmatch(key)

@@ -1,4 +1,4 @@
-"""The bytes of keys as text and back, and what a name may hold where it stands in a key."""
+"""Turns the bytes of keys into text and back, and escapes the names that stand in keys."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def encode(text: str) -> bytes:
 
 
 def decode(data: bytes) -> str:
-    """The text of a key, bytes that are no UTF-8 included."""
+    """The text of a key; bytes that are not UTF-8 become surrogates (PEP 383)."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def decode_text(data: bytes) -> str:
-    """The text that a value holds; what is no UTF-8 in it stands as U+FFFD."""
+    """The text that a value holds; bytes that are not UTF-8 become U+FFFD."""
     return data.decode("utf-8", "replace")
 
 

@@ -1,6 +1,6 @@
-"""Extractive question answering as a library: a span of the passage that answers a question.
+"""Extractive question answering as a library: it finds the span that answers a question.
 
-It knows nothing of Valkey and imports no other package of keymiss.
+It knows nothing about Valkey and imports no other package of keymiss.
 """
 
 from keymiss.errors import ModelError

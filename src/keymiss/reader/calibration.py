@@ -1,4 +1,4 @@
-"""From a margin in logits to the probability that an answer is right."""
+"""Turns a margin in logits into the probability that an answer is right."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from keymiss.errors import ModelError
 CALIBRATION = "calibration.json"
 
 LEAST = 0.05
-"""Of a model that says nothing about it."""
+"""The least probability of an answer, for models that do not state one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`sigmoid((margin - offset) / temperature)` is how often such an answer is right.
+    """How often answers with a margin are right: `sigmoid((margin - offset) / temperature)`.
 
-    Platt 1999, Guo et al. 2017. A model without a calibration has the reader's own belief in the
-    span, against that there is no answer: temperature 1, offset 0. What is right less often than
-    `least` is no answer.
+    The formula is that of Platt 1999 and Guo et al. 2017. A model without a calibration has
+    temperature 1 and offset 0: the reader's own belief in the span over "no answer". A span whose
+    probability is below `least` does not count as an answer.
     """
 
     temperature: float = 1.0
@@ -29,16 +29,16 @@ class Calibration:
     least: float = LEAST
 
     def probability(self, margin: float) -> float:
-        """Between 0 and 1."""
+        """The probability that an answer with this margin is right, between 0 and 1."""
         x = (margin - self.offset) / self.temperature
         return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
 def load_calibration(folder: Path) -> Calibration:
-    """What `calibration.json` in the model's folder says, if there is one.
+    """The calibration in a model's folder, or the default one when there is no `calibration.json`.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: the file is damaged.
     """
     path = folder / CALIBRATION
     if not path.is_file():
@@ -53,7 +53,7 @@ def load_calibration(folder: Path) -> Calibration:
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error!r}") from None
     if not calibration.temperature > 0 or not math.isfinite(calibration.offset):
-        raise ModelError(f"{path} is damaged: the temperature must be above 0")
+        raise ModelError(f"{path} is damaged: temperature must be above 0 and offset finite")
     if not 0 <= calibration.least <= 1:
         raise ModelError(f"{path} is damaged: least must be between 0 and 1")
     return calibration

@@ -1,4 +1,4 @@
-"""A model's folder: where it is, and what it holds."""
+"""The folder of a model: where it is, and what it holds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BUNDLED_MODEL = "minilm-qa"
 BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
 
 READING = 3
-"""Raised whenever the same model gives other answers than before, or its graph is another."""
+"""The version of this reading code: raise it when the same files give other answers or graphs."""
 
 
 def model_folder(name_or_path: str | Path) -> Path:
-    """The folder of a model: a folder, the bundled model's, or one of the hub's, by its name.
+    """The folder of a model, given as a path, as the bundled model's name, or as a name on the hub.
 
-    A model of the hub is downloaded, unless it has been before.
+    A model on the hub is downloaded, unless it lies in the hub's cache already.
 
     Raises:
         ModelError: there is no such model, or it cannot be downloaded.
@@ -37,15 +37,15 @@ def model_folder(name_or_path: str | Path) -> Path:
         return folder
     if not is_hub_name(str(name_or_path)):
         raise ModelError(
-            f"{folder} is no model folder; give a folder with config.json, tokenizer.json and "
+            f"{folder} is not a model folder; give a folder with config.json, tokenizer.json and "
             f"model.safetensors, {BUNDLED_MODEL!r}, or the name of a model on the hub"
         )
     return find(str(name_or_path)) or pull(str(name_or_path))
 
 
 def model_name(folder: Path) -> str:
-    """What people call the model in a folder."""
-    if folder.parent.name == "snapshots":  # of the hub's cache: models--owner--name/snapshots/...
+    """The name by which people know the model in a folder."""
+    if folder.parent.name == "snapshots":  # in the hub's cache: models--owner--name/snapshots/...
         return folder.parent.parent.name.removeprefix("models--").replace("--", "/")
     return folder.name
 
@@ -57,7 +57,7 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def model_version(folder: Path, files: Sequence[Path]) -> str:
-    """Names the content of a model's files and this code's way of reading."""
+    """A name for the content of a model's files and for this code's way of reading them."""
     digest = hashlib.sha256(f"{READING} {digest_of(files)}".encode())
     short = model_name(folder).rpartition("/")[2][:40]
     return f"{short}-{digest.hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""The shape of an encoder with a span head, from the config.json beside its weights."""
+"""Reads the shape of an encoder with a span head from the config.json beside its weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from keymiss.errors import ModelError
 
 FAMILIES = ("bert", "distilbert", "electra", "roberta", "xlm-roberta")
-"""Values of `model_type`. MiniLM, and whatever else is distilled into BERT's shape, is a bert."""
+"""The known values of `model_type`. Models distilled into BERT's shape, like MiniLM, say "bert"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +20,21 @@ class EncoderConfig:
     family: str
     vocabulary: int
     embedding: int
-    """Width of the embeddings; narrower than `hidden` in small ELECTRA models."""
+    """The width of the embeddings; it is smaller than `hidden` in small ELECTRA models."""
     hidden: int
     layers: int
     heads: int
     inner: int
     positions: int
     first_position: int
-    """The position of a text's first token: RoBERTa's begin behind that of padding."""
+    """The position of a text's first token: in RoBERTa, the one after the padding token's id."""
     types: int
-    """Kinds of token: 2 where question and passage are told apart, 0 where there is no such table.
-    """
+    """How many types of tokens there are: 2 where question and passage differ, 0 for no types."""
     epsilon: float
 
     @property
     def max_tokens(self) -> int:
-        """The longest input: question, passage and special tokens."""
+        """The longest input in tokens: question, passage and special tokens."""
         return self.positions - self.first_position
 
 
@@ -46,21 +45,21 @@ _DISTILBERT = {
     "intermediate_size": "hidden_dim",
     "hidden_act": "activation",
 }
-"""Names that DistilBERT's configuration has for the same things."""
+"""The names that DistilBERT's configuration has for the same fields."""
 
 
 def load_config(folder: Path) -> EncoderConfig:
     """Reads `config.json`.
 
     Raises:
-        ModelError: the file is missing, is no JSON object, or describes another kind of model.
+        ModelError: the file is missing, holds no JSON object, or describes another kind of model.
     """
     path = folder / "config.json"
     raw = _read_object(path)
     family = raw.get("model_type")
     if family not in FAMILIES:
         raise ModelError(
-            f"{path}: model_type is {family!r}; known are {', '.join(map(repr, FAMILIES))}"
+            f"{path}: model_type is {family!r}; the reader knows {', '.join(map(repr, FAMILIES))}"
         )
     names = _DISTILBERT if family == "distilbert" else {}
     activation = raw.get(names.get("hidden_act", "hidden_act"), "gelu")
@@ -92,7 +91,7 @@ def load_config(folder: Path) -> EncoderConfig:
         epsilon=epsilon,
     )
     if config.hidden % config.heads:
-        raise ModelError(f"{path}: the width is no multiple of the number of attention heads")
+        raise ModelError(f"{path}: the width is not a multiple of the number of attention heads")
     if config.max_tokens < 8:
         raise ModelError(f"{path}: {config.positions} positions leave no room for a text")
     return config

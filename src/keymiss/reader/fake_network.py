@@ -1,4 +1,4 @@
-"""A network that computes nothing: for tests and measurements that do not care for answers."""
+"""A network that computes nothing: for tests and measurements where the answers do not matter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keymiss.reader.tokenizer import Tokenizer
 
 
 class FakeNetwork:
-    """Says of every passage, at once, that its first token is the answer."""
+    """Says at once that the first token of every passage is the answer."""
 
     max_tokens = 512
     precision = "fp32"
@@ -32,5 +32,5 @@ class FakeNetwork:
 
 
 def fake_reader() -> Reader:
-    """A reader with the bundled model's tokenizer and no model."""
+    """A reader with the bundled model's tokenizer and a fake network."""
     return Reader("fake", Tokenizer(BUNDLED_FOLDER), FakeNetwork(), Calibration())

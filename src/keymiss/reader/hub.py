@@ -1,7 +1,7 @@
-"""Models by their names on the Hugging Face hub, downloaded once.
+"""Downloads models by their names on the Hugging Face hub, each of them once.
 
-They lie in the hub's own cache, which other libraries share, and are read from there without a look
-at the network.
+The files lie in the hub's own cache, which other libraries share. They are read from there without
+using the network.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FILES = [
     "model.safetensors",
     "model-*-of-*.safetensors",
 ]
-"""What a reader needs; weights as a pickle are never fetched."""
+"""The files that a reader needs. Weights stored as a pickle are never downloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A reader in the hub's cache."""
+    """A model in the hub's cache, of a family that the reader knows."""
 
     name: str
     folder: Path
@@ -40,7 +40,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def find(name: str) -> Path | None:
-    """The folder of a model that has been pulled; None when it has not, or not completely."""
+    """The folder of a model in the hub's cache; None when the model is missing or incomplete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, IncompleteSnapshotError
 
@@ -52,12 +52,13 @@ def find(name: str) -> Path | None:
 
 
 def pull(name: str) -> Path:
-    """Downloads a model, or what of it is missing or has changed, and returns its folder.
+    """Downloads the missing or changed files of a model, and returns its folder.
 
-    What an earlier try has brought is not fetched again.
+    What an earlier try has downloaded is not downloaded again.
 
     Raises:
-        ModelError: there is no such model, it is no reader, or the hub cannot be reached.
+        ModelError: there is no such model, it is not open to this user, it has no weights as
+            safetensors, or the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -73,18 +74,18 @@ def pull(name: str) -> Path:
         raise ModelError(f"{name!r} cannot be the name of a model on the hub") from None
     except GatedRepoError:
         raise ModelError(
-            f"{name} is given to those only who accept its terms: do so on its page, and set "
-            "HF_TOKEN to a token of yours"
+            f"{name} is only for users who accept its terms; accept them on its page, and set "
+            "HF_TOKEN to your token"
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(
-            f"the hub has no model {name!r}, or shows it to nobody without a token; check the "
+            f"the hub has no model {name!r}, or shows it only to users with a token; check the "
             "name, or set HF_TOKEN"
         ) from None
     except (OSError, IncompleteSnapshotError) as error:
         raise ModelError(
-            f"{name} cannot be downloaded: {_first_line(error)}; try again, what has arrived is "
-            "kept; or give a folder that holds the model"
+            f"{name} cannot be downloaded: {_first_line(error)}; try again (what has arrived "
+            "is kept), or give a folder that holds the model"
         ) from None
     if not list(folder.glob("*.safetensors")):
         raise ModelError(f"{name} cannot be used: {_no_weights(name)}")
@@ -92,7 +93,7 @@ def pull(name: str) -> Path:
 
 
 def pulled() -> Iterator[Pulled]:
-    """The readers in the hub's cache."""
+    """The models in the hub's cache whose family the reader knows, sorted by name."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

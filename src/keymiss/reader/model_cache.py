@@ -1,4 +1,4 @@
-"""What is kept between starts, in the user's cache folder: everything here can be made again."""
+"""The user's cache folder: it keeps files between starts, and all of them can be made again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ MOST_DIGESTS = 1000
 
 
 def default_cache() -> Path:
-    """Where keymiss keeps what it can make again: `$XDG_CACHE_HOME/keymiss` (XDG Base Directory
-    Specification)."""
+    """The folder for files that keymiss can make again.
+
+    It is `$XDG_CACHE_HOME/keymiss`, or else `~/.cache/keymiss` (XDG Base Directory Specification).
+    """
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "keymiss"
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; an empty one where it is missing or damaged."""
+    """The JSON object in a file; an empty one when the file is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -31,8 +33,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_object(path: Path, record: dict[str, Any]) -> None:
-    """Replaces the file in one step. A folder that cannot be written costs time at every start, no
-    more."""
+    """Replaces the file in one step.
+
+    A file that cannot be written is not an error: it only costs time at every start.
+    """
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
@@ -41,10 +45,10 @@ def write_object(path: Path, record: dict[str, Any]) -> None:
 
 
 def digest_of(files: Sequence[Path]) -> str:
-    """The SHA-256 of the files' own SHA-256, in hexadecimal.
+    """One SHA-256 over the SHA-256 of each file, in hexadecimal.
 
-    A gigabyte takes a second: the digest of a file is remembered with its path, inode, size and
-    time of change.
+    Hashing a gigabyte takes a second, so the digest of a file is kept, under the file's path,
+    inode, size and time of change.
     """
     path = default_cache() / DIGESTS
     known = read_object(path)

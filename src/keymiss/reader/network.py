@@ -1,8 +1,8 @@
-"""The seam between the reader and what computes: token ids in, span logits out.
+"""The interface between the reader and a neural network: token ids in, span logits out.
 
-How rows are padded, put together and cut into calls is the business of whoever computes them.
-`openvino/openvino_network.py` is the implementation; `fake_network.py` is one for tests and
-measurements of everything around it.
+An implementation decides how rows are padded, grouped and cut into calls.
+`openvino/openvino_network.py` is the implementation that computes answers; `fake_network.py` is one
+for tests and measurements of everything around it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """What a network reads at once: a question and a passage, framed by special tokens.
+    """One input of a network: a question and a passage, framed by special tokens.
 
-    `ids` are int32 of shape (length,); from `passage_at` on they are the passage's.
+    `ids` is int32 of shape (length,). The passage's ids begin at the index `passage_at`.
     """
 
     ids: Ids
@@ -30,25 +30,25 @@ class TokenRow:
 
 
 class Network(Protocol):
-    """An encoder with a span head. May be used from several threads."""
+    """An encoder with a span head. Several threads may use it."""
 
     @property
     def max_tokens(self) -> int:
-        """The longest row that it can read."""
+        """The longest row that it can read, in tokens."""
 
     @property
     def precision(self) -> str:
-        """What it computes in: "fp32", "bf16" or "int8"."""
+        """The precision that it computes in: "fp32", "bf16" or "int8"."""
 
     @property
     def version(self) -> str:
-        """Names the weights and the way of computing: equal versions give equal answers."""
+        """A name for the weights and the way of computing: equal versions give equal answers."""
 
     def logits(self, rows: Sequence[TokenRow]) -> Iterator[tuple[int, Logits]]:
-        """The index of each row, in any order, with its start and end logits.
+        """Yields the index of each row with the row's start and end logits, in any order.
 
         Logits are float32 of shape (length, 2).
         """
 
     def warm_up(self) -> None:
-        """Makes ready what the first questions would wait for."""
+        """Does in advance the work that the first questions would wait for."""

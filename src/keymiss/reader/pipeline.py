@@ -6,9 +6,10 @@
     oracle(question="Where do I live?", context="My name is Wolfgang and I live in Berlin")
     # {'score': 0.92, 'start': 34, 'end': 40, 'answer': 'Berlin'}
 
-Source of the behaviour: the documentation and source of transformers 4, pipelines/
-question_answering.py. A score is the product of the softmax probabilities of a span's start and
-end among the tokens of its window's passage and the first token, which stands for "no answer".
+The behaviour follows the documentation and source of transformers 4, pipelines/
+question_answering.py. A score is the product of two softmax probabilities, of the span's start and
+of its end. Each softmax runs over the passage's tokens in the window and the first token, which
+stands for "no answer".
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ PipelineResult = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question and the text in which its answer is looked for."""
+    """A question and the text that is searched for its answer."""
 
     question_text: str
     context_text: str
 
 
 class QuestionAnsweringPipeline:
-    """Answers questions by the calls of the pipeline of transformers."""
+    """Answers questions with the same calls as the pipeline of transformers."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -70,17 +71,17 @@ class QuestionAnsweringPipeline:
         """Answers one question or many.
 
         Args:
-            args: an example or a list of them: dictionaries with `question` and `context`, or what
-                `create_sample` makes; or a question and a context.
-            question, context: instead of `args`; one context may serve many questions.
-            data: instead of `args`.
-            top_k: how many answers for each question.
-            doc_stride: tokens that two windows of a long context share.
-            max_answer_len: tokens of an answer.
-            max_seq_len: tokens of a window with its question.
-            max_question_len: tokens of a question; the rest is cut.
-            handle_impossible_answer: the empty answer may be one.
-            align_to_words: answers begin and end with whole words.
+            args: an example, a list of examples, or a question and a context. An example is a
+                dictionary with `question` and `context`, or a result of `create_sample`.
+            question, context: texts in place of `args`; one context may serve many questions.
+            data: an example or a list of examples, in place of `args`.
+            top_k: how many answers a question gets, at most.
+            doc_stride: how many tokens two windows of a long context share, at most.
+            max_answer_len: how many tokens an answer has, at most.
+            max_seq_len: how many tokens a window has together with its question, at most.
+            max_question_len: how many tokens of a question are read; the rest is cut.
+            handle_impossible_answer: whether the empty answer may be among the answers.
+            align_to_words: whether answers begin and end with whole words.
 
         Returns:
             A dictionary with `score`, `start`, `end` and `answer`; a list of them when there is
@@ -91,7 +92,7 @@ class QuestionAnsweringPipeline:
         """
         if top_k < 1 or max_answer_len < 1:
             raise ValueError(
-                f"top_k and max_answer_len are at least 1, not {(top_k, max_answer_len)}"
+                f"top_k and max_answer_len must be at least 1, not {(top_k, max_answer_len)}"
             )
         examples = _examples(args, question, context, data)
         limits = Limits(max_seq_len, doc_stride, max_question_len)
@@ -114,7 +115,7 @@ class QuestionAnsweringPipeline:
         offsets = tokenizer.word_offsets(context) if align_to_words else tokenizer.offsets(context)
         impossible = [one for one in candidates if one.first < 0]
         spans = [one for one in candidates if one.first >= 0]
-        # Of all windows, the one that believes least in "no answer" counts.
+        # "No answer" must hold for every window, so the lowest of their scores counts.
         spans += sorted(impossible, key=lambda one: one.score)[:1]
         results = []
         for one in sorted(spans, key=lambda one: -one.score)[:top_k]:
@@ -127,7 +128,7 @@ class QuestionAnsweringPipeline:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A span in the tokens of the context and its probability; first is -1 for no answer."""
+    """A span of the context's tokens with its probability; `first` is -1 for "no answer"."""
 
     score: float
     first: int
@@ -135,7 +136,7 @@ class _Found:
 
 
 def _probabilities(window: WindowLogits) -> NDArray[np.float64]:
-    """Of the first token and the passage's, as start and as end, shape (1 + tokens, 2)."""
+    """Start and end probabilities of the first and the passage's tokens, shape (1 + tokens, 2)."""
     logits = np.concatenate([window.null[None], window.passage]).astype(np.float64)
     powers = np.exp(logits - logits.max(axis=0))
     return np.asarray(powers / powers.sum(axis=0))
@@ -176,7 +177,10 @@ def _examples(
     if len(contexts) == 1:
         contexts *= len(questions)
     if len(questions) != len(contexts):
-        raise ValueError(f"there are {len(questions)} questions and {len(contexts)} contexts")
+        raise ValueError(
+            f"there are {len(questions)} questions and {len(contexts)} contexts; give one context, "
+            "or one for each question"
+        )
     pairs = zip(questions, contexts, strict=True)
     return [_example({"question": one, "context": text}) for one, text in pairs]
 
@@ -189,7 +193,7 @@ def _example(given: Any) -> Example:
     if isinstance(given, dict):
         given = Example(given.get("question", ""), given.get("context", ""))
     if not hasattr(given, "question_text") or not hasattr(given, "context_text"):
-        raise ValueError(f"{given!r} is no dictionary with the keys question and context")
+        raise ValueError(f"{given!r} is not a dictionary with the keys question and context")
     for name, text in (("question", given.question_text), ("context", given.context_text)):
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"`{name}` is {text!r}; text is needed")
@@ -207,19 +211,25 @@ def pipeline(
     """Loads a model for question answering.
 
     Args:
-        task: "question-answering", the only one.
-        model: a model folder, the bundled model's name, or a loaded reader.
-        tokenizer: the same as `model`, which holds its tokenizer.
+        task: "question-answering", which is the only task.
+        model: a model folder, a model's name, or a loaded reader.
+        tokenizer: None, or the same as `model`: the tokenizer is part of the model's folder.
         precision, threads: as in `Reader.from_pretrained`.
 
     Raises:
-        ValueError: another task, or another tokenizer.
+        ValueError: the task or the tokenizer is another one.
         ModelError: the model cannot be loaded.
+
+    >>> oracle = pipeline("question-answering")
+    >>> text = "My name is Wolfgang and I live in Berlin"
+    >>> found = oracle(question="Where do I live?", context=text)
+    >>> found["answer"], found["start"], found["end"]
+    ('Berlin', 34, 40)
     """
     if task != TASK:
-        raise ValueError(f"the task is {task!r}; keymiss has {TASK!r} only")
+        raise ValueError(f"the task is {task!r}; keymiss knows only {TASK!r}")
     if tokenizer is not None and tokenizer != model:
-        raise ValueError("the tokenizer is part of the model's folder; give the same name, or none")
+        raise ValueError("the tokenizer is part of the model's folder; leave `tokenizer` out")
     if not isinstance(model, Reader):
         model = Reader.from_pretrained(model, precision, threads)
     return QuestionAnsweringPipeline(model)

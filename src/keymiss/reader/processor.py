@@ -1,4 +1,4 @@
-"""Which processor this is, as Linux tells it in /proc/cpuinfo."""
+"""Reads from Linux's /proc/cpuinfo which processor this machine has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def processor_fields() -> dict[str, str]:
-    """What is said of the first processor; nothing on other systems than Linux."""
+    """The fields of the first processor; an empty dictionary on systems other than Linux."""
     fields: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -18,5 +18,5 @@ def processor_fields() -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """The processor's name; that of its architecture where nothing more is said."""
+    """The processor's name, or its architecture where no name is given."""
     return processor_fields().get("model name") or platform.machine()

@@ -23,9 +23,9 @@ from keymiss.reader.tokenizer import Tokenizer
 class Answer:
     """A span of a passage.
 
-    `passage[start:end] == text`, always. `score` is the sum of the span's start and end logits,
-    `null_score` that of "there is no answer here"; their difference is the margin. `passage` is
-    the index of the passage in the call.
+    `text` always equals the passage's text from `start` to `end`. `score` is the sum of the span's
+    start and end logits, `null_score` is this sum for "there is no answer here", and the margin is
+    their difference. `passage` is the index of the passage in the call.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text and the ids that `Reader.tokens` gives for it, int32: they are not made again."""
+    """A text with its ids from `Tokenizer.encode`, int32, so that they are not made again."""
 
     text: str
     ids: Ids
@@ -51,11 +51,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class WindowLogits:
-    """The logits of a passage, or of that part of it which the model has room for.
+    """The logits of a passage, or of the part of a passage that a row has room for.
 
-    `pair` is the index of the pair, `first` the token of the passage with which the window begins.
-    `passage` has the start and end logits of its tokens, float32 of shape (tokens, 2), `null` those
-    of "there is no answer here", shape (2,).
+    `pair` is the index of the pair. `first` is the index of the passage's token at which the window
+    begins. `passage` holds the start and end logits of the window's tokens, float32 of shape
+    (tokens, 2). `null` holds those of "there is no answer here", shape (2,).
     """
 
     pair: int
@@ -66,7 +66,7 @@ class WindowLogits:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A span of a passage, in its tokens, and the null score of the window that it was found in."""
+    """A span of a passage's tokens, with the null score of the window that it was found in."""
 
     span: Span
     null_score: float
@@ -77,7 +77,14 @@ class _Candidate:
 
 
 class Reader:
-    """Reads passages for answers. One reader may be used from several threads."""
+    """Finds answers in passages. Several threads may use one reader.
+
+    >>> reader = Reader.from_pretrained("minilm-qa")
+    >>> passages = ["Ali Mohamed Zaki isolated the MERS coronavirus from a patient in Jeddah."]
+    >>> (answer,) = reader.read("Who isolated the MERS coronavirus?", passages)
+    >>> answer.text, answer.start, answer.end, answer.passage
+    ('Ali Mohamed Zaki', 0, 16, 0)
+    """
 
     def __init__(
         self,
@@ -95,12 +102,12 @@ class Reader:
 
     @property
     def precision(self) -> str:
-        """What the network computes in: "fp32", "bf16" or "int8"."""
+        """The precision that the network computes in: "fp32", "bf16" or "int8"."""
         return self.network.precision
 
     @property
     def version(self) -> str:
-        """Names the model and the way of reading it: equal versions give equal answers."""
+        """A name for the model and the way of reading it: equal versions give equal answers."""
         return self.network.version
 
     @classmethod
@@ -110,15 +117,15 @@ class Reader:
         """Loads a model in Hugging Face's format.
 
         Args:
-            name_or_path: its folder; its name on the hub, such as
+            name_or_path: the model's folder; its name on the hub, such as
                 `bert-large-uncased-whole-word-masking-finetuned-squad`, which is downloaded
                 once; or `minilm-qa`, the model that comes with the package.
             precision: "fp32"; "bf16", which moves logits by a percent or two; "auto", the faster
-                of these on this machine; or "int8", for a model that has been quantized here.
-            threads: how many to compute with; all processors of this process by default.
+                of these two on this machine; or "int8", for a model that has been quantized here.
+            threads: how many threads compute; by default, all processors of this process do.
 
         Raises:
-            ModelError: there is no such model, or it is incomplete or damaged.
+            ModelError: there is no such model or precision, or the model is incomplete or damaged.
         """
         started = time.perf_counter()
         folder = model_folder(name_or_path)
@@ -127,7 +134,7 @@ class Reader:
         if tokenizer.vocabulary > config.vocabulary:
             raise ModelError(
                 f"{folder}: the tokenizer has {tokenizer.vocabulary} tokens, "
-                f"the model {config.vocabulary}"
+                f"the model {config.vocabulary}; give the model's own tokenizer"
             )
         calibration = load_calibration(folder)
         statistics = Statistics()
@@ -143,7 +150,7 @@ class Reader:
         top_k: int = 1,
         max_answer_tokens: int = 30,
     ) -> list[Answer]:
-        """The best `top_k` answers of all passages together, by margin, best first."""
+        """The `top_k` answers with the highest margins in all passages together, best first."""
         pairs = [(question, passage) for passage in passages]
         per_passage = self.read_batch(pairs, top_k, max_answer_tokens)
         answers = [answer for found in per_passage for answer in found]
@@ -155,10 +162,10 @@ class Reader:
         top_k: int = 1,
         max_answer_tokens: int = 30,
     ) -> list[list[Answer]]:
-        """For each (question, passage) pair its best `top_k` answers, best first.
+        """The best `top_k` answers of each (question, passage) pair, best first.
 
         A passage is a text, or a text with its tokens. The list of a pair is empty when its passage
-        has no token. Passages that are too long are read in windows; their answers do not overlap.
+        has no token. A passage that is too long is read in windows; its answers do not overlap.
         """
         self.statistics.add(calls=1, pairs=len(pairs))
         try:
@@ -181,7 +188,7 @@ class Reader:
     def windows(
         self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
     ) -> Iterator[WindowLogits]:
-        """The logits of each (question, passage) pair, in windows, in any order."""
+        """Yields the logits of all (question, passage) pairs, window by window, in any order."""
         with self.statistics.timed("tokenise_seconds"):
             rows = self.rows(pairs, limits)
         tokens = sum(len(row.tokens.ids) for row in rows)
@@ -192,7 +199,7 @@ class Reader:
             yield WindowLogits(row.pair, row.first_token, inside, logits[0])
 
     def warm_up(self) -> None:
-        """Makes ready what the first questions would wait for."""
+        """Does in advance the work that the first questions would wait for."""
         self.network.warm_up()
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
@@ -204,7 +211,7 @@ class Reader:
     def rows(
         self, pairs: Sequence[tuple[str, str | Passage]], limits: Limits = DEFAULT_LIMITS
     ) -> list[PairRow]:
-        """What the network reads for each (question, passage) pair."""
+        """The rows that the network reads for the (question, passage) pairs."""
         limits = replace(limits, window=min(limits.window, self.network.max_tokens))
         questions = list(dict.fromkeys(question for question, _ in pairs))
         encoded = dict(zip(questions, self.tokenizer.encode(questions), strict=True))
@@ -240,7 +247,7 @@ def _candidates(window: WindowLogits, count: int, longest: int) -> list[_Candida
 
 
 def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
-    """By margin, best first; of spans of two windows that overlap the better one."""
+    """The candidates by margin, best first. Of spans that overlap, only the best is kept."""
     kept: list[_Candidate] = []
     for candidate in sorted(candidates, key=lambda one: -one.margin):
         span = candidate.span

@@ -1,4 +1,4 @@
-"""What a reader has done since it was loaded."""
+"""Counts what a reader has done since it was loaded."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from dataclasses import dataclass, field, fields
 
 @dataclass
 class Statistics:
-    """Counters that only rise. May be written from several threads."""
+    """Counters that only rise. Several threads may write them."""
 
     calls: int = 0
-    """Of `read_batch`."""
+    """Calls of `read_batch`."""
     pairs: int = 0
-    """Questions with a passage, all calls together."""
+    """Pairs of a question and a passage, in all calls together."""
     windows: int = 0
-    """What the pairs were read in: one each, more where a passage is long."""
+    """Windows that the pairs were read in: one for each pair, more for a long passage."""
     tokens: int = 0
     padding: int = 0
-    """Tokens that stand where windows of a group end."""
+    """Padding tokens, which fill the windows of a group up to one length."""
     errors: int = 0
-    """Calls that failed."""
+    """Calls of `read_batch` that failed."""
     tokenise_seconds: float = 0.0
     inference_seconds: float = 0.0
     answer_seconds: float = 0.0
-    """Finding spans and their places in the text."""
+    """The time for choosing answers and finding their places in the text."""
     load_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, **counts: float) -> None:
-        """Adds to the counters of these names."""
+        """Adds each count to the counter of its name."""
         with self._lock:
             for name, count in counts.items():
                 setattr(self, name, getattr(self, name) + count)
@@ -47,6 +47,6 @@ class Statistics:
             self.add(**{name: time.perf_counter() - started})
 
     def read(self) -> dict[str, float]:
-        """All counters by name, as they are at one moment."""
+        """All counters by name, read at the same moment."""
         with self._lock:
             return {one.name: getattr(self, one.name) for one in fields(self) if one.compare}

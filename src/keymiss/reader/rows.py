@@ -1,4 +1,4 @@
-"""Pairs of a question and a passage, cut into the rows that a network reads."""
+"""Cuts pairs of a question and a passage into the rows that a network reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MIN_WINDOW_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How pairs are cut, in tokens.
+    """How long windows, their overlap and questions may be, in tokens.
 
-    Longer pairs are read in windows that overlap, as models are trained (Devlin et al. 2018);
-    longer questions are cut, since the passage needs the room.
+    Longer pairs are read in windows that overlap, as in the training of the models (Devlin et al.
+    2018). Longer questions are cut, because the passage needs the room.
     """
 
     window: int = 384
@@ -33,8 +33,8 @@ DEFAULT_LIMITS = Limits()
 class PairRow:
     """A question with a passage, or with a window of a passage that is too long.
 
-    `pair` is the index of the pair; `first_token` is the token of the passage with which the window
-    begins, and `passage_tokens` is how many of the passage's tokens the window has.
+    `pair` is the index of the pair. `first_token` is the index of the passage's token at which the
+    window begins, and `passage_tokens` is how many of the passage's tokens the window has.
     """
 
     pair: int
@@ -46,14 +46,14 @@ class PairRow:
 def cut_pair(
     index: int, question: Ids, passage: Ids, special: SpecialTokens, limits: Limits
 ) -> Iterator[PairRow]:
-    """The rows of a pair: one, or one for each window where the passage is too long for that.
+    """The rows of a pair: one, or one for each window when the passage is too long for one row.
 
     Args:
-        index: of the pair.
-        question: its ids, int32, without special tokens.
-        passage: likewise; one without tokens has no row.
+        index: the index of the pair.
+        question: the question's ids, int32, without special tokens.
+        passage: the passage's ids, likewise; a passage without tokens has no row.
         special: the tokens that frame a pair.
-        limits: the window at most what the model has positions for.
+        limits: the limits in tokens; the model must have positions for `limits.window`.
     """
     separator = np.array([special.separator], np.int32)
     between = np.full(special.separators_between, special.separator, np.int32)

@@ -1,4 +1,4 @@
-"""From logits to spans of tokens."""
+"""Finds the best spans of tokens by their logits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keymiss.reader.network import Logits
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Tokens first to last, both included, and the sum of their start and end logits."""
+    """The tokens from `first` to `last`, both included, with the sum of start and end logit."""
 
     first: int
     last: int
@@ -22,10 +22,10 @@ def best_spans(start: Logits, end: Logits, count: int, longest: int) -> list[Spa
     """The highest scored spans that do not overlap, best first.
 
     Args:
-        start: start logits of the passage's tokens, shape (length,).
-        end: end logits, shape (length,).
-        count: how many spans at most.
-        longest: how many tokens a span has at most.
+        start: the start logits of the passage's tokens, shape (length,).
+        end: their end logits, shape (length,).
+        count: how many spans are returned, at most.
+        longest: how many tokens a span has, at most.
     """
     length = len(start)
     scores = start[:, None] + end[None, :]
@@ -38,15 +38,15 @@ def best_spans(start: Logits, end: Logits, count: int, longest: int) -> list[Spa
         if score == -np.inf:
             break
         spans.append(Span(first, last, score))
-        # Spans that start at or before `last` and end at or after `first` touch this one.
+        # Spans that start at or before `last` and end at or after `first` overlap this one.
         scores[: last + 1, first:] = -np.inf
     return spans
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span of a text without the white space at its ends.
+    """The start and end of a span without the white space at its ends.
 
-    Some tokenizers' tokens hold the space before their word, or are nothing else.
+    Tokens of some tokenizers hold the space before their word, or that space only.
     """
     start += len(text[start:end]) - len(text[start:end].lstrip())
     return start, start + len(text[start:end].rstrip())

@@ -1,4 +1,4 @@
-"""Text to token ids, and token positions back to characters."""
+"""Turns text into token ids, and token positions back into characters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BYTE_PAIRS = ("vocab.json", "merges.txt")
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Ids of the tokens that frame a pair.
+    """The ids of the special tokens that frame a pair.
 
     BERT: `[CLS] question [SEP] passage [SEP]`; RoBERTa: `<s> question </s></s> passage </s>`.
     """
@@ -40,7 +40,7 @@ class Tokenizer:
     `vocab.json` with `merges.txt` (byte-level BPE).
 
     Raises:
-        ModelError: none of them is there, one is damaged, or lacks the special tokens.
+        ModelError: these files are missing or damaged, or lack the special tokens.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,24 +57,24 @@ class Tokenizer:
         self.fingerprint = digest.hexdigest()[:8]
         self.vocabulary: int = self._tokenizer.get_vocab_size()
         self.special = _special(self._tokenizer, files[0])
-        # WordPiece cuts at white space first: a sentence's tokens do not depend on its neighbours.
+        # WordPiece splits at white space first, so a sentence's tokens do not depend on neighbours.
         self.concatenates = isinstance(self._tokenizer.model, models.WordPiece)
-        """Whether the tokens of texts, put together, are those of the texts joined by a space."""
+        """Whether the tokens of several texts, joined, are those of the texts joined by spaces."""
 
     def encode(self, texts: list[str]) -> list[Ids]:
-        """Token ids of each text, int32, without special tokens."""
+        """The token ids of each text, int32, without special tokens."""
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Character start and end of each token in the text."""
+        """The start and end of each token in the text, in characters."""
         offsets: list[tuple[int, int]] = self._tokenizer.encode(
             text, add_special_tokens=False
         ).offsets
         return offsets
 
     def word_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Character start and end of the word that each token is part of."""
+        """The start and end of the word that each token is part of, in characters."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         words = [
             None if word is None else encoding.word_to_chars(word) for word in encoding.word_ids
@@ -86,7 +86,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     """The files that a model's tokenizer is made of.
 
     Raises:
-        ModelError: there are none.
+        ModelError: the folder has no tokenizer.
     """
     for names in ((WHOLE,), (WORD_PIECES, "tokenizer_config.json"), BYTE_PAIRS):
         files = [folder / name for name in names if (folder / name).is_file()]

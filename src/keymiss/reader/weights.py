@@ -1,7 +1,7 @@
-"""Weights by their names, mapped from safetensors files.
+"""Maps weights from safetensors files and gives them common names.
 
-Checkpoints of different families and ages name the same arrays differently. Here all have the names
-that BERT's have in today's `transformers`, without the family's prefix.
+Checkpoints of different families and ages name the same arrays differently. Here every array has
+the name that current `transformers` gives to BERT's array, without the family's prefix.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from keymiss.errors import ModelError
 Array = NDArray[np.float16] | NDArray[np.float32]
 
 TYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-"""The number types of safetensors that a graph can be made of. numpy has no bfloat16."""
+"""The number types that are read. numpy has no bfloat16, so it is mapped as uint16."""
 
 MAX_HEADER_BYTES = 100_000_000
-"""As the format's own library has it."""
+"""The longest header of a file, as in the format's own library."""
 
 SINGLE = "model.safetensors"
 SHARDED = "model.safetensors.index.json"
-"""Large checkpoints come in several files, which this one names."""
+"""The file that names the parts of a large checkpoint."""
 
 _FAMILY = re.compile(r"^(bert|distilbert|electra|roberta)\.")
 _RENAMED = (
@@ -46,7 +46,7 @@ _RENAMED = (
 
 
 class Weights:
-    """The arrays of a model, handed out only in the shape that the graph needs."""
+    """The arrays of a model. Each is handed out only in the shape that the graph needs."""
 
     def __init__(self, path: Path, arrays: dict[str, Array]) -> None:
         self._path = path
@@ -56,20 +56,22 @@ class Weights:
         """Returns one array, float16 or float32 as stored.
 
         Raises:
-            ModelError: it is missing, of another type, or has another shape.
+            ModelError: the array is missing, or has another type or another shape.
         """
         array = self._arrays.get(name)
         if array is None:
             raise ModelError(
-                f"{self._path}: the tensor {name} is missing, or is no float32, float16 or bfloat16"
+                f"{self._path}: the tensor {name} is missing, or not float32, float16 or bfloat16"
             )
         if array.shape != shape:
-            raise ModelError(f"{self._path}: {name} is {array.shape}; the config says {shape}")
+            raise ModelError(
+                f"{self._path}: {name} has the shape {array.shape}; the config says {shape}"
+            )
         return array
 
 
 def canonical_name(name: str) -> str:
-    """The name that a checkpoint's array has here."""
+    """The common name of a checkpoint's array."""
     name = _FAMILY.sub("", name)
     for pattern, replacement in _RENAMED:
         name = pattern.sub(replacement, name)
@@ -80,7 +82,7 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that hold a model's weights.
 
     Raises:
-        ModelError: there is none, or one is missing.
+        ModelError: the folder has none, one is missing, or the list of them is damaged.
     """
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
@@ -101,7 +103,7 @@ def _missing(folder: Path) -> str:
     missing = f"{folder / SINGLE} is missing; a model folder holds its weights as safetensors"
     if list(folder.glob("*.bin")) or list(folder.glob("*.pt")):
         return (
-            f"{missing}. What is there is a pickle, which can run any program when it is read: "
+            f"{missing}. The folder holds a pickle, which can run any program when it is read: "
             "save the model with `save_pretrained` of transformers"
         )
     return missing
@@ -124,11 +126,11 @@ def load_weights(folder: Path) -> Weights:
 
 
 def _map(path: Path) -> dict[str, Array]:
-    """The arrays of a file in the format of safetensors, in the file's own pages.
+    """The arrays of a safetensors file, in the file's own pages.
 
-    The format's library copies each array, 1.3 GB of BERT-large's, to hand it over.
+    The format's library copies each array before it returns it: 1.3 GB for BERT-large.
     """
-    # Private, copied when written to, which nobody does: the engine takes no read-only memory.
+    # Copy-on-write, because OpenVINO does not accept read-only memory. Nothing writes to it.
     mapped = np.memmap(path, np.uint8, "c")
     size = int.from_bytes(mapped[:8].tobytes(), "little")
     if not 2 <= size <= min(MAX_HEADER_BYTES, len(mapped) - 8):
@@ -142,7 +144,7 @@ def _map(path: Path) -> dict[str, Array]:
 def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> Array:
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data):
-        raise ValueError(f"the bytes {begin} to {end} are not in it")
+        raise ValueError(f"the bytes {begin} to {end} are not in the file")
     array = data[begin:end].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
     if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
         return (array.astype(np.uint32) << 16).view(np.float32)

@@ -1,1 +1,1 @@
-"""Valkey: key names, the native module, starting a server. Knows nothing of questions."""
+"""Valkey: connections, the native module, starting servers. It knows nothing about questions."""

@@ -1,6 +1,6 @@
 """Pauses between tries: each about twice as long as the one before.
 
-Their jitter keeps clients that lost the same server from coming back in the same instant.
+Their jitter keeps clients that lost the same server from coming back at the same moment.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ class Backoff:
         return pause
 
     def reset(self) -> None:
-        """Begins again with the shortest pause: a try has succeeded."""
+        """Begins again with the shortest pause, after a try that has succeeded."""
         self._next = self._first

@@ -1,4 +1,4 @@
-"""A client for one URL, of a server or of a cluster, for programs that may wait for replies."""
+"""A client for one URL, of a server or of a cluster, for programs that may block."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from keymiss.server.transactions import Command, Executed, executed, queued
 Client: TypeAlias = valkey.Valkey | ValkeyCluster
 
 TRANSACTION_SECONDS = 60.0
-"""For how long a transaction is tried again while its node is gone, or its slot on the way."""
+"""How long a transaction is tried again while its node is gone, or its slot moves."""
 
 SCAN_COUNT = 1000
-"""Keys that one SCAN looks at: a few milliseconds of the server's time."""
+"""How many keys one SCAN looks at: a few milliseconds of the server's time."""
 
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
 
 REPLICA_MS = 1000
-"""How long a batch waits until a replica has it, too."""
+"""How long a batch waits, at most, until a replica has it, too."""
 
 Transaction: TypeAlias = tuple[str, Sequence[Command]]
-"""One of its keys, and the commands."""
+"""One of the transaction's keys, and its commands."""
 
 
 def connect(url: str) -> Client:
     """A client of the server, or of the cluster that it belongs to.
 
     Raises:
-        ValkeyError: it cannot be reached, or refuses.
+        ValkeyError: the server cannot be reached, or refuses the client.
     """
     client = valkey.Valkey.from_url(url)
     client.ping()
     try:
         client.execute_command("CLUSTER", "SLOTS")
     except ResponseError:
-        return client  # no cluster, or not for this user
+        return client  # not a cluster, or this user may not ask
     client.close()
     return ValkeyCluster.from_url(url)
 
 
 def nodes_of(client: Client) -> list[tuple[str, valkey.Valkey]]:
-    """All servers behind the client at present, replicas too, with their addresses; clients may not
-    be connected yet."""
+    """All servers behind the client at present, replicas too, each with its address and a client,
+    which may not be connected yet."""
     if isinstance(client, valkey.Valkey):
         return [("", client)]
     _look_again(client)
@@ -77,7 +77,7 @@ def a_slot_of_each(client: Client) -> list[int]:
 
 
 def addresses_of_primaries(client: Client) -> frozenset[str]:
-    """Who holds slots at present; nothing changes them but a failover or a move of slots."""
+    """The addresses of all primaries at present. Only a failover or moved slots change them."""
     if isinstance(client, valkey.Valkey):
         return frozenset()
     client.nodes_manager.initialize()
@@ -87,8 +87,8 @@ def addresses_of_primaries(client: Client) -> frozenset[str]:
 def execute_transactions(client: Client, transactions: Sequence[Transaction]) -> list[Executed]:
     """Executes each of the transactions, in one round trip to each node.
 
-    In a cluster those whose node is gone, or whose slot is on the way to another one, are tried
-    again, and who has replicas is waited for until one has the batch.
+    In a cluster, transactions whose node is gone, or whose slot moves to another node, are tried
+    again. When a node has replicas, the call waits until one replica has the batch.
 
     Raises:
         ConnectionError: the single server cannot be reached.
@@ -114,7 +114,7 @@ def _look_again(client: ValkeyCluster) -> None:
     try:
         client.nodes_manager.initialize()
     except (ValkeyError, ValkeyClusterException):
-        return  # nobody can say at present
+        return  # no node can say at present
 
 
 def _at_their_nodes(

@@ -1,7 +1,7 @@
 """Connections on asyncio: commands go out at once, and their replies come in the same order.
 
-The client library connects: address, TLS, user, database. What follows is ours, since it is the way
-of every question: docs/decisions/0015-wire.md.
+The client library connects: address, TLS, user, database. From then on keymiss itself writes and
+reads, since every question goes this way: docs/decisions/0015-wire.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from keymiss.keys import encode
 from keymiss.server.transactions import Command
 
 CONNECT_SECONDS = 2.0
-"""Until a server has accepted a connection and the user."""
+"""How long a server may take to accept a connection and the user."""
 
 _NOTHING = object()
 
@@ -41,7 +41,7 @@ _CLASSES: dict[str, type[ValkeyError]] = {
 
 @dataclass(slots=True)
 class _Sent:
-    """Commands whose replies have not all come."""
+    """Commands that were sent together, and whose replies have not all come."""
 
     count: int
     arrived: asyncio.Future[list[Any]]
@@ -49,10 +49,10 @@ class _Sent:
 
 
 class Wire(asyncio.Protocol):
-    """A connection. Tasks may share it as long as none sends a command that waits."""
+    """A connection. Tasks may share it as long as no task sends a command that blocks."""
 
     def __init__(self, connection: Connection) -> None:
-        # Kept, and taken away: both would close the transport when they go.
+        # The connection gives up its writer: deleting either would close the transport.
         self._writer = connection._writer
         connection._reader = connection._writer = None
         self._sent: deque[_Sent] = deque()
@@ -72,13 +72,13 @@ class Wire(asyncio.Protocol):
         """The replies to commands, errors among them, in one round trip.
 
         Raises:
-            ConnectionError: the connection was or is lost; what was sent may have been executed.
-            UnicodeEncodeError, TypeError: a part of a command is no text, bytes or number; nothing
-                is sent.
+            ConnectionError: the connection is lost; commands that were sent may have been executed.
+            UnicodeEncodeError, TypeError: a part of a command is not text, bytes or a number;
+                nothing is sent.
         """
         if not commands:
             return []
-        # Before anybody waits: whoever waited for what was never sent would get another's reply.
+        # Packed first: a caller that waits for commands never sent would get another's replies.
         packed = b"".join(map(_packed, commands))
         if not self.is_open:
             raise ConnectionError("the connection is closed")
@@ -88,13 +88,13 @@ class Wire(asyncio.Protocol):
         return await sent.arrived
 
     def close(self) -> None:
-        """Closes the connection; the server stops what it does for it."""
+        """Closes the connection; the server stops its work for it."""
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Hands replies to those who wait for them."""
+        """Hands replies to the callers that wait for them."""
         if not self._sent:
-            self.close()  # what nobody has asked for would be taken for the next reply
+            self.close()  # a reply without a request would be taken for the next one
             return
         self._replies.feed(data)
         while self._sent:
@@ -105,11 +105,11 @@ class Wire(asyncio.Protocol):
             first.replies.append(reply)
             if len(first.replies) == first.count:
                 self._sent.popleft()
-                if not first.arrived.done():  # whoever waited may have been stopped
+                if not first.arrived.done():  # the caller may have been cancelled
                     first.arrived.set_result(first.replies)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tells all who wait."""
+        """Raises an error in all callers that wait."""
         self._lost = True
         for sent in self._sent:
             if not sent.arrived.done():
@@ -121,14 +121,14 @@ async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
     """A connection to the server at this URL.
 
     Raises:
-        ValkeyError, OSError: it cannot be reached, or refuses.
-        TimeoutError: nor does it say so in time.
+        ValkeyError, OSError: the server cannot be reached, or refuses the client.
+        TimeoutError: the server does not answer in time.
     """
     pool = ConnectionPool.from_url(url)
-    # RESP2, whatever the URL says: a push in between would be taken for a reply.
+    # RESP2, whatever the URL says: a push message of RESP3 would be taken for a reply.
     pool.connection_kwargs["protocol"] = 2
-    # For its own timeouts the library uses `asyncio.wait_for`, which before Python 3.12 drops a
-    # cancellation that comes as what it waits for is done: the task would go on for ever.
+    # For its own timeouts the library uses `asyncio.wait_for`. Before Python 3.12 this drops a
+    # cancellation that comes just as the awaited call ends: the task would go on for ever.
     pool.connection_kwargs |= {"socket_timeout": None, "socket_connect_timeout": None}
     connection = pool.make_connection()
     try:
@@ -136,7 +136,7 @@ async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
             await connection.connect()
     except BaseException as error:
         await connection.disconnect(nowait=True)
-        if isinstance(error, RuntimeError):  # uvloop's, when the server has just hung up
+        if isinstance(error, RuntimeError):  # from uvloop, when the server has just hung up
             raise ConnectionError(f"the connection was lost: {error}") from error
         raise
     return Wire(connection)
@@ -146,7 +146,7 @@ class Wires:
     """The connections to one server, each lent to one task at a time.
 
     Args:
-        most: open at the same time; who needs one more waits.
+        most: how many may be open at the same time; a task that needs one more waits.
     """
 
     def __init__(self, url: str, most: int) -> None:
@@ -155,7 +155,7 @@ class Wires:
         self._idle: list[Wire] = []
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, of which one may wait.
+        """The replies to commands, one of which may block.
 
         Raises what `connect_wire` and `Wire.send` raise.
         """
@@ -164,7 +164,7 @@ class Wires:
             try:
                 replies = await wire.send(commands)
             except BaseException:
-                wire.close()  # the server should not work for somebody who waits no longer
+                wire.close()  # the server should not work for a caller that has stopped waiting
                 raise
             self._idle.append(wire)
             return replies
@@ -177,7 +177,7 @@ class Wires:
         return None
 
     def close(self) -> None:
-        """Closes those that are not in use."""
+        """Closes the connections that are not in use."""
         while wire := self._idle_wire():
             wire.close()
 
@@ -190,12 +190,12 @@ def raised(reply: Any) -> Any:
 
 
 def _error(message: str) -> ValkeyError:
-    """The class that the library has for an error, with all of its words."""
+    """The library's exception for an error, with the whole message."""
     return _CLASSES.get(message.partition(" ")[0], ResponseError)(message)
 
 
 def _packed(command: Command) -> bytes:
-    # Text of keys may hold bytes that are no UTF-8.
+    # The text of a key may hold bytes that are not UTF-8.
     parts = tuple(encode(part) if isinstance(part, str) else part for part in command)
     packed: bytes = libvalkey.pack_command(parts)
     return packed

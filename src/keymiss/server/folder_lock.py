@@ -1,7 +1,7 @@
-"""One folder, one server: the server process itself holds a lock on its folder of data.
+"""One folder, one server: the server process itself holds a lock on its data folder.
 
-The lock is an open file that the server inherits (flock(2)): it lasts as long as the process and
-its children, whoever started it, and is gone with them, however they end.
+The lock is an open file that the server inherits (flock(2)). It lasts as long as the server and its
+children run, whatever process started the server, and it is gone with them, however they end.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from keymiss.errors import SetupError
 LOCK = "keymiss.lock"
 
 LOCK_SECONDS = 1.0
-"""A server that was killed while it wrote a snapshot leaves a child, which ends a moment later."""
+"""How long to try: a server that was killed while it wrote a snapshot leaves a child, which ends a
+moment later."""
 
 LOCK_TRY_SECONDS = 0.02
 
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[int]:
-    """Locks a folder and yields the descriptor, which the server is to inherit; who started it lets
-    go of it at the end.
+    """Locks a folder and yields the descriptor, which the server must inherit; at the end this
+    process closes its own copy.
 
     Raises:
-        SetupError: another server has the folder; the message says which.
+        SetupError: another server uses the folder; the message says which one.
     """
     path = folder / LOCK
     try:
@@ -68,7 +69,7 @@ def holders_of(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
             continue
-        with suppress(OSError):  # it has ended, or is another user's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if any(_holds(process, each, path) for each in (process / "fd").iterdir()):
                 words = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
                 found.append(f"process {process.name} ({' '.join(words).strip()[:100]})")
@@ -76,7 +77,7 @@ def holders_of(folder: Path) -> list[str]:
 
 
 def _holds(process: Path, descriptor: Path, path: str) -> bool:
-    """Whether this descriptor is the lock: who waits for it has the same file open."""
+    """Whether this descriptor holds the lock: processes that wait for it open the file, too."""
     if os.readlink(descriptor) != path:
         return False
     return "FLOCK" in (process / "fdinfo" / descriptor.name).read_text()

@@ -1,4 +1,4 @@
-"""A cluster of servers on this machine, whose data lies in a folder and outlives them."""
+"""A cluster of servers on this machine. Its data lies in a folder and outlives the servers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NODE_TIMEOUT_MS = 2000
 """How long a node must be silent before the others say that it is gone."""
 
 BUS = 10_000
-"""The cluster's own port of a node is so much higher (Valkey cluster specification)."""
+"""How much higher a node's bus port is than its client port (Valkey cluster specification)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class LocalNode:
 class LocalCluster:
     """The cluster whose nodes' data lies in this folder.
 
-    The servers are processes of their own: they outlive the one that started them, until `stop`.
+    The servers run until `stop`, even when the process that has started them ends.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class LocalCluster:
 
     @property
     def nodes(self) -> list[LocalNode]:
-        """Its nodes; none when it has not been created."""
+        """The nodes of the cluster; empty when it has not been created."""
         if not self._file.exists():
             return []
         return [LocalNode(**node) for node in json.loads(self._file.read_text())]
@@ -78,11 +78,12 @@ class LocalCluster:
         """Starts servers and makes them a cluster, the slots spread evenly.
 
         Args:
-            replicas: of each primary.
-            ports: one for each server; its bus is 10,000 higher, or lower where there is no such.
+            replicas: how many replicas each primary has.
+            ports: one for each server; the port of its bus is 10,000 higher, or 10,000 lower when
+                there is no port so high.
 
         Raises:
-            SetupError: a port is in use, or the cluster does not come about; nothing runs then.
+            SetupError: a port is in use, or the cluster cannot be formed; then no server runs.
         """
         if self.nodes:
             raise SetupError(f"there is a cluster in {self._folder} already")
@@ -104,7 +105,7 @@ class LocalCluster:
         self.start()
         bounds = [number * SLOTS // primaries for number in range(primaries + 1)]
         for epoch, node in enumerate(nodes, 1):
-            # Votes count by epoch: no two primaries may have the same.
+            # Votes count by epoch: no two primaries may have the same epoch.
             _ask(node, "SET-CONFIG-EPOCH", epoch)
         for node, (first, end) in zip(nodes, pairwise(bounds), strict=False):
             _ask(node, "ADDSLOTSRANGE", first, end - 1)
@@ -116,7 +117,7 @@ class LocalCluster:
         self.wait_until_whole()
 
     def start(self) -> None:
-        """Starts those of its servers that do not run."""
+        """Starts the servers that do not run."""
         for node in self.nodes:
             if not is_up(node):
                 self.start_node(node)
@@ -129,18 +130,18 @@ class LocalCluster:
         self._servers[node] = server
 
     def arguments(self, node: LocalNode) -> list[str]:
-        """What a node's server is started with."""
+        """The arguments that a node's server is started with."""
         options = {
             "cluster-enabled": "yes",
             "cluster-port": str(node.bus),
             "cluster-node-timeout": str(NODE_TIMEOUT_MS),
-            # Questions about what the other shards hold are answered while one is away.
+            # While one shard is away, questions about the documents of the others are answered.
             "cluster-require-full-coverage": "no",
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]
 
     def stop(self) -> None:
-        """Ends all its servers; the data stays."""
+        """Ends all servers; the data stays."""
         for node in self.nodes:
             self._stop_node(node)
 
@@ -172,7 +173,7 @@ class LocalCluster:
         """Takes a server without slots out of the cluster, ends it and deletes its data.
 
         Raises:
-            BadInput: it holds slots.
+            BadInput: the server holds slots.
         """
         entry = self.members()[node]
         if entry.slots:
@@ -187,7 +188,7 @@ class LocalCluster:
         shutil.rmtree(self._folder / str(node.port))
 
     def members(self) -> dict[LocalNode, Member]:
-        """What the cluster says of its nodes."""
+        """What the cluster says about its nodes."""
         lines = str(_ask(self._someone(), "NODES"))
         by_port = {node.port: node for node in self.nodes}
         members = {}
@@ -198,7 +199,7 @@ class LocalCluster:
         return members
 
     def wait_until_whole(self) -> None:
-        """Until all nodes agree that all slots are held and all replicas are in step."""
+        """Waits until all nodes agree that all slots are held and all replicas are in step."""
         self._wait(lambda: all(map(_is_whole, self.nodes)))
 
     def _someone(self) -> LocalNode:
@@ -225,7 +226,7 @@ class LocalCluster:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node as the cluster sees it. `primary` is the id of a replica's primary, else empty."""
+    """A node as the cluster sees it. `primary` is the id of a replica's primary, or empty."""
 
     id: str
     primary: str
@@ -243,7 +244,7 @@ def is_up(node: LocalNode) -> bool:
 
 
 def free_cluster_ports(count: int) -> list[int]:
-    """Ports of which neither a client's nor a bus's is used, by anybody or by another of them."""
+    """`count` ports for servers. They and the ports of their buses are all free and different."""
     nodes: list[LocalNode] = []
     while len(nodes) < count:
         port = free_port()
@@ -266,12 +267,12 @@ def _bus(port: int) -> int:
 
 
 def _parse_member(line: str) -> tuple[int, Member]:
-    """A line of CLUSTER NODES: the node's port, and the node (Valkey, CLUSTER NODES)."""
+    """The node's port and the node that a line describes (Valkey, CLUSTER NODES)."""
     id, address, flags, primary, *_, link = line.split(" ")[:8]
-    # What stands in brackets is on its way.
+    # A slot in brackets is moving.
     ranges = [part.partition("-") for part in line.split(" ")[8:] if not part.startswith("[")]
     slots = union((int(first), int(last or first)) for first, _, last in ranges)
-    # Of itself a node says no link.
+    # A node names no link to itself.
     up = "fail" not in flags and (link == "connected" or "myself" in flags)
     return int(address.partition("@")[0].rpartition(":")[2]), Member(
         id, primary.strip("-"), slots, up

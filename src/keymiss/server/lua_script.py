@@ -1,4 +1,4 @@
-"""Lua programs, which the server runs in one turn: files beside the modules that send them."""
+"""Lua programs, which the server runs atomically: files beside the modules that send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving slots between the primaries of a local cluster, by Valkey's atomic migration."""
+"""Moves slots between the primaries of a local cluster, by Valkey's atomic migration."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Move:
 
 
 def plan_even(members: Mapping[LocalNode, Member]) -> list[Move]:
-    """The fewest slots to move so that all primaries hold as many, give or take one."""
+    """The fewest slots to move so that all primaries hold equally many, give or take one."""
     primaries = [node for node, member in members.items() if not member.primary]
     wanted = {
         node: SLOTS // len(primaries) + (number < SLOTS % len(primaries))
-        # Whoever holds more keeps the odd one.
+        # A primary that holds more keeps the odd slot.
         for number, node in enumerate(
             sorted(primaries, key=lambda node: -members[node].slots.bit_count())
         )
@@ -52,11 +52,11 @@ def plan_emptying(members: Mapping[LocalNode, Member], leaving: LocalNode) -> li
     """All slots of one primary, spread over the others.
 
     Raises:
-        BadInput: there is no other one.
+        BadInput: there is no other primary.
     """
     others = [node for node, member in members.items() if not member.primary and node != leaving]
     if not others:
-        raise BadInput(f"{leaving.name} is the only primary; nobody could take its slots")
+        raise BadInput(f"{leaving.name} is the only primary; no other can take its slots")
     moves, slots = [], members[leaving].slots
     for left, target in zip(range(len(others), 0, -1), others, strict=True):
         some = lowest(slots, slots.bit_count() // left)
@@ -67,7 +67,7 @@ def plan_emptying(members: Mapping[LocalNode, Member], leaving: LocalNode) -> li
 
 
 def lowest(slots: Slots, count: int) -> Slots:
-    """The lowest slots of a set, so many."""
+    """The `count` lowest slots of a set."""
     chosen = 0
     for _ in range(count):
         chosen |= 1 << first_slot(slots & ~chosen)
@@ -75,10 +75,10 @@ def lowest(slots: Slots, count: int) -> Slots:
 
 
 def move_slots(cluster: LocalCluster, moves: Sequence[Move]) -> None:
-    """Moves slots, one source and target after the other; clients keep reading and writing.
+    """Makes the moves one after the other; clients keep reading and writing.
 
     Raises:
-        KeymissError: a move has failed; those before it are done.
+        KeymissError: a move has failed; the moves before it are done.
     """
     for move in moves:
         target = cluster.members()[move.target].id

@@ -1,7 +1,7 @@
-"""Commands to whichever primary holds the key, on asyncio: of one server, or of a cluster.
+"""Sends commands to the primary that holds the key, on asyncio, for one server or a cluster.
 
-The client library has a router of its own. This one keeps the connections of all other nodes when
-one is lost, gives each waiting GET a connection, and lets its caller decide how long to try:
+The client library has a router, too. This one keeps the connections of all other nodes when one is
+lost, gives each waiting GET its own connection, and lets its caller decide how long to try:
 docs/decisions/0013-routing.md.
 """
 
@@ -33,7 +33,7 @@ from keymiss.server.transactions import Command
 FIRST_TRY_SECONDS = 0.02
 LONGEST_TRY_SECONDS = 0.25
 TOPOLOGY_SECONDS = 5.0
-"""How old the known topology may be. A node that has gone, or a redirection, renews it at once."""
+"""How old the known topology may be. After a lost node or a redirection it is asked for at once."""
 
 
 class Servers:
@@ -41,7 +41,7 @@ class Servers:
 
     Args:
         url: the server, or any node of the cluster.
-        connections: at most so many to each node.
+        connections: how many connections each node gets, at most.
     """
 
     def __init__(self, url: str, connections: int = 256) -> None:
@@ -59,7 +59,7 @@ class Servers:
     async def __aexit__(self, *details: object) -> None:
         for wires in self._wires.values():
             wires.close()
-        await asyncio.sleep(0)  # they are closed in the loop's next turn
+        await asyncio.sleep(0)  # the connections close in the loop's next turn
 
     async def _send(self, host: str, port: int, commands: Sequence[Command]) -> list[Any]:
         if (host, port) not in self._wires:
@@ -70,10 +70,10 @@ class Servers:
         return self._url if (host, port) == self._given else node_url(self._url, host, port)
 
     async def topology(self, after: float = 0.0) -> Topology:
-        """Who holds which slots.
+        """Which primaries hold which slots.
 
         Args:
-            after: what was known before this moment, by time.monotonic(), is asked for again.
+            after: a topology from before this moment, by time.monotonic(), is asked for again.
 
         Raises:
             ValkeyError, OSError: no node can be asked.
@@ -107,25 +107,25 @@ class Servers:
         raise error
 
     async def _ask(self, host: str, port: int) -> Topology:
-        """What a node says; to a user who may not ask it is a single server."""
+        """The topology that a node tells; a single server when the user may not ask for it."""
         (reply,) = await self._send(host, port, [("CLUSTER", "SLOTS")])
         if isinstance(reply, NoPermissionError) or "cluster support disabled" in str(reply):
             return single_server(self._url_of(host, port))
         return parse_topology(raised(reply), host)
 
     async def owner(self, key: str) -> Primary | None:
-        """Who holds the key's slot; None while nobody does."""
+        """The primary that holds the key's slot; None while no primary does."""
         return (await self.topology()).owner(key)
 
     async def execute(self, *command: Any) -> Any:
         """The reply to a command whose first argument is its key, from the node that holds it.
 
-        Follows redirections. While the key's node is gone, or its slot nobody's, it is tried again
-        until the caller loses patience: use `asyncio.timeout`. On a single server a lost
+        Follows redirections. While the key's node is gone, or no node holds its slot, the command
+        is tried again until the caller gives up: use `asyncio.timeout`. On a single server a lost
         connection is an error at once.
 
         Raises:
-            ResponseError: the reply is an error, other than of a key that is elsewhere.
+            ResponseError: the reply is an error, and does not say that the key is elsewhere.
             ConnectionError: the single server cannot be reached.
         """
         backoff = Backoff(FIRST_TRY_SECONDS, LONGEST_TRY_SECONDS)
@@ -163,8 +163,8 @@ class Servers:
         return raised((await self._send(host, port, [command]))[0])
 
     async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, whose first arguments are their keys, errors among them: one
-        round trip to each node, and more for keys that are elsewhere, as `execute` makes them.
+        """The replies to commands, whose first arguments are their keys, errors among them. It
+        takes one round trip to each node, and more for keys that are elsewhere, as in `execute`.
 
         Raises:
             ConnectionError: the single server cannot be reached.
@@ -191,7 +191,7 @@ class Servers:
                 replies = await self._send(owner.host, owner.port, commands)
                 again = [number for number, reply in enumerate(replies) if is_elsewhere(reply)]
             except (TimeoutError, ValkeyError, OSError):
-                pass  # one by one they are tried for as long as the caller has patience
+                pass  # each command is tried again below, until the caller gives up
         repeated = await asyncio.gather(*(self._executed(commands[number]) for number in again))
         for number, reply in zip(again, repeated, strict=True):
             replies[number] = reply

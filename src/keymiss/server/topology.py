@@ -1,6 +1,6 @@
 """Which server holds which hash slots: one server that holds all, or the primaries of a cluster.
 
-Sets of slots are integers with a bit for each slot: union, difference and emptiness are one
+Sets of slots are integers with a bit for each slot: union, difference and emptiness take one
 operation each.
 """
 
@@ -37,12 +37,12 @@ _CLASSES = {
     TryAgainError: "TRYAGAIN",
     ClusterDownError: "CLUSTERDOWN",
 }
-"""The classes that the library's cluster client makes of these errors, without the word."""
+"""The library's cluster client turns these errors into these classes, and removes the word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """A server that holds slots, by the address that the cluster announces."""
+    """A server that holds slots, with the address that the cluster announces."""
 
     host: str
     port: int
@@ -56,25 +56,25 @@ class Primary:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All primaries, in the order of their first slots; of a single server, that one."""
+    """All primaries, in the order of their first slots; outside a cluster, the single server."""
 
     primaries: tuple[Primary, ...]
     clustered: bool
 
     def owner(self, key: str | bytes) -> Primary | None:
-        """The primary that holds the key's slot; None while nobody does."""
+        """The primary that holds the key's slot; None while no primary does."""
         slot = slot_of(key)
         return next((each for each in self.primaries if each.slots >> slot & 1), None)
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host and port that a URL names, with the usual ones where it does not."""
+    """The host and port that a URL names, or the usual ones when it names none."""
     parsed = parse_url(url)
     return parsed.get("host", "localhost"), parsed.get("port", 6379)
 
 
 def server_name(url: str) -> str:
-    """What tells a server and its database from others: the URL without user and password."""
+    """A name for a server and its database: host and port, or path, without user and password."""
     parsed = parse_url(url)
     place = parsed.get("path") or "{}:{}".format(*address_of(url))
     return f"{place}/{parsed.get('db', 0)}"
@@ -123,13 +123,13 @@ def joined(sets: Iterable[Slots]) -> Slots:
 
 
 def single_server(url: str) -> Topology:
-    """The topology of a server that is no cluster's node."""
+    """The topology of a server that is not a node of a cluster."""
     return Topology((Primary(*address_of(url), ALL_SLOTS),), clustered=False)
 
 
 def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
-    """The reply of CLUSTER SLOTS; `host` is that of the node that gave it, which may not know its
-    own."""
+    """The topology in a reply of CLUSTER SLOTS. `host` is the host of the node that gave it, since
+    a node may not know its own host."""
     found: dict[tuple[str, int], Slots] = {}
     for first, last, primary, *_ in reply:
         address = (decode(primary[0]) if primary[0] else host, int(primary[1]))
@@ -141,7 +141,7 @@ def parse_topology(reply: Sequence[Sequence[Any]], host: str) -> Topology:
 
 
 def slots_of_node(reply: Sequence[Sequence[Any]], node: str) -> Slots:
-    """The slots that the node with this id holds, by the reply of CLUSTER SLOTS."""
+    """The slots that the node with this id holds, from a reply of CLUSTER SLOTS."""
     slots = 0
     for first, last, primary, *_ in reply:
         if decode(primary[2]) == node:
@@ -150,18 +150,18 @@ def slots_of_node(reply: Sequence[Sequence[Any]], node: str) -> Slots:
 
 
 def parse_cluster_info(reply: bytes | str) -> dict[str, str]:
-    """The reply of CLUSTER INFO: values by name."""
+    """The values in a reply of CLUSTER INFO, by name."""
     text = decode(reply) if isinstance(reply, bytes) else reply
     return dict(line.split(":", 1) for line in text.split() if ":" in line)
 
 
 def is_elsewhere(error: object) -> bool:
-    """Whether this is what a node says of a key whose slot is, or soon will be, another's."""
+    """Whether this is a node's error for a key whose slot is, or soon will be, at another node."""
     return isinstance(error, ResponseError) and _code(error) in _CLASSES.values()
 
 
 def raise_unless_elsewhere(reply: object) -> None:
-    """Raises a reply that is an error, but for that of a key that is elsewhere."""
+    """Raises a reply that is an error, unless it says that the key is elsewhere."""
     if isinstance(reply, ValkeyError) and not is_elsewhere(reply):
         raise reply
 
@@ -172,9 +172,9 @@ def _code(error: ResponseError) -> str:
 
 
 def redirection(error: ResponseError, host: str) -> tuple[str, str, int] | None:
-    """MOVED or ASK, and to which host and port; None when the error names none.
+    """MOVED or ASK, and the host and port that the error names; None for other errors.
 
-    `host` is that of the node that said so, which leaves it out when it knows no other.
+    `host` is the host of the node that has sent the error; it stands in when the error names none.
     """
     word = _code(error)
     if word not in (MOVED, ASK):
@@ -184,7 +184,7 @@ def redirection(error: ResponseError, host: str) -> tuple[str, str, int] | None:
 
 
 def node_url(url: str, host: str, port: int) -> str:
-    """The URL of another node of the same cluster: same scheme, user, password and options."""
+    """The URL of another node of the same cluster; scheme, user, password and options stay."""
     parts = urlsplit(url)
     credentials, at, _ = parts.netloc.rpartition("@")
     shown = f"[{host}]" if ":" in host else host
@@ -192,7 +192,7 @@ def node_url(url: str, host: str, port: int) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Whether a name or address is one of this machine's."""
+    """Whether a host name or address belongs to this machine."""
     try:
         addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except OSError:

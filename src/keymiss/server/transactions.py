@@ -1,4 +1,4 @@
-"""Transactions in pipelines: several of them in one round trip, of keys in different slots."""
+"""Transactions in pipelines: several of them in one round trip, for keys in different slots."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from valkey.exceptions import ValkeyError
 
 Command: TypeAlias = tuple[Any, ...]
 Executed: TypeAlias = list[Any] | ValkeyError
-"""What the commands of a transaction replied; or the first error: why it was not executed, or what
-one of its commands met while the others were executed."""
+"""The replies to a transaction's commands, or the first error. The error says why the transaction
+was not executed, or why one command failed while the others were executed."""
 
 
 def queued(commands: Sequence[Command]) -> list[Command]:
-    """What to send in a pipeline for a transaction; the replies, errors too, go to `executed`."""
-    # The client would read "QUEUED" as the command's own reply, were its name not bytes.
+    """The commands of a transaction in a pipeline; all replies, errors too, go to `executed`."""
+    # Names are bytes: otherwise the client would parse "QUEUED" as the command's own reply.
     return [("MULTI",), *((name.encode(), *rest) for name, *rest in commands), ("EXEC",)]
 
 
 def executed(replies: Sequence[Any]) -> Executed:
-    """What a transaction came to."""
+    """The result of a transaction, from the replies to it."""
     result: Executed = replies[-1]
     done = result if isinstance(result, list) else [result]
-    # A command that could not be queued says more than EXEC's "discarded because of".
+    # The error of a command that was not queued says more than EXEC's "discarded because of".
     errors = (reply for reply in (*replies[:-1], *done) if isinstance(reply, ValkeyError))
     return next(errors, result)

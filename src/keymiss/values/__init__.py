@@ -1,1 +1,1 @@
-"""What the values of computed keys hold: written by those who answer, read by those who ask."""
+"""The values of computed keys: functions write them, and the code that asks reads them."""

@@ -1,4 +1,4 @@
-"""The values of `find` and `findhere` keys: the candidates of a shard, or of all on a host."""
+"""The values of `find` and `findhere` keys: candidates of one shard, or of all on a host."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Candidate:
     """A sentence that shares terms with the question."""
 
     sentence: str
-    """Its name, `DOC:{TAG}:N`."""
+    """The sentence's name, `DOC:{TAG}:N`."""
     length: int
-    """How many terms it has."""
+    """How many terms the sentence has."""
     frequencies: Sequence[int]
-    """How often each term of the question occurs in it, in the order of `sentence_counts`."""
+    """How often the sentence has each term of the question, in the order of `sentence_counts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Candidates:
     documents: int
     sentences: int
     total_length: int
-    """Terms in all sentences of the shard."""
+    """How many terms all sentences of the shard have."""
     sentence_counts: dict[str, int]
     """In how many sentences of the shard each term of the question occurs."""
     candidates: tuple[Candidate, ...]
@@ -42,8 +42,8 @@ class Candidates:
 class ShardCandidates:
     """What a shard has found, and in which slots it looked.
 
-    `owned` are the slots that the shard holds. `settled` is false while slots are on their way:
-    another shard may count the same documents, too.
+    `owned` are the slots that the shard holds. `settled` is false while slots move: then another
+    shard may count the same documents, too.
     """
 
     candidates: Candidates
@@ -54,7 +54,7 @@ class ShardCandidates:
 
 def shard_candidates_to_json(found: ShardCandidates) -> str:
     """The value of a `find` key."""
-    # asdict would copy all that it holds, which takes most of the time of a search.
+    # asdict would copy everything inside, which would take most of the time of a search.
     candidates = found.candidates
     record: dict[str, Any] = {
         "slots": slot_ranges(found.slots),

@@ -1,4 +1,4 @@
-"""The form of every JSON value: an object that names its format, so that a later one is told."""
+"""The form of every JSON value: an object that names its format, so that others are recognised."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FORMAT_FIELD = "v"
 def to_json_value(
     version: int, fields: Mapping[str, Any], *, compact: bool = False, ascii: bool = False
 ) -> str:
-    """The object of these fields, with the number of their format in front.
+    """The JSON object of these fields, with the number of their format in front.
 
     Args:
-        compact: whether no blanks stand between its parts.
-        ascii: whether other letters are escaped. Names of documents need that: they may hold bytes
-            that are not UTF-8, as surrogates (PEP 383).
+        compact: whether to leave out the blanks between parts.
+        ascii: whether to escape all characters that are not ASCII. Names of documents need that:
+            they may hold bytes that are not UTF-8, as surrogates (PEP 383).
     """
     separators = (",", ":") if compact else None
     record = {FORMAT_FIELD: version, **fields}
@@ -34,7 +34,7 @@ def from_json_value(version: int, value: bytes | str) -> dict[str, Any]:
 
 
 def fields_of(version: int, record: object) -> dict[str, Any]:
-    """The fields of a value that has been parsed, as when it was part of a list.
+    """The fields of a value that has been parsed already, for instance as part of a list.
 
     Raises:
         ValueError: the value is of another format.

@@ -13,9 +13,9 @@ QA_FORMAT = 3
 class Found:
     """The best span, whether or not it is likely to be the answer.
 
-    `probability` is how often such a span is right, and `likely` whether that is often enough for
-    an answer, by the model's calibration (docs/decisions/0010-no-answer.md). `score` and
-    `null_score` are the reader's logits for the span and for that there is no answer. `start` and
+    `probability` is how often a span with this margin is right, and `likely` whether that is often
+    enough for an answer, by the model's calibration (docs/decisions/0010-no-answer.md). `score` and
+    `null_score` are sums of the reader's logits, for the span and for "no answer". `start` and
     `end` are character offsets in the text of the sentence with number `sentence`.
     """
 
@@ -31,12 +31,12 @@ class Found:
 
     @property
     def margin(self) -> float:
-        """Score less null score, in logits; comparable between passages."""
+        """The score minus the null score, in logits; it is comparable between passages."""
         return self.score - self.null_score
 
     @property
     def is_answer(self) -> bool:
-        """Whether the span is to be given as an answer."""
+        """Whether the span is given as an answer."""
         return bool(self.text) and self.likely
 
     def to_json(self) -> str:
@@ -49,6 +49,6 @@ def found_from_json(value: bytes) -> Found:
     """Reads a cached value.
 
     Raises:
-        ValueError: it is of another format.
+        ValueError: the value is of another format.
     """
     return Found(**from_json_value(QA_FORMAT, value))

@@ -1,1 +1,1 @@
-"""The network that OpenVINO computes."""
+"""A network that OpenVINO computes."""

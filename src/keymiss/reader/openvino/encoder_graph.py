@@ -1,9 +1,9 @@
-"""BERT and its kin with a span head as an OpenVINO graph, built straight from the weights.
+"""Builds BERT and related models with a span head as OpenVINO graphs, from their weights.
 
 The architecture is that of Devlin et al. 2018 (arXiv:1810.04805), post-layer-norm as in the paper's
 own code. The families differ in their embeddings only: DistilBERT (arXiv:1910.01108) has no types,
-ELECTRA (arXiv:2003.10555) may widen narrow embeddings, and RoBERTa (arXiv:1907.11692) counts its
-positions from behind padding.
+ELECTRA (arXiv:2003.10555) may widen narrow embeddings, and RoBERTa (arXiv:1907.11692) begins its
+positions after the padding token's id.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.weights import Array, Weights
 
 MASKED = np.float32(-10000.0)
-"""Added to the attention scores of padding: the softmax leaves nothing of it, in bf16 too."""
+"""This is added to the attention scores of padding: the softmax makes them 0, in bf16 too."""
 
 
 def build_graph(config: EncoderConfig, weights: Weights) -> ov.Model:
-    """Builds the model.
+    """Builds the graph of a model.
 
-    Inputs, all int32 of shape (batch, length): `input_ids`, `token_type_ids`, `attention_mask`
-    (1 for a token, 0 for padding). Output: float32 (batch, length, 2), the start and end logits.
+    The inputs are int32 of shape (batch, length): `input_ids`, `token_type_ids`, `attention_mask`
+    (1 for a token, 0 for padding). The output is float32 of shape (batch, length, 2): the start and
+    end logits.
 
     Raises:
         ModelError: a weight is missing or has the wrong shape.
@@ -41,8 +42,8 @@ def build_graph(config: EncoderConfig, weights: Weights) -> ov.Model:
 
 
 def _constant(array: Array) -> ov.Output:
-    # float32 whatever is stored: behind a conversion from float16, products in fp32 take half as
-    # long again. float32 is not copied.
+    # Always float32: after a conversion from float16, products in fp32 take 1.5 times as long.
+    # float32 arrays are not copied.
     return op.constant(np.asarray(array, np.float32), shared_memory=True).output(0)
 
 
@@ -63,7 +64,7 @@ def _embeddings(
         look_up("position_embeddings", config.positions, positions),
     )
     if config.types:
-        # A model that has one type only has the same row for all.
+        # A model with only one type has the same row for all tokens.
         row = types if config.types > 1 else op.multiply(types, op.constant(np.int32(0)))
         summed = op.add(summed, look_up("token_type_embeddings", config.types, row))
     normal = _layer_norm(config, weights, "embeddings.LayerNorm", summed, config.embedding)
@@ -73,7 +74,7 @@ def _embeddings(
 
 
 def _attention_bias(mask: ov.Output) -> ov.Output:
-    """0 for tokens and MASKED for padding, shaped (batch, 1, 1, length)."""
+    """0 for tokens and MASKED for padding, of shape (batch, 1, 1, length)."""
     padding = op.subtract(op.constant(np.float32(1)), op.convert(mask, "f32"))
     axes = op.constant(np.array([1, 2], np.int32))
     return op.unsqueeze(op.multiply(padding, op.constant(MASKED)), axes)
@@ -120,7 +121,8 @@ def _attention(
         flat = _dense(weights, f"{name}.self.{part}", states, hidden, hidden)
         return op.transpose(op.reshape(flat, split, True), swap)
 
-    # Written out, the compiler leaves out more transpositions than of its own operation.
+    # Written out, because the compiler then removes more transpositions than from OpenVINO's own
+    # attention operation.
     scale = op.constant(np.float32((hidden // heads) ** -0.5))
     queries = op.multiply(projection("query"), scale)
     scores = op.add(op.matmul(queries, projection("key"), False, True), bias)

@@ -1,9 +1,9 @@
-"""Graphs compiled by OpenVINO, from memory or from what an earlier start left in the cache.
+"""Compiles graphs with OpenVINO, from memory or from files that an earlier start kept.
 
 A checkpoint becomes a file that the engine maps: the graph and its weights in the type that they
-are computed in. It lies in the cache, in a folder named after the content of the model and the
-precision, and below it, in a folder for each version of the engine, what the compiler made of it. A
-second start maps both and reads no checkpoint.
+are computed in. The file lies in the cache, in a folder named after the content of the model and
+the precision. In it, a folder for each version of the engine holds the compiled graph. A second
+start maps both and does not read the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from keymiss.reader.model_cache import default_cache
 
 Precision = Literal["fp32", "bf16", "int8"]
 Arithmetic = Literal["fp32", "bf16"]
-"""What floating-point numbers are computed in; with int8 that is what is not rounded."""
+"""The type that floating-point numbers are computed in; in int8, those that are not rounded."""
 
 KEPT_KERNELS = 1000
-"""Of kernels made for the shapes of calls, those used last: one or two hundred shapes. OpenVINO's
-5,000 take some 1.6 GiB in int8, and no traffic got faster by them."""
+"""How many of the last used kernels OpenVINO keeps: enough for one or two hundred shapes of calls.
+Its default of 5,000 takes some 1.6 GiB in int8 and makes no traffic faster."""
 
 HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}
-"""What OpenVINO calls them."""
+"""OpenVINO's names for these types."""
 
 
 def options(arithmetic: Arithmetic, threads: int | None = None) -> dict[str, object]:
-    """The settings of OpenVINO: all threads of this process, or so many, work at one call."""
+    """The settings of OpenVINO. All processors, or `threads` threads, work at the same call."""
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
@@ -47,16 +47,16 @@ def options(arithmetic: Arithmetic, threads: int | None = None) -> dict[str, obj
 def compile_graph(
     graph: ov.Model, arithmetic: Arithmetic, threads: int | None = None
 ) -> ov.CompiledModel:
-    """Compiles a graph from memory, for one use."""
+    """Compiles a graph from memory, and keeps no file."""
     return ov.Core().compile_model(graph, "CPU", options(arithmetic, threads))
 
 
 def graph_file(name: str, precision: Precision) -> Path:
-    """Where the graph of a model is kept: `graph.xml`, and its weights beside it in `graph.bin`.
+    """Where the graph of a model is kept: `graph.xml`, with its weights beside it in `graph.bin`.
 
     Args:
-        name: of the model's content.
-        precision: that its weights are stored for.
+        name: the name of the model's content, from `model_version`.
+        precision: the precision that its weights are stored for.
     """
     return default_cache() / "models" / f"{name}-{precision}" / "graph.xml"
 
@@ -65,11 +65,11 @@ def keep_graph(graph: ov.Model, precision: Precision, path: Path) -> None:
     """Writes a graph and its weights.
 
     Raises:
-        OSError, RuntimeError: it cannot be written.
+        OSError, RuntimeError: the files cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"draft-{os.getpid()}.xml")
-    # bf16 has fewer digits than float16, so that nothing is lost by storing that.
+    # bf16 has fewer digits than float16, so weights stored as float16 lose nothing.
     ov.save_model(graph, draft, compress_to_fp16=precision == "bf16")
     draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
     draft.replace(path)
@@ -78,16 +78,16 @@ def keep_graph(graph: ov.Model, precision: Precision, path: Path) -> None:
 def compile_kept(
     path: Path, arithmetic: Arithmetic, build: Callable[[], ov.Model], threads: int | None = None
 ) -> ov.CompiledModel:
-    """Compiles a kept graph, or makes, keeps and compiles it.
+    """Compiles a kept graph. When there is none, it is built and kept first.
 
     Args:
-        path: of the graph, from `graph_file`.
-        arithmetic: to compute in.
-        build: makes the graph, when there is none.
-        threads: how many to compute with.
+        path: the file of the graph, from `graph_file`.
+        arithmetic: the type to compute in.
+        build: makes the graph when there is none.
+        threads: how many threads compute; None for all processors.
     """
     compiled = path.parent / f"openvino-{ov.__version__.split('-')[0]}"
-    # Without the weights, which are in the graph's file.
+    # The compiled graph leaves out the weights, which are in the graph's file.
     kept = {"CACHE_DIR": str(compiled), "CACHE_MODE": "OPTIMIZE_SIZE"}
     try:
         with _locked(path.parent):
@@ -95,8 +95,9 @@ def compile_kept(
                 keep_graph(build(), arithmetic, path)
             return ov.Core().compile_model(path, "CPU", options(arithmetic, threads) | kept)
     except (OSError, RuntimeError):
-        # No room, no rights, or damaged files: the model is compiled as if there were no cache.
-        # What cannot be made again, an int8 graph, ends here and stays where it is.
+        # The disk is full, the folder is read-only, or files are damaged: the model is compiled as
+        # if there were no cache. An int8 graph cannot be built again: `build` raises, and the files
+        # stay.
         graph = build()
         with suppress(OSError):
             shutil.rmtree(path.parent)
@@ -105,7 +106,7 @@ def compile_kept(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process writes, and none reads what is half written."""
+    """While one process writes in the folder, no other reads what is half written."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A network computed by OpenVINO: rows of near equal length are padded and computed together."""
+"""A network computed by OpenVINO: rows of similar length are padded and computed together."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.weights import load_weights
 
 INT8_STEP = 4
-"""In int8, lengths are padded to a multiple of this: the engine makes its kernels anew for every
-shape that it has not seen, which takes a small model as long as a sentence."""
+"""In int8, lengths are padded to a multiple of this. The engine makes kernels for every shape that
+it has not seen, which takes a small model as long as reading a sentence."""
 
 WARM_TOKENS = 128
-"""Up to here, kernels for single pairs are made before the first question comes."""
+"""The length up to which kernels for single pairs are made before the first question."""
 
 
 class OpenVinoNetwork:
-    """See `Network`.
+    """The `Network` that computes with OpenVINO.
 
     Args:
-        compiled: the graph that `build_graph` made, compiled.
-        padding: the id of the token that fills rows up.
-        statistics: where the time that is computed, and the padding, are counted.
+        compiled: the graph from `build_graph`, compiled.
+        padding: the id of the padding token.
+        statistics: counts the seconds of computing and the tokens of padding.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class OpenVinoNetwork:
                 yield index, own[: len(row.ids)]
 
     def warm_up(self) -> None:
-        """See `Network`: packs the weights, and makes kernels."""
+        """See `Network`. This packs the weights and makes kernels."""
         last = min(WARM_TOKENS, self.max_tokens)
-        # In int8 new kernels take a small model longer than what they are for.
+        # In int8, a small model takes longer to make kernels than to compute with them.
         first = 1 if self.precision == "int8" else last
         for length in dict.fromkeys(map(self._padded_length, range(first, last + 1))):
             ids = np.zeros((1, length), np.int32)
@@ -78,7 +78,7 @@ class OpenVinoNetwork:
                 self._request.infer([ids, ids, np.ones_like(ids)], share_inputs=True)
 
     def padded(self, rows: Sequence[TokenRow]) -> list[Ids]:
-        """What the graph is given: ids, types and mask, each of shape (rows, padded length)."""
+        """The inputs of the graph: ids, types and mask, each of shape (rows, padded length)."""
         shape = (len(rows), self._padded_length(max(len(row.ids) for row in rows)))
         ids = np.full(shape, self._padding, np.int32)
         types = np.zeros(shape, np.int32)
@@ -91,7 +91,7 @@ class OpenVinoNetwork:
         return [ids, types, mask]
 
     def _padded_length(self, longest: int) -> int:
-        if self.precision == "fp32":  # nothing is gained
+        if self.precision == "fp32":  # padding gains nothing
             return longest
         step = INT8_STEP if self.precision == "int8" else 1
         return padded_length(longest, step, self.max_tokens)
@@ -109,7 +109,7 @@ def load_network(
 
     Args:
         wanted: the precision; "auto" is the faster of fp32 and bf16 on this machine.
-        threads: how many to compute with; all processors of this process when None.
+        threads: how many threads compute; None for all processors of this process.
         padding, statistics: as for `OpenVinoNetwork`.
 
     Raises:
@@ -129,6 +129,6 @@ def load_network(
         return build_graph(config, load_weights(folder))
 
     compiled = compile_kept(kept, choose_arithmetic(precision, config), graph, threads)
-    if precision == "int8":  # its answers depend on how it was calibrated
+    if precision == "int8":  # int8 answers depend on the calibration
         version = model_version(folder, [*files, kept.with_suffix(".bin")])
     return OpenVinoNetwork(compiled, config, padding, precision, version, statistics)

@@ -1,7 +1,7 @@
-"""Which arithmetic is fastest on this machine, found out by a short probe.
+"""Finds out by a short probe which arithmetic is fastest on this machine.
 
 The processor's flags do not tell: with the same flags, bf16 takes half the time of fp32 on one
-machine and half as long again on another.
+machine and one and a half times as long on another.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ Name = TypeVar("Name", bound=str)
 PROBED: tuple[Arithmetic, ...] = ("fp32", "bf16")
 
 SHAPE = (4, 64)
-"""Of the probe's input: four sentences with their neighbours."""
+"""The shape of the probe's input: four windows of 64 tokens."""
 
 RUNS = 7
 WORTH_IT = 0.95
-"""bf16 is less exact: it is taken when it needs at most this share of fp32's time."""
+"""bf16 is less exact, so it is taken only when it needs less than this share of fp32's time."""
 
 
 def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
-    """The precision to compute in: the one that is wanted, or the faster one for "auto".
+    """The precision to compute in: the wanted one, or the faster one for "auto".
 
     The outcome of the probe is kept in `~/.cache/keymiss/precision.json`.
 
@@ -50,13 +50,13 @@ def choose_precision(wanted: str, config: EncoderConfig) -> Precision:
     if wanted != "auto":
         known = get_args(Precision)
         if wanted not in known:
-            raise ModelError(f"the precision {wanted!r} is none of auto, {', '.join(known)}")
+            raise ModelError(f"the precision {wanted!r} is not one of auto, {', '.join(known)}")
         return cast(Precision, wanted)
     return _faster(config)
 
 
 def choose_arithmetic(precision: Precision, config: EncoderConfig) -> Arithmetic:
-    """What a model of this precision is computed in; with int8, what is not rounded: the faster."""
+    """The arithmetic for a precision. In int8, what is not rounded uses the faster arithmetic."""
     return _faster(config) if precision == "int8" else precision
 
 
@@ -71,7 +71,7 @@ def _faster(config: EncoderConfig) -> Arithmetic:
 
 
 def probe(config: EncoderConfig) -> Arithmetic:
-    """Runs one random layer of the model's width in both precisions, in turn."""
+    """The faster precision for one random layer of the model's width."""
     layer = replace(config, vocabulary=64, layers=1)
     requests = {
         precision: compile_graph(
@@ -90,19 +90,19 @@ def probe(config: EncoderConfig) -> Arithmetic:
 
 
 def in_turn(work: Mapping[Name, Callable[[], object]]) -> dict[Name, float]:
-    """Median seconds of each, in rounds, so that what disturbs one disturbs all."""
+    """The median seconds of each. They run in rounds, so that a disturbance affects all of them."""
     seconds: dict[Name, list[float]] = {name: [] for name in work}
     for run in range(RUNS + 1):
         for name, once in work.items():
             started = time.perf_counter()
             once()
-            if run:  # the first one compiles kernels
+            if run:  # the first round compiles kernels
                 seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 class _RandomWeights(Weights):
-    """Weights of any name and shape."""
+    """Random weights for every name and shape."""
 
     def __init__(self) -> None:
         super().__init__(Path(), {})

@@ -1,8 +1,8 @@
-"""Readers in int8: weights and the inputs of the matrix products rounded to 8 bits, by NNCF.
+"""Makes readers in int8: NNCF rounds weights and the inputs of matrix products to 8 bits.
 
-Needs the extra `quantize`. Ranges are calibrated on questions of the domain (post-training
+This needs the extra `quantize`. Ranges are calibrated on questions of the domain (post-training
 quantization, Jacob et al. 2018, arXiv:1712.05877; outliers are moved from activations into weights
-as in SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). Where the answers get worse by more than is
+as in SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). When the answers get worse by more than is
 allowed, the products whose rounding costs most are computed in full precision again.
 """
 
@@ -32,42 +32,42 @@ from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.weights import Array, load_weights
 
 SAMPLES = 300
-"""Windows that the ranges are calibrated on: NNCF's own default."""
+"""How many windows the ranges are calibrated on: NNCF's own default."""
 
 MOST_F1_LOST = 0.6
-"""Points of F1."""
+"""How many points of F1 the int8 version may lose, at most."""
 
 TIMED = 8
-"""Questions that both are timed with."""
+"""How many questions fp32 and int8 are timed with."""
 
 ODD = 1.0001
-"""By this factor one channel or head differs from the others: far less than what is rounded."""
+"""The factor by which one channel or head differs from the others, far less than the rounding."""
 
 Score = Callable[[Reader, Sequence[int]], Sequence[float]]
-"""F1 of a reader, between 0 and 1, on each of these questions, by their indices."""
+"""This returns a reader's F1, between 0 and 1, on each of the questions with these indices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What it cost: F1 in percent of the same questions before and after, and where it is kept."""
+    """The result: F1 in percent on the same questions before and after, and the graph's folder."""
 
     questions: int
     f1: float
     f1_int8: float
     full_precision: int
-    """Matrix products that are computed in full precision still, but for those behind a softmax."""
+    """How many matrix products are left in full precision, not counting those after a softmax."""
     speedup: float
-    """fp32's time over int8's, on this machine: without VNNI or AMX there is nothing to gain."""
+    """fp32's time divided by int8's on this machine. Without VNNI or AMX there is no gain."""
     path: str
 
 
 def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Quantization:
-    """Quantizes a model; `Reader.from_pretrained(folder, "int8")` finds it then.
+    """Quantizes a model, so that `Reader.from_pretrained(folder, "int8")` finds it.
 
     Args:
-        folder: the model.
+        folder: the model's folder.
         pairs: questions, each with a passage.
-        score: how well a reader answers them.
+        score: measures how well a reader answers the questions.
 
     Raises:
         SetupError: NNCF is not installed.
@@ -117,11 +117,11 @@ def quantize(folder: Path, pairs: Sequence[tuple[str, str]], score: Score) -> Qu
 def share_kernels(graph: ov.Model) -> None:
     """Lets all layers share their kernels.
 
-    The compiler writes numbers that are the same for a whole tensor into the code of a kernel, such
-    as the range of what is rounded. Each layer has kernels of its own then, made anew for every
-    shape that has not been read before, which takes BERT-large as long as a sentence. Numbers by
-    channel or by head are data that a kernel reads. Were all the same, the compiler would make one
-    of them again, so that one differs.
+    The compiler writes a number that holds for a whole tensor, such as a range of rounding, into
+    the code of a kernel. Each layer then has its own kernels, made for every shape that has not
+    been read before. In BERT-large that takes as long as reading a sentence. Numbers for each
+    channel or head are data that a kernel reads, so layers can share it. If all of these numbers
+    were equal, the compiler would turn them into one number, so one of them differs.
     """
     for node in graph.get_ops():
         if node.get_type_name() == "FakeQuantize":
@@ -132,10 +132,10 @@ def share_kernels(graph: ov.Model) -> None:
 
 
 def _round_by_channel(rounded: ov.Node) -> None:
-    """Behind a product and its GELU: ranges of channels, which take in the factors of SmoothQuant.
+    """Gives the rounding after a GELU a range for each channel, divided by SmoothQuant's factors.
 
-    Elsewhere OpenVINO 2026.4 takes such ranges for those of another axis; the F1 that is measured
-    of what is made here would tell.
+    In other places OpenVINO 2026.4 applies such ranges to another axis. If it did so here, the F1
+    that `quantize` measures would show it.
     """
     source, factors = _unsmoothed(rounded.input_value(0))
     if source.get_node().get_type_name() != "Gelu":
@@ -154,7 +154,7 @@ def _round_by_channel(rounded: ov.Node) -> None:
 
 
 def _scale_by_head(softmax: ov.Node) -> None:
-    """In front of the attention's softmax: a factor of 1 that takes in those of the rounding."""
+    """Puts a factor of about 1 for each head before the softmax; rounding factors merge into it."""
     biased = softmax.input_value(0).get_node()
     scores = biased.input_value(0)
     factors = np.ones((1, scores.get_partial_shape()[1].get_length(), 1, 1), np.float32)
@@ -164,7 +164,7 @@ def _scale_by_head(softmax: ov.Node) -> None:
 
 
 def _unsmoothed(source: ov.Output) -> tuple[ov.Output, Array]:
-    """What SmoothQuant multiplies, and by which factors; anything else as it is."""
+    """What SmoothQuant multiplies, with its factors; any other source with a factor of 1."""
     node = source.get_node()
     if node.get_type_name() == "Multiply":
         inputs = [node.input_value(index) for index in (0, 1)]
@@ -180,7 +180,7 @@ def _values(constant: ov.Output) -> Array:
 
 
 def _with_graph(reader: Reader, config: EncoderConfig, compiled: ov.CompiledModel) -> Reader:
-    """A reader of the same model that computes with another graph of it."""
+    """A reader of the same model that computes with another graph."""
     padding, statistics = reader.tokenizer.special.padding, Statistics()
     network = OpenVinoNetwork(compiled, config, padding, "fp32", reader.version, statistics)
     return Reader(reader.name, reader.tokenizer, network, reader.calibration, statistics)
@@ -207,7 +207,7 @@ def _graph(folder: Path) -> ov.Model:
 
 
 def _samples(nncf: ModuleType, reader: Reader, pairs: Sequence[tuple[str, str]]) -> Any:
-    """Windows from the whole set, not from its beginning only."""
+    """Windows from the whole set, not only from its beginning."""
     step = max(1, len(pairs) // SAMPLES)
     rows = reader.rows(pairs[::step])[:SAMPLES]
     network = reader.network
@@ -222,7 +222,7 @@ def _restored(
     pairs: Sequence[tuple[str, str]],
     score: Score,
 ) -> ov.Model:
-    """Quantized but for the products whose rounding costs most F1."""
+    """The quantized graph, without the rounding of the products where it costs most F1."""
 
     def validate(compiled: ov.CompiledModel, chosen: Iterable[int]) -> tuple[float, list[float]]:
         rounded = _with_graph(reader, load_config(folder), compiled)

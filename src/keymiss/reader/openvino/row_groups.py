@@ -1,29 +1,30 @@
-"""Rows put together into calls of OpenVINO, which pads all rows of a call to one length."""
+"""Groups rows into calls of OpenVINO. All rows of a call are padded to one length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 GROUP_TOKENS = 2048
-"""Rows run together while their padded tokens are no more than this; more does not get faster."""
+"""How many tokens a group has at most, padding included. Larger groups are not faster."""
 
 CALL_TOKENS = 32
-"""What a call of the engine costs besides its tokens, in tokens."""
+"""The fixed cost of a call of the engine, expressed as a number of tokens."""
 
 VECTOR = 16
-"""Attention computes so many tokens at once, and what is left over one by one."""
+"""How many tokens attention computes at once. The tokens left over are computed one by one."""
 
 SLOW_REST = 12
-"""From so many left over on, in bf16 and int8 a whole vector is faster (`bench/shape_cost.py`)."""
+"""With this many tokens left over, or more, a whole vector is faster in bf16 and int8 (measured by
+`python -m keymiss.bench.shape_cost`)."""
 
 
 def padded_length(longest: int, step: int, most: int) -> int:
-    """The length that rows are padded to, given that of the longest, in tokens.
+    """The length that rows are padded to, in tokens.
 
     Args:
         longest: the length of the longest row.
-        step: lengths are multiples of this, but for `most`.
-        most: what the model has positions for.
+        step: the length is a multiple of this, unless it is `most`.
+        most: how many tokens the model has positions for.
     """
     length = -longest // step * -step
     rest = length % VECTOR
@@ -31,17 +32,17 @@ def padded_length(longest: int, step: int, most: int) -> int:
 
 
 def group_rows(lengths: Sequence[int], padded: Callable[[int], int]) -> Iterator[list[int]]:
-    """The indices of rows of near equal length: the cheapest way to cut the rows, sorted by their
-    length, into groups.
+    """Yields groups of rows of similar length, each as a list of the rows' indices.
 
-    A group costs its tokens, padding included, and CALL_TOKENS.
+    The rows are sorted by length and cut into groups in the cheapest way. A group costs its tokens,
+    padding included, and CALL_TOKENS.
 
     Args:
-        lengths: of the rows, in tokens.
-        padded: gives the length to which a group is padded for that of its longest row.
+        lengths: the lengths of the rows, in tokens.
+        padded: returns the length that a group is padded to, from the length of its longest row.
     """
     rows = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    # The least cost of the n shortest rows, and where their last group begins.
+    # At index n: the least cost of the n shortest rows, and where their last group begins.
     best, first = [0], [0]
     for end in range(1, len(rows) + 1):
         longest = padded(lengths[rows[end - 1]])
