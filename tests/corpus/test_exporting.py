@@ -131,9 +131,9 @@ def test_without_a_corpus_there_is_nothing_to_export(raw, tmp_path):
 @pytest.mark.parametrize(
     ("paragraphs", "wrong"),
     [
-        ("text", "no list of lists"),
-        (["text"], "no list of lists"),
-        ([["One."], None], "no list of lists"),
+        ("text", "not a list of lists"),
+        (["text"], "not a list of lists"),
+        ([["One."], None], "not a list of lists"),
         ([["One.", 2]], "text is needed"),
         ([["One.", " "]], "a sentence without text"),
         ([], "has no text"),

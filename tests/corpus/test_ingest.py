@@ -162,7 +162,7 @@ def test_a_corpus_under_the_old_names_is_recognised_and_refused(client, raw, tmp
     client.hset("corpus", mapping=OLD)
     client.hset("article_id:a:{0}", "title", "Old")
     before = {key: client.dump(key) for key in ("corpus", "article_id:a:{0}")}
-    with pytest.raises(Unavailable, match="names that are not read; ingest again"):
+    with pytest.raises(Unavailable, match="names that keymiss does not read; ingest it again"):
         check_corpus(raw)
     # And so it is: beside the old one, which stays as it is.
     write(tmp_path, "a.txt", "One.")

@@ -154,4 +154,4 @@ def test_a_corpus_under_old_names(server, raw):
         "corpus", mapping={"buckets": 1024, "splitter": "tokenizesentences-0.5.1", "created": 1}
     )
     (defect,) = [each for each in examine(raw) if "key names" in each.wrong]
-    assert "ingest again" in defect.advice
+    assert "ingest it again" in defect.advice

@@ -1,1 +1,1 @@
-"""Who answers beside the data: the reader, as functions on missing and written keys."""
+"""Answers questions beside the data: the reader, as functions on missing and written keys."""

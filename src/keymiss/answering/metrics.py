@@ -1,4 +1,4 @@
-"""What is measured of the reader. Names and units: docs/metrics.md."""
+"""The metrics of the reader; docs/metrics.md has their names and units."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReaderCollector(Collector):
         self._reader = reader
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for at each scrape."""
+        """The metrics for one scrape of Prometheus."""
         reader = self._reader
         counts = reader.statistics.read()
         name = [reader.name]
@@ -52,5 +52,5 @@ class ReaderCollector(Collector):
 
 
 def show_reader(reader: Reader) -> None:
-    """Makes a reader's statistics part of what this process shows."""
+    """Adds a reader's statistics to the metrics of this process."""
     REGISTRY.register(ReaderCollector(reader))

@@ -1,6 +1,6 @@
-"""What readers have done, of all workers together: counted in the server, told by a function.
+"""How much the readers of all workers have done: counted in the server, told by a function.
 
-The old system's models had `AI.INFO`: duration in microseconds, samples, calls, errors.
+RedisAI's `AI.INFO` tells the same of a model: duration in microseconds, samples, calls, errors.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ logger = logging.getLogger(__name__)
 MODELINFO_FORMAT = 1
 FLUSH_SECONDS = 1.0
 COUNT_PATIENCE_SECONDS = 2.0
-"""How long a server that is away holds up counting, and the end of the worker."""
+"""How long a server that is away holds up the counting, or the end of the worker, at most."""
 
 COUNTS = ("calls", "samples", "duration_us", "errors")
 
 TOGETHER = "together"
-"""Counted as a shard is: a call for several shards is one call, and none of their sum."""
+"""The name under which all shards are counted together. The sum over shards is another number: a
+call for several shards counts once for each of them, and once here."""
 
 
 class ModelStatistics:
-    """What a reader has done for each shard and has not been counted in the server yet."""
+    """What a reader has done for each shard, as far as the server has not counted it yet."""
 
     def __init__(self, reader: Reader) -> None:
         self.name = reader.name
         self._uncounted: Counter[str] = Counter()
 
     def add(self, samples: Mapping[str, int], seconds: float, failed: bool = False) -> None:
-        """Counts a call: so many samples of each shard, which share its duration."""
+        """Counts a call and its samples by shard; its duration is divided among the shards."""
         total = sum(samples.values())
         if not total:
             return
@@ -54,8 +55,8 @@ class ModelStatistics:
             self._uncounted[f"{shard} errors"] += failed
 
     async def keep(self, url: str, stop: asyncio.Event, shards: str = "local") -> None:
-        """Counts in the server, every second, until `stop` is set; what is lost when a server
-        cannot be reached is tried again."""
+        """Adds the counts to those in the server, every second, until `stop` is set. When the
+        server cannot be reached, they are kept for the next time."""
         async with Servers(url) as servers:
             while not stop.is_set():
                 with suppress(TimeoutError):
@@ -75,8 +76,8 @@ class ModelStatistics:
 
 
 def statistics_function() -> Function:
-    """The function `modelinfo`: `GET keymiss:modelinfo{NAME}` is what all readers of this name have
-    done."""
+    """The function `modelinfo`: `GET keymiss:modelinfo{NAME}` tells what all readers with this name
+    have done."""
 
     @on_miss(MODELINFO, name=FunctionName.MODELINFO, form=MODELINFO_FORM, cache="off")
     async def modelinfo(events: Sequence[Event]) -> list[Result]:

@@ -1,13 +1,13 @@
--- Notes a key with its document, and reads what the key asks about: both or neither, since a note
--- must be there before the text is read, and must not outlive it. Where a document has too many
--- answers, the oldest ones are dropped.
+-- Notes a key with its document, and reads what the key asks about, in one turn of the server: a
+-- note must be there before the text is read, and must not outlive the text. When a document has
+-- too many answers, the oldest ones are dropped.
 --
 -- KEYS: sentences, facts, tokens, answers
--- ARGV: sentence number, key, now, when the note ends, most notes, field of the hash, then the
---       numbers of the sentences that are read
+-- ARGV: sentence number, key, present time, time when the note ends, most notes of a document, the
+--       field of the text's hash, then the numbers of the sentences that are read
 local sentences, facts, tokens, answers = unpack(KEYS)
 local number, name, now, expires, most, hash = unpack(ARGV, 1, 6)
--- Keys of sentences that do not exist, which strangers may ask for, leave no note.
+-- A stranger may ask for sentences that do not exist: their keys leave no note.
 if redis.call('HEXISTS', sentences, number) == 0 then return {} end
 
 local noted = redis.pcall('ZADD', answers, expires, name)
@@ -22,7 +22,7 @@ if type(noted) == 'number' then
     redis.call('ZREMRANGEBYRANK', answers, 0, last)
   end
 elseif string.find(noted.err, 'OOM', 1, true) then
-  -- Without a note the answer could not be found again, so it must not be stored.
+  -- Without a note the answer could not be dropped later, so it must not be stored.
   redis.call('KEYMISS.DROP', name)
   noted = 0
 else

@@ -38,7 +38,7 @@ MOST_READ_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A key that can be read, and what is read for it."""
+    """A key that can be answered, and the text that is read for it."""
 
     shard: Shard
     key: AnswerKey
@@ -46,8 +46,8 @@ class _Asked:
 
 
 def answer_functions(reader: Reader, statistics: ModelStatistics) -> list[Function]:
-    """The functions that answer `keymiss:qa{..}` and `bertqa{..}` keys with this reader, whose
-    statistics they keep."""
+    """The functions that answer `keymiss:qa{..}` and `bertqa{..}` keys with this reader, and keep
+    its statistics."""
     notes = Notes()
     computing = partial(
         on_miss,
@@ -88,7 +88,7 @@ async def _read(
 async def _all_asked(
     reader: Reader, notes: Notes, events: Sequence[Event]
 ) -> list[_Asked | Exception]:
-    """What is read for each event, from all shards at once."""
+    """What is to be read for each event, or an error. All shards are asked for texts at once."""
     asked: list[_Asked | Exception] = [NotFound("")] * len(events)
     of_shards: dict[Shard, list[tuple[int, AnswerKey]]] = {}
     for number, event in enumerate(events):
@@ -116,7 +116,7 @@ async def _all_asked(
 async def _answers(
     reader: Reader, statistics: ModelStatistics, asked: Sequence[_Asked]
 ) -> list[list[Answer]]:
-    """The best answer for each, none where there is no token to read."""
+    """The best answer to each key, as a list that is empty where there is no token to read."""
     pairs = [(one.key.question, one.text.passage) for one in asked]
     started = time.perf_counter()
     failed = True
@@ -130,7 +130,7 @@ async def _answers(
 
 
 def _found(reader: Reader, one: _Asked, answers: Sequence[Answer]) -> Found:
-    """The best answer, in the sentence of the window that it stands in."""
+    """The best answer, with its place in the sentence of the window that holds it."""
     if not answers:
         return Found("", 0, 0, one.key.sentence, 0.0, 0.0, 0.0, False, reader.name)
     best, window = answers[0], one.text.window

@@ -1,4 +1,4 @@
-"""What is read for a question: a sentence with its neighbours, noted with its document."""
+"""Fetches what is read for a key, a sentence with its neighbours, and notes the key."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from keymiss.server.transactions import Command
 
 TRIES = 10
 MOVING_TRY_SECONDS = 0.05
-"""A document that moves to another node is whole again when all its keys are there."""
+"""How long to wait between tries: a document that moves to another node is whole again when all of
+its keys are there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is read for a key: its window's text, with tokens where they have been made."""
+    """What is read for a key: the text of its window, with token ids where they are stored."""
 
     window: SentenceWindow
     passage: str | Passage
@@ -41,9 +42,9 @@ _READ = load_lua(__file__, "note_and_read")
 async def read_texts(
     shard: Shard, keys: Sequence[Named], tokenizer: Tokenizer, notes: Notes
 ) -> list[Text | KeymissError]:
-    """The text to read for each key, which is noted with its document before the text is read.
+    """The text for each key, or an error. A key is noted with its document before text is read.
 
-    A document on its way to another node is tried again for a short while.
+    A document that is on its way to another node is tried again for a short while.
     """
     texts = await _read_once(shard, keys, tokenizer, notes)
     for _ in range(TRIES):
@@ -74,7 +75,7 @@ async def _read_once(
 
 
 def _reading(name: str, key: AnswerKey, tokenizer: Tokenizer, now: int) -> Command:
-    """The call of the script for a key."""
+    """The command that calls the script for a key."""
     keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokenizer.fingerprint))
     window = window_numbers(key.sentence)
     noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
@@ -82,19 +83,19 @@ def _reading(name: str, key: AnswerKey, tokenizer: Tokenizer, now: int) -> Comma
 
 
 def _is_noted(reply: object) -> bool | None:
-    """Whether the key has been noted; None when there is no such sentence."""
+    """Whether the key has been noted; None when its sentence does not exist or cannot be read."""
     return bool(reply[0]) if isinstance(reply, list) and reply else None
 
 
 def _still_moving(shard: Shard, key: AnswerKey, text: Text | KeymissError) -> Text | KeymissError:
-    """A sentence that is not there may be on its way, where the slot is not the server's yet."""
+    """Replaces NotFound by Moving when the server does not hold the slot: the text may arrive."""
     if isinstance(text, NotFound) and not shard.coverage.holds(key.keys.sentences):
         return _moving(key)
     return text
 
 
 def _text(key: AnswerKey, read: object, tokenizer: Tokenizer) -> Text | KeymissError:
-    """What to read, from what the script replied."""
+    """The text to read, from the reply of the script."""
     if is_elsewhere(read):
         return _moving(key)
     if not isinstance(read, list):
@@ -122,4 +123,4 @@ def _no_sentence(key: AnswerKey) -> NotFound:
 
 
 def _moving(key: AnswerKey) -> Moving:
-    return Moving(f"the document {key.keys.document!r} moves to another node; ask again")
+    return Moving(f"the document {key.keys.document!r} is on its way to another node; ask again")

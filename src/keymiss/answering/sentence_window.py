@@ -1,16 +1,17 @@
-"""What is read for a sentence: itself and its neighbours."""
+"""The window that is read for a sentence: the sentence itself and its neighbours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NEIGHBOURS = 1
-"""Sentences on either side. Measured on the demo questions; see docs/decisions/0002-window.md."""
+"""How many neighbours there are on either side, at most. Measured on the demo questions; see
+docs/decisions/0002-window.md."""
 
 
 LONGEST_WINDOW = 1500
-"""Characters. A neighbour that would make the window longer is left out: a reader that has to cut
-its text would cut the sentence that was asked for."""
+"""How many characters a window with neighbours has, at most. A neighbour that would make it longer
+is left out: a reader that has to cut its text would cut the sentence that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,13 @@ class SentenceWindow:
 
     @property
     def text(self) -> str:
-        """What the reader reads."""
+        """The text that the reader reads."""
         return " ".join(self.sentences)
 
     def locate(self, start: int, end: int) -> tuple[int, int, int]:
         """The sentence in which a span of the joined text begins, and its offsets there.
 
-        A span that runs on into the next sentence ends with the one in which it begins.
+        A span that goes on into the next sentence is cut at the end of the one in which it begins.
         """
         offset = 0
         for index, sentence in enumerate(self.sentences):
@@ -45,7 +46,7 @@ def window_numbers(sentence: int) -> range:
 
 
 def make_window(sentence: int, texts: list[str | None]) -> SentenceWindow | None:
-    """The window from the texts of `window_numbers`, None when the sentence itself is missing."""
+    """The window from the texts of `window_numbers`; None when the sentence itself is missing."""
     found = {
         number: text
         for number, text in zip(window_numbers(sentence), texts, strict=True)
@@ -53,7 +54,7 @@ def make_window(sentence: int, texts: list[str | None]) -> SentenceWindow | None
     }
     if sentence not in found:
         return None
-    # Neighbours count as long as they are consecutive: a hole separates them.
+    # A sentence belongs to the window only when no sentence is missing in between.
     first = last = sentence
     room = LONGEST_WINDOW - len(found[sentence])
     while first - 1 in found and len(found[first - 1]) < room:

@@ -1,4 +1,4 @@
-"""The function `tokens`: sentences are tokenised once, when they are written."""
+"""The function `tokens`, which tokenises sentences once, when they are written."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def tokens_function(tokenizer: Tokenizer) -> Function:
 async def update_tokens(tokenizer: Tokenizer, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the tokens of these documents agree with their texts.
 
-    `keys` are those of sentences, or of tokens, which are deleted when they are of another
-    tokenizer or of no document.
+    `keys` are keys of sentences or of tokens. Tokens of another tokenizer, or of a document that
+    does not exist, are deleted.
     """
     await _delete_of_others(tokenizer, shard, keys)
     parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
@@ -72,7 +72,7 @@ async def _writing(tokenizer: Tokenizer, document: DocumentKeys, text: StoredTex
 
 
 def pack(ids: Ids, vocabulary: int) -> bytes:
-    """Token ids as they are stored: little endian uint16, uint32 for large vocabularies."""
+    """Token ids as they are stored: little-endian uint16, or uint32 for large vocabularies."""
     return ids.astype("<u2" if vocabulary <= SMALL_VOCABULARY else "<u4").tobytes()
 
 
@@ -94,6 +94,6 @@ async def _delete_of_others(tokenizer: Tokenizer, shard: Shard, keys: Sequence[s
         if (parsed := parse_tokens_key(key)) and parsed[0] != tokenizer.fingerprint
     ]
     types = await shard.read([("TYPE", key) for key in of_others])
-    # What is of another type is no tokenizer's.
+    # A key of another type belongs to another program.
     pairs = zip(of_others, types, strict=True)
     await shard.read([("UNLINK", key) for key, type in pairs if type == b"hash"])

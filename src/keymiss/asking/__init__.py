@@ -1,1 +1,1 @@
-"""Who asks: a question, the sentences worth reading, the answers that stand in them."""
+"""Asks questions: finds the sentences worth reading, and the answers that stand in them."""

@@ -1,4 +1,4 @@
-"""Asks a question: candidates from all shards, the best ones read beside theirs, answers ranked."""
+"""Asks a question: all shards give candidates, the best are read there, answers are ranked."""
 
 from __future__ import annotations
 
@@ -9,32 +9,27 @@ from dataclasses import dataclass
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
+from keymiss.asking.candidate_reading import (
+    SENTENCES_READ,
+    SENTENCES_READ_UNSETTLED,
+    read_candidates,
+)
 from keymiss.asking.candidate_search import find
-from keymiss.asking.computed_get import compute
 from keymiss.asking.concept_links import neighbourhood_if_any
 from keymiss.asking.metrics import count_question, stage
 from keymiss.asking.shown_text import Shown, read_shown
-from keymiss.errors import KeymissError, NotFound, TooSlow, Unavailable, outcome
+from keymiss.errors import KeymissError, TooSlow, Unavailable, outcome
 from keymiss.graph.neighbourhood import Neighbourhood
-from keymiss.keys import DocumentKeys, document_of_sentence, qa_key
+from keymiss.keys import DocumentKeys
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import fuse
 from keymiss.server.servers import Servers
-from keymiss.values.qa_value import Found, found_from_json
-
-SENTENCES_READ = 10
-"""Sentences that are read for a question."""
-
-SENTENCES_READ_UNSETTLED = 2 * SENTENCES_READ
-"""The same while documents are between shards: the best ten of other times are among them."""
+from keymiss.values.qa_value import Found
 
 MOST_ANSWERS = 5
-"""CorpusAnswers that a question gets, at most."""
+"""How many answers a question gets, at most."""
 
 DEADLINE_SECONDS = 10.0
-
-SENTENCE_SECONDS = 6.0
-"""How long sentences that are not read are waited for when others have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +37,8 @@ class CorpusAnswer:
     """An answer and the place that it comes from.
 
     `sentence_text[start:end] == text`; `sentence` is the name `DOC:{TAG}:N`. `score` is the
-    reader's margin in logits: how much more likely the span is than that there is no answer.
-    `probability` is how often an answer of that score is right.
+    reader's margin in logits: how much more likely the span is than no answer. `probability` is how
+    often an answer with that score is right.
     """
 
     text: str
@@ -58,7 +53,7 @@ class CorpusAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CorpusAnswers:
-    """CorpusAnswers, best first, and the concepts that the question names.
+    """The answers, best first, and the concepts that the question names.
 
     `complete` is false when part of the corpus did not answer.
     """
@@ -69,15 +64,22 @@ class CorpusAnswers:
 
 
 async def ask(servers: Servers, text: str, by_concepts: bool = False) -> CorpusAnswers:
-    """CorpusAnswers a question from the corpus, as far as its parts can be reached in time.
+    """Answers a question from the parts of the corpus that can be reached in time.
 
     Args:
-        by_concepts: whether sentences that name the question's concepts are candidates, too.
+        by_concepts: whether sentences that name the question's concepts are candidates as well.
 
     Raises:
-        BadInput: the text is no question.
+        BadInput: the text is not a question.
         Unavailable: no server, no worker, or no corpus.
         TooSlow: there was no answer in time.
+
+    >>> async def asked(text: str) -> CorpusAnswers:
+    ...     async with Servers(url) as servers:
+    ...         return await ask(servers, text)
+    >>> first = asyncio.run(asked("What causes whooping cough?")).answers[0]
+    >>> first.text, first.sentence
+    ('bacterium Bordetella pertussis', 'pertussis-whooping-cough:{XS}:0')
     """
     linking = asyncio.create_task(neighbourhood_if_any(servers, text))
     try:
@@ -106,41 +108,16 @@ async def _ask(
                 concepts = await linking
                 sentences = fuse(sentences, concepts.ranked_sentences(sentences))
                 complete = complete and concepts.complete
-            read = SENTENCES_READ if found.settled else SENTENCES_READ_UNSETTLED
-            return await _read(servers, question, sentences[:read], complete)
+            count = SENTENCES_READ if found.settled else SENTENCES_READ_UNSETTLED
+            with stage("read"):
+                read = await read_candidates(servers, question, sentences[:count])
+            with stage("show"):
+                answers, shown = await _with_texts(servers, _best(read.found))
+            return answers, complete and read.complete and shown
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
         raise Unavailable(f"the server cannot be reached: {error}") from error
-
-
-async def _read(
-    servers: Servers, question: str, sentences: Sequence[str], complete: bool
-) -> tuple[list[CorpusAnswer], bool]:
-    keys = [qa_key(sentence, question) for sentence in sentences]
-    # Each on a connection of its own: a waiting GET would hold up those behind it, and the worker
-    # should see all of them in one batch.
-    reading = (_in_time(servers, key) for key in keys)
-    with stage("read"):
-        values = await asyncio.gather(*reading, return_exceptions=True)
-    errors = [value for value in values if isinstance(value, BaseException)]
-    if errors and len(errors) == len(values):
-        raise errors[0]
-    found = [
-        (document_of_sentence(sentence), found_from_json(value))
-        for sentence, value in zip(sentences, values, strict=True)
-        if isinstance(value, bytes)
-    ]
-    best = _best(found)
-    missing = [error for error in errors if not isinstance(error, NotFound)]
-    with stage("show"):
-        answers, shown = await _with_texts(servers, best)
-    return answers, complete and shown and not missing
-
-
-async def _in_time(servers: Servers, key: str) -> bytes | None:
-    async with asyncio.timeout(SENTENCE_SECONDS):
-        return await compute(servers, key)
 
 
 def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKeys, Found]]:
@@ -156,11 +133,11 @@ async def _with_texts(
     servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]
 ) -> tuple[list[CorpusAnswer], bool]:
     """The answers with their sentences and titles, and whether all of these could be read: a node
-    may have died since its sentences were."""
+    may have died after its sentences were read."""
     read = await read_shown(servers, [(keys, found.sentence) for keys, found in best])
     answers = []
     for (keys, found), shown in zip(best, read, strict=True):
-        # Rewritten in the meantime: the place does not exist any more.
+        # The sentence may have been deleted or rewritten after it was read.
         if not isinstance(shown, Shown) or shown.text[found.start : found.end] != found.text:
             continue
         answers.append(

@@ -1,8 +1,8 @@
 """The candidates for a question, from every shard, and whether any part of the corpus is missing.
 
-One shard of each host is asked first: its worker looks in all of them that it serves. Workers say
-in which slots they have looked. What nobody has looked in is asked for itself, and again: a slot
-may have moved while the question was on its way.
+One shard of each host is asked first: its worker searches all shards of the host that it serves.
+Workers say which slots they have searched. The shards that hold the remaining slots are asked
+directly, and again if needed: a slot may move while the question is on its way.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from keymiss.values.find_value import (
 )
 
 HOST_SECONDS = 1.0
-"""How long one shard is waited for on behalf of its host."""
+"""How long a search waits for the shard that is asked for its whole host."""
 
 SEARCH_SECONDS = 3.0
-"""How long the shards of a cluster that do not answer are waited for when others have."""
+"""How long the shards of a cluster have to answer. A search goes on without those that do not."""
 
 PAUSE_SECONDS = 0.05
-"""Between two looks for what nobody has looked in."""
+"""How long to wait before slots that no worker has searched are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Findings:
     """All candidates, best first.
 
     `complete` is false when part of the corpus was not searched. `settled` is false while documents
-    are on their way between shards: some count twice, and the order is a little off.
+    move between shards: some are counted twice then, and the order is a little off.
     """
 
     ranked: list[Ranked]
@@ -54,16 +54,16 @@ class Findings:
 
 
 async def find(servers: Servers, question: str) -> Findings:
-    """The candidates for a normalised question, of all shards that can be reached in time.
+    """The candidates for a normalised question, from all shards that can be reached in time.
 
     Raises:
-        Unavailable: nobody searches, or there is no corpus.
+        Unavailable: no worker searches, or there is no corpus.
         ValkeyError, OSError: the single server cannot be reached.
     """
     deadline = time.monotonic() + SEARCH_SECONDS
     replies = await _of_hosts(servers, question)
     covered = joined(reply.slots for reply in replies)
-    failed: Exception = Unavailable("nothing searches this server; start `keymiss worker`")
+    failed: Exception = Unavailable("no worker searches this server; start `keymiss worker`")
     asked_at = 0.0
     while covered != ALL_SLOTS and (not asked_at or time.monotonic() < deadline):
         if asked_at:
@@ -92,7 +92,7 @@ async def find(servers: Servers, question: str) -> Findings:
 
 
 async def _of_hosts(servers: Servers, question: str) -> list[ShardCandidates]:
-    """What one shard of each host can have found; nothing where each host has one only."""
+    """What one shard of each host finds for the host; nothing when each host has only one shard."""
     primaries = (await servers.topology()).primaries
     hosts: dict[str, list[Primary]] = {}
     for primary in primaries:
@@ -105,8 +105,8 @@ async def _of_hosts(servers: Servers, question: str) -> list[ShardCandidates]:
 
 
 async def _search_host(servers: Servers, primary: Primary, question: str) -> list[ShardCandidates]:
-    """What the worker beside a shard finds there and on its neighbours; nothing when it cannot be
-    asked at once: each of them will be, then."""
+    """What the worker beside a shard finds in it and in the other shards of the host. Nothing when
+    the worker does not answer soon: each shard is asked directly then."""
     key = find_here_key(slot_tag(first_slot(primary.slots)), question)
     try:
         async with asyncio.timeout(HOST_SECONDS):
@@ -127,7 +127,7 @@ async def _search(
     except TimeoutError:
         raise TooSlow(f"{primary.name} did not answer in time") from None
     if value is None:
-        raise Unavailable("nothing searches this server; start `keymiss worker`")
+        raise Unavailable("no worker searches this server; start `keymiss worker`")
     return shard_candidates_from_json(value)
 
 
@@ -141,10 +141,10 @@ async def _check_corpus(servers: Servers) -> None:
 
 
 def each_slot_once(replies: Sequence[ShardCandidates]) -> list[tuple[ShardCandidates, Slots]]:
-    """The slots that each reply speaks for, without the replies that speak for none.
+    """The replies with the slots that each speaks for, without replies that speak for no slot.
 
-    Two shards may have looked in a slot that has just moved: then the one that holds it counts. A
-    shard that was asked several times counts as it was the last time.
+    Two shards may have searched a slot that has just moved: the one that holds the slot counts. Of
+    a shard that was asked several times, the last reply counts.
     """
     parts = [0] * len(replies)
     taken: Slots = 0
@@ -157,7 +157,7 @@ def each_slot_once(replies: Sequence[ShardCandidates]) -> list[tuple[ShardCandid
 
 
 def _within(reply: ShardCandidates, slots: Slots) -> Candidates:
-    """The candidates without those of other slots."""
+    """The candidates in these slots only."""
     found = reply.candidates
     if reply.settled and slots == reply.slots:
         return found

@@ -1,4 +1,4 @@
-"""A GET that may have to be computed, and what its errors mean."""
+"""GETs keys that may have to be computed, and explains the errors of the server."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from keymiss.keys import encode
 from keymiss.server.servers import Servers
 
 MOVING_SECONDS = 0.1
-"""Between two tries of a key whose text is on its way to another node."""
+"""The pause before a key is tried again, while its text is on its way to another node."""
 
 
 async def compute(servers: Servers, key: str) -> bytes | None:
-    """GETs a key that may have to be computed, for as long as the caller has patience.
+    """GETs a key that may have to be computed.
+
+    While the key's text is on its way to another node, the key is tried again; the caller limits
+    the time.
 
     Raises:
-        KeymissError: the class that fits what the server says.
+        KeymissError: the subclass that fits the server's error.
     """
     while True:
         try:
@@ -43,7 +46,7 @@ _ERRORS: dict[str, type[KeymissError]] = {
 
 
 def explain(message: str) -> KeymissError:
-    """The error class for `KEYMISS <code> <words>`, an error reply of the module's."""
+    """The error that fits `KEYMISS <code> <words>`, an error reply of the module."""
     word, _, rest = message.partition(" ")
     code, _, words = rest.partition(" ")
     if word != "KEYMISS":

@@ -1,4 +1,4 @@
-"""A question's concepts and edges, and an edge's sentences, of all shards together."""
+"""A question's concepts and edges, and an edge's sentences, from all shards together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keymiss.server.servers import Servers
 from keymiss.server.topology import Primary, first_slot
 
 LINKS_SECONDS = 3.0
-"""How long shards that do not answer are waited for."""
+"""How long the reply of a shard may take."""
 
 ANSWER_LINKS_SECONDS = 1.0
 """How long an answer waits for its links."""
@@ -37,7 +37,7 @@ class EdgeSentence:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSentences:
-    """The best sentences of an edge, one of each document; how many there are in each year."""
+    """An edge's best sentences, one of each document, and how many the edge has in each year."""
 
     sentences: tuple[EdgeSentence, ...]
     years: Years
@@ -48,13 +48,14 @@ async def neighbourhood(servers: Servers, text: str) -> Neighbourhood:
     """The concepts that a question names, and their edges.
 
     Raises:
-        BadInput: the text is no question.
+        BadInput: the text is not a question.
         NoGraph: there is no concept graph.
         Unavailable: no shard can be reached.
+        TooSlow: no shard has computed it in time.
     """
     question = normalise_question(text)
     replies, complete = await _of_each_shard(servers, lambda tag: links_key(tag, question))
-    # In a thread: a concept that the corpus is full of has hundreds of neighbours.
+    # This runs in a thread: a concept that is frequent in the corpus has hundreds of neighbours.
     return await asyncio.to_thread(_added_up, replies, complete)
 
 
@@ -66,8 +67,8 @@ def _added_up(replies: Sequence[bytes], complete: bool) -> Neighbourhood:
 
 
 async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
-    """The same beside an answer: what is not there within a second stays away. Without a concept
-    graph nothing is missing."""
+    """The neighbourhood to show beside an answer: empty and incomplete when it takes longer than a
+    second, empty and complete when there is no concept graph."""
     try:
         async with asyncio.timeout(ANSWER_LINKS_SECONDS):
             return await neighbourhood(servers, text)
@@ -78,11 +79,12 @@ async def neighbourhood_if_any(servers: Servers, text: str) -> Neighbourhood:
 
 
 async def edge_sentences(servers: Servers, source: str, target: str, most: int) -> EdgeSentences:
-    """The sentences that name two concepts, those first that name them most often.
+    """The sentences that name two concepts; those that name them most often come first.
 
     Raises:
-        NotFound: the vocabulary does not know a concept.
+        NotFound: one of the concepts is not in the vocabulary.
         Unavailable: there is no concept graph, or no shard can be reached.
+        TooSlow: no shard has computed it in time.
     """
     source, target = sorted((source, target))
     replies, complete = await _of_each_shard(servers, lambda tag: edge_key(tag, source, target))
@@ -110,7 +112,7 @@ def _place(sentence: str) -> tuple[DocumentKeys, int]:
 async def _of_each_shard(
     servers: Servers, key_of: Callable[[str], str]
 ) -> tuple[list[bytes], bool]:
-    """What each shard computes for a key with one of its tags, and whether all have."""
+    """What each shard computes for a key with one of its tags, and whether all have replied."""
     try:
         topology = await servers.topology()
     except (TimeoutError, ValkeyError, OSError) as error:
@@ -126,8 +128,8 @@ async def _of_each_shard(
     found = await asyncio.gather(*map(ask, topology.primaries), return_exceptions=True)
     replies = [one for one in found if isinstance(one, bytes)]
     failed = [one for one in found if isinstance(one, BaseException)]
-    # What is wrong with the question is wrong everywhere; that there is no graph is so when all
-    # shards say it.
+    # A fault in the question is a fault on every shard, so that one reply is enough to report it.
+    # That there is no graph is only true when all shards say so.
     refused = next((one for one in failed if isinstance(one, BadInput | NotFound)), None)
     lost = next((one for one in failed if not isinstance(one, NoGraph)), None)
     if refused or (failed and not replies):

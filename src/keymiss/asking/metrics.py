@@ -1,4 +1,4 @@
-"""What is measured of questions. Names and units: docs/metrics.md."""
+"""The metrics of questions; docs/metrics.md has their names and units."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keymiss.functions.metrics import DURATION_BUCKETS
 
 ASKED_QUESTIONS_TOTAL = Counter("keymiss_questions_total", "Questions that were asked", ["outcome"])
 INCOMPLETE = Counter(
-    "keymiss_questions_incomplete_total", "Questions that a part of the corpus did not answer"
+    "keymiss_questions_incomplete_total", "Questions answered without a part of the corpus"
 )
 STAGE_SECONDS = Histogram(
     "keymiss_question_stage_seconds",
-    "Duration of a question's stages: find, read, show, and all of it",
+    "Duration of a question's stages: find, read, show, and all of them",
     ["stage"],
     buckets=DURATION_BUCKETS,
 )
@@ -24,7 +24,7 @@ STAGE_SECONDS = Histogram(
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Measures a stage of a question, also of one that fails."""
+    """Measures a stage of a question, also when the stage fails."""
     started = time.perf_counter()
     try:
         yield
@@ -33,7 +33,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def count_question(outcome: str, complete: bool = True) -> None:
-    """Counts a question: `answered`, `unanswered`, or the name of an error's class."""
+    """Counts a question by its outcome: `answered`, `unanswered`, or the class of its error."""
     ASKED_QUESTIONS_TOTAL.labels(outcome).inc()
     if not complete:
         INCOMPLETE.inc()

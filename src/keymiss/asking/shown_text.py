@@ -1,4 +1,4 @@
-"""What is shown of a sentence beside an answer or an edge: its text, and its document's title."""
+"""Reads what is shown of a sentence beside an answer or an edge: its text, its document's title."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keymiss.server.servers import Servers
 from keymiss.server.transactions import Command
 
 SHOW_SECONDS = 1.0
-"""How long all of them are waited for before those that can be had are shown."""
+"""How long all texts together may take; after that each is asked for separately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,11 @@ class Shown:
 async def read_shown(
     servers: Servers, sentences: Sequence[tuple[DocumentKeys, int]]
 ) -> list[Shown | Exception | None]:
-    """The text and the title of each sentence: document and number. None of one that is gone, an
-    exception of one that cannot be read in time: its node may have died."""
+    """The text and the title of each sentence, which is given by document and number.
+
+    None stands for a sentence that is gone, an exception for one that cannot be read in time, since
+    its node may have died.
+    """
     commands: list[Command] = []
     for keys, number in sentences:
         commands.append(("HGET", keys.sentences, number))
@@ -50,7 +53,7 @@ def _shown(text: Any, title: Any) -> Shown | Exception | None:
 
 
 async def _soon(servers: Servers, command: Command) -> Any:
-    """The reply, or why there is none within a moment."""
+    """The reply, or the error when there is no reply within a moment."""
     try:
         async with asyncio.timeout(SHOW_SECONDS / 4):
             return await servers.execute(*command)

@@ -1,1 +1,1 @@
-"""Measurements that a person runs: those of the article that this system succeeds."""
+"""Measurements that a person runs, among them those of the article that keymiss builds on."""

@@ -1,5 +1,5 @@
-"""The measurements of the article that keymiss succeeds, in its order: "Benchmarks for BERT Large
-Question Answering inference for RedisAI and RedisGears" (Mikhalev and Johnston 2022)."""
+"""Repeats the measurements of the article that keymiss builds on, in its order: "Benchmarks for
+BERT Large Question Answering inference for RedisAI and RedisGears" (Mikhalev and Johnston 2022)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import TypeAlias
 import valkey
 
 from keymiss.answering.sentence_window import make_window, window_numbers
-from keymiss.asking.answers import SENTENCES_READ
+from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.asking.candidate_search import find
 from keymiss.bench.article_rows import KEYMISS, OLD, Row
 from keymiss.bench.bench_processes import COUNTED_SECONDS
@@ -50,19 +50,21 @@ SCRIPT_SECONDS, QASEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
 ten GETs of a function key by fifty clients."""
 
 QUESTION = "Who performs viral transmission among adults"
-"""What the article asked of a key. The tool makes ten keys by twelve digits behind it."""
+"""The question that the article asked. `redis-benchmark` makes ten keys with twelve digits after
+it."""
 
 REQUESTS, CLIENTS = 10, 50
-"""Of `redis-benchmark -n 10 -c 50`."""
+"""How many requests are sent, by how many clients: those of `redis-benchmark -n 10 -c 50`."""
 
 BEHIND_OTHERS = 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$0" "$@"'
-"""With more clients than requests `redis-benchmark` spins. It gets what the others leave, or it
-would take a processor from what it measures. Linux weighs sessions first, then processes."""
+"""This shell command runs `redis-benchmark` at the lowest priority. With more clients than requests
+it spins, and would take a processor from what it measures. Linux weighs sessions first, then
+processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A running system, and what its rows have in common."""
+    """A running system, and the values that its rows have in common."""
 
     folder: Path
     precision: Precision
@@ -78,13 +80,13 @@ class Bench:
         return Row(name, model, way, value, unit, article, self.hardware)
 
     def forget(self) -> None:
-        """Drops all answers, stored or on their way."""
+        """Drops all answers that are stored or being computed."""
         with valkey.Valkey(LOOPBACK, self.port) as client:
             for key in client.scan_iter("*qa{*", count=1000):
                 client.execute_command("KEYMISS.DROP", key)
 
     def ask(self, questions: Sequence[str]) -> list[float]:
-        """Asks over HTTP, one after the other on one connection; how many seconds each took."""
+        """Asks one question after the other on one HTTP connection, and returns their seconds."""
         seconds = []
         with web_connection(self.http_port) as web:
             web.connect()
@@ -96,12 +98,12 @@ class Bench:
 
 
 def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[Row]:
-    """Measures a model, and yields each row as it is there.
+    """Measures a model, and yields the rows.
 
     Args:
-        model: its folder or name.
-        repeats: how often each thing is measured; the median counts.
-        wanted: the precision that it is read in.
+        model: the model's folder or name.
+        repeats: how often each value is measured; the median counts.
+        wanted: the precision in which the model reads.
     """
     folder = model_folder(model)
     precision = choose_precision(wanted, load_config(folder))
@@ -143,7 +145,7 @@ def _repeated(bench: Bench, run: Way, question: str, texts: Sequence[str]) -> li
 
 
 def _script(bench: Bench, question: str, texts: Sequence[str]) -> Iterator[Row]:
-    """One question and one sentence, from nothing: the plain script."""
+    """The article's plain script: one question and one sentence, in a fresh process."""
     name = "plain script, cold"
     for way, run in _ways():
         runs = _repeated(bench, run, question, texts[:1])
@@ -154,7 +156,7 @@ def _script(bench: Bench, question: str, texts: Sequence[str]) -> Iterator[Row]:
 
 
 def _asked_anew(bench: Bench, question: str) -> float:
-    """Seconds for a question of which no answer is stored."""
+    """The seconds that a question takes when no answer to it is stored."""
     seconds = []
     for _ in range(bench.repeats):
         bench.forget()
@@ -163,9 +165,9 @@ def _asked_anew(bench: Bench, question: str) -> float:
 
 
 def _reading(bench: Bench, question: str, texts: Sequence[str], asked: float) -> Iterator[Row]:
-    """The sentences that a question reads, by the reader alone: the old way one by one."""
+    """The reader alone, over the sentences of a question; the old way reads them one by one."""
     for way, run in _ways():
-        # The first text warms up, and is read again.
+        # The first text warms the reader up, and is read again.
         runs = _repeated(bench, run, question, [texts[0], *texts])
         seconds = statistics.median(each.warm_seconds for each in runs)
         name = f"the reader alone, {len(texts)} sentences, warm"
@@ -174,7 +176,7 @@ def _reading(bench: Bench, question: str, texts: Sequence[str], asked: float) ->
 
 
 async def _texts(bench: Bench, question: str) -> dict[str, str]:
-    """What is read for a question: each candidate with its neighbours, by the sentence's name."""
+    """The windows that are read for a question, by the name of the candidate sentence."""
     async with Servers(f"valkey://{LOOPBACK}:{bench.port}") as servers:
         found = await find(servers, normalise_question(question))
         texts = {}
@@ -188,8 +190,10 @@ async def _texts(bench: Bench, question: str) -> dict[str, str]:
 
 
 def _gets(bench: Bench, questions: Sequence[str], sentences: Sequence[str]) -> Iterator[Row]:
-    """Ten GETs by fifty clients about the sentence in the middle: of one key that is not stored, of
-    one that is, of ten keys; and of ten questions, by clients that sleep until they are answered.
+    """Ten GETs by fifty clients, all about the sentence in the middle.
+
+    They get one key that is not stored, then the same key stored, then ten keys. At last, clients
+    that sleep until they are answered ask ten questions.
     """
     name = sentences[len(sentences) // 2]
     key = bertqa_key(name, QUESTION)
@@ -235,12 +239,12 @@ def _requests_per_second(port: int, key: str) -> float:
         capture_output=True,
         text=True,
     )
-    # The tool counts whole milliseconds, and says "inf" of fewer than one.
+    # The tool counts whole milliseconds, and reports "inf" for less than one.
     return min(float(list(csv.reader(done.stdout.splitlines()))[-1][1]), 1000.0 * REQUESTS)
 
 
 def _our_requests_per_second(port: int, keys: Sequence[str]) -> float:
-    """The same by clients that take no processor while they wait; each key is asked for by one."""
+    """The same with clients that need no processor while they wait; each asks for one key."""
     clients = [valkey.Valkey(LOOPBACK, port) for _ in range(CLIENTS)]
     for client in clients:
         client.ping()
@@ -254,7 +258,7 @@ def _our_requests_per_second(port: int, keys: Sequence[str]) -> float:
 
 
 def _told(bench: Bench, questions: Sequence[str]) -> Iterator[Row]:
-    """What the model says of itself, from a reset on, as AI.INFO did."""
+    """The model's own counts since a reset, like those of RedisAI's AI.INFO."""
     name = model_name(bench.folder)
     with valkey.Valkey(LOOPBACK, bench.port) as client:
         time.sleep(COUNTED_SECONDS)

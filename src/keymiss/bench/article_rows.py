@@ -1,4 +1,4 @@
-"""Measured values, and how they are shown."""
+"""Measured values, written as JSON, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ OLD, KEYMISS = "old", "keymiss"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A measured value. `way` is "old" (transformers and torch) or "keymiss"; `article_value` is
-    what the article measured, on its own hardware, None where it says nothing."""
+    """A measured value.
+
+    `way` is "old" (transformers and torch) or "keymiss". `article_value` is what the article
+    measured on its own hardware, None if it measured nothing like it.
+    """
 
     name: str
     model: str
@@ -34,7 +37,7 @@ def write_json(rows: Sequence[Row], file: Path) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a table: both ways and the article beside one another."""
+    """The rows as a table, with both ways and the article side by side."""
     lines = [
         f"| measured | model | old way, fp32 | keymiss | the article, {ARTICLE_HARDWARE} |",
         "|---|---|---|---|---|",
@@ -55,7 +58,7 @@ def _shown(value: float, unit: str) -> str:
 
 
 def write_png(rows: Sequence[Row], file: Path) -> None:
-    """Draws what both ways, or the article, have measured, as bars on a logarithmic axis.
+    """Draws the values that the old way or the article has, too, as bars on a logarithmic axis.
 
     Raises:
         SetupError: matplotlib is not installed.

@@ -12,15 +12,15 @@ from typing import Any
 
 from keymiss.bench.http_questions import ask, web_connection
 
-Process = subprocess.Popen[bytes]
+BenchProcess = subprocess.Popen[bytes]
 
 COUNTED_SECONDS = 1.5
-"""Until what models have done is counted in the server: workers do so once a second."""
+"""How long to wait until a worker has sent its counts to the server, which it does every second."""
 
 
 @contextmanager
-def started_process(url: str, *command: str, folder: Path | None = None) -> Iterator[Process]:
-    """`keymiss COMMAND --url URL`, in this folder; it is ended afterwards."""
+def started_process(url: str, *command: str, folder: Path | None = None) -> Iterator[BenchProcess]:
+    """Runs `keymiss COMMAND --url URL` in this folder, and ends it afterwards."""
     arguments = [sys.executable, "-m", "keymiss", *command, "--url", url]
     process = subprocess.Popen(arguments, cwd=folder, stderr=subprocess.DEVNULL)
     try:
@@ -30,19 +30,19 @@ def started_process(url: str, *command: str, folder: Path | None = None) -> Iter
         process.wait(20)
 
 
-def processor_ms(process: Process) -> float:
-    """The processor time that a process has taken."""
+def processor_ms(process: BenchProcess) -> float:
+    """The processor time that a process has taken, in milliseconds."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that a process has."""
+    """The resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def ask_once(http_port: int, question: str) -> dict[str, Any]:
-    """What is answered on a connection of its own, as curl asks; raises what `ask` does."""
+    """The answer over a separate connection, as curl gets it; raises what `ask` raises."""
     with web_connection(http_port) as web:
         return ask(web, question)

@@ -1,4 +1,4 @@
-"""BERT-large's architecture with seeded random weights, for measurements where no hub is.
+"""Makes a BERT-large with seeded random weights, for measurements without a model hub.
 
     python -m keymiss.bench.bert_large [--int8]
 
@@ -23,7 +23,7 @@ from keymiss.reader import BUNDLED_FOLDER
 from keymiss.reader.model_cache import default_cache
 
 LARGE = default_cache() / "bench" / "bert-large"
-"""BERT-large's architecture (Devlin et al. 2018) with seeded random weights."""
+"""The model's folder: BERT-large's architecture (Devlin et al. 2018), seeded random weights."""
 
 LARGE_CONFIG = {
     "architectures": ["BertForQuestionAnswering"],
@@ -39,11 +39,11 @@ LARGE_CONFIG = {
     "hidden_act": "gelu",
 }
 SCALE = 0.02
-"""Deviation of fresh weights, as BERT's are begun with."""
+"""The standard deviation of the random weights; BERT's training begins with the same one."""
 
 
 def make_large() -> Path:
-    """Writes the model's folder, where it is missing: 1.3 GB."""
+    """Writes the model's folder, 1.3 GB, if it is missing."""
     if (LARGE / "model.safetensors").exists():
         return LARGE
     LARGE.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true")
     folder = make_large()
     if parser.parse_args().int8:
-        with redirect_stdout(sys.stderr):  # NNCF says there what it does
+        with redirect_stdout(sys.stderr):  # NNCF prints its progress on standard output
             from keymiss.bench.reader_engines import quantize_roughly
 
             quantize_roughly(folder)

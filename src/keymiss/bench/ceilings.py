@@ -1,7 +1,8 @@
-"""What this machine can do at best: the time below which no reader reads a workload.
+"""Finds the shortest time in which any reader could read a workload on this machine.
 
-It is the larger of two: the multiply-adds over the best rate of matrix products that any engine
-reaches in that precision, and the weights' bytes over the rate at which memory is read.
+It is the larger of two times. The first is the number of multiply-adds, divided by the best rate of
+matrix products that any engine reaches in that precision. The second is the number of bytes of the
+weights, divided by the rate at which memory is read.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 
 GEMM_ROWS = 384
-"""Those of `8x48`: the tokens that one matrix product is done for."""
+"""How many tokens one matrix product covers: those of the workload `8x48`."""
 
 
 def gemm_rates(config: EncoderConfig) -> dict[Precision, float]:
-    """The best rate of any engine for matrices of the model's shapes: 10^9 multiply-adds a second,
-    of the three shapes together as often as they occur in a layer."""
+    """The best rate of any engine for the model's matrices, in 10^9 multiply-adds a second.
+
+    It is the rate of the three shapes together, each as often as it occurs in a layer.
+    """
     hidden, inner = config.hidden, config.inner
     shapes = [(hidden, hidden)] * 4 + [(hidden, inner), (inner, hidden)]
     work = {
@@ -43,7 +46,7 @@ def gemm_rates(config: EncoderConfig) -> dict[Precision, float]:
     }
     best: dict[str, float] = {}
     for name, run in list(work.items()) * 3:
-        # Several behind each other: the threads of the engine before spin for a while.
+        # Many runs in a row, because the threads of the previous engine spin for a while.
         best[name] = min([best.get(name, np.inf), *(milliseconds(run) for _ in range(50))])
     count = GEMM_ROWS * sum(rows * columns for rows, columns in shapes)
     return {
@@ -70,7 +73,7 @@ def _torch_products(shapes: Sequence[tuple[int, int]], dtype: torch.dtype) -> Ca
 def _openvino_products(
     shapes: Sequence[tuple[int, int]], precision: Precision, arithmetic: Arithmetic
 ) -> Callable[[], Any]:
-    """Each product alone: in int8 with the step that rounds its input, and with int8 weights."""
+    """Each product in its own graph; in int8, the graph rounds its input and has int8 weights."""
     generator = np.random.default_rng(0)
     calls = []
     for rows, columns in shapes:
@@ -95,7 +98,7 @@ def _openvino_products(
 
 
 def memory_rate() -> float:
-    """Bytes a second that all processors together read from memory."""
+    """How many bytes a second all processors together read from memory."""
     array = torch.ones(1 << 28)
     seconds = min(milliseconds(array.sum) for _ in range(10)) / 1000
     return float(array.numel() * 4 / seconds)
@@ -104,11 +107,11 @@ def memory_rate() -> float:
 def ceiling_ms(
     config: EncoderConfig, pairs: Pairs, precision: Precision, rate: float, memory: float
 ) -> float:
-    """The least that reading these can take on this machine.
+    """The shortest time, in milliseconds, in which this machine can read these pairs.
 
     Args:
-        rate: of matrix products, as `gemm_rates` says.
-        memory: as `memory_rate` says.
+        rate: the rate of matrix products, from `gemm_rates`.
+        memory: the rate of memory, from `memory_rate`.
     """
     matrices = config.layers * (4 * config.hidden**2 + 2 * config.hidden * config.inner)
     products = sum(pairs.lengths) * matrices

@@ -1,8 +1,8 @@
-"""What a question costs on one shard and on more, and what a failover and moving slots take.
+"""Measures what a question costs on one shard and on more, and how long failovers and moves take.
 
-Clusters of 1, 2, 4 and 8 primaries run side by side, and one of 8 with an address for each, all
-with a worker and a web server of their own, on this machine; the reader answers without reading.
-They are asked in turn, some questions each time.
+Clusters of 1, 2, 4 and 8 primaries run side by side on this machine, and one more of 8 whose
+primaries have an address each. Every cluster has its own worker and web server; a fake reader
+answers without reading. The clusters are asked in turn, some questions each time.
 Writes bench-results/cluster.json and prints a table.
 
     python -m keymiss.bench.cluster_cost [--rounds 8]
@@ -27,7 +27,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from keymiss.bench.bench_processes import Process, ask_once, processor_ms, started_process
+from keymiss.bench.bench_processes import BenchProcess, ask_once, processor_ms, started_process
 from keymiss.bench.http_questions import ask, web_connection
 from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
@@ -45,8 +45,8 @@ from keymiss.server.topology import slot_ranges
 
 SHARD_COUNTS = (1, 2, 4, 8)
 TURN_QUESTIONS = 15
-"""Questions to one system before it is the next one's turn: the processors' caches hold what only
-one of five systems works with."""
+"""How many questions one system gets before the next one's turn. The processors' caches hold the
+data of one of the five systems only."""
 
 SHUFFLED_DOCUMENTS = 2_000
 DOCUMENT_SENTENCES = 20
@@ -63,14 +63,14 @@ class System:
     shards: int
     hosts: int
     http_port: int
-    web: Process
+    web: BenchProcess
 
     def ask(self, question: str) -> dict[str, Any]:
         return ask_once(self.http_port, question)
 
 
 def write_articles(path: Path) -> None:
-    """Documents of shuffled sentences: as many as questions need to have candidates everywhere."""
+    """Writes documents of shuffled sentences, so many that questions have candidates everywhere."""
     sentences = [
         sentence
         for _, reads in read_files([ARTICLES])
@@ -86,10 +86,10 @@ def write_articles(path: Path) -> None:
 
 
 class OnHosts(LocalCluster):
-    """Each node has an address of its own, as if it were on another host."""
+    """A cluster in which each node has a different address, as if it were on another host."""
 
     def arguments(self, node: LocalNode) -> list[str]:
-        """Those of any node, and its address."""
+        """The arguments of any node, and the node's address."""
         own = f"127.0.1.{1 + self.nodes.index(node)}"
         addresses = ["--bind", LOOPBACK, own, "--cluster-announce-ip", own]
         return [*super().arguments(node), *addresses]
@@ -99,11 +99,10 @@ class OnHosts(LocalCluster):
 def running(
     shards: int, replicas: int, articles: Sequence[Path], *worker: str, apart: bool = False
 ) -> Iterator[System]:
-    """A cluster that holds these articles, with a worker, started with these arguments, and a web
-    server.
+    """A cluster that holds these articles, with a web server, and a worker with these arguments.
 
     Args:
-        apart: each shard is on a host of its own, as far as the others can tell.
+        apart: whether each shard seems to be on a different host.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -131,7 +130,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not happen in time")
+            raise TimeoutError(f"the condition did not become true in {seconds} seconds")
         time.sleep(0.02)
 
 
@@ -139,8 +138,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
-    """Median milliseconds of a question that nobody has asked before, and of its repetition, on one
-    connection; and the processor time that the web server takes for both."""
+    """The median milliseconds of a question that nobody has asked before, and of its repetition.
+
+    Both come over one connection. The web server's processor time is the mean of both.
+    """
     first: list[list[float]] = [[] for _ in systems]
     again: list[list[float]] = [[] for _ in systems]
     spent = [processor_ms(system.web) for system in systems]
@@ -169,9 +170,11 @@ def latencies(systems: Sequence[System], rounds: int) -> list[dict[str, float]]:
 
 
 def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """16 and 64 shards on hosts of their own: each does its own work, so that what grows is what
-    the web server does for each, by the line through its processor time for one shard and for
-    eight with addresses of their own."""
+    """Extrapolates to 16 and 64 shards, each on a different host.
+
+    Each shard does its own work, so only the web server's work grows with them. It is taken from
+    the line through its processor times for one shard and for eight with different addresses.
+    """
     apart = [row for row in rows if row["hosts"] == row["shards"]]
     shards = [row["shards"] for row in apart]
     slope, base = statistics.linear_regression(shards, [row["web_cpu_ms"] for row in apart])
@@ -191,7 +194,7 @@ def extrapolated(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 
 @dataclass
 class Prober:
-    """Asks all the time; notes when it was answered, and whether completely."""
+    """Asks all the time, and records when an answer came and whether it was complete."""
 
     system: System
     replies: list[tuple[float, float, bool]] = field(default_factory=list)
@@ -240,7 +243,7 @@ def recovery(system: System) -> float:
 
 
 def moving(system: System, move: Callable[[LocalCluster, Move], None]) -> dict[str, float]:
-    """Half of a primary's slots go to another one, and back."""
+    """Moves half of a primary's slots to another one and back, and measures the time."""
     members = system.cluster.members()
     source, target = [node for node, member in members.items() if member.slots][:2]
     first, last = slot_ranges(members[source].slots)[0]
@@ -264,7 +267,7 @@ def atomically(cluster: LocalCluster, move: Move) -> None:
 
 
 def classically(cluster: LocalCluster, move: Move) -> None:
-    """Slot by slot and key by key, as resharding tools before Valkey 9 do it."""
+    """Moves slot by slot and key by key, as resharding tools before Valkey 9 do it."""
     members = cluster.members()
     ids = {node: members[node].id for node in (move.source, move.target)}
     with move.source.client() as here, move.target.client() as there:

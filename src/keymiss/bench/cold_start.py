@@ -1,4 +1,4 @@
-"""Readers in processes of their own: from nothing to one answer, and sentences one by one."""
+"""Runs readers in separate processes: from the start to one answer, and then over more texts."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ print(time.perf_counter() - started)
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A process from its start to its end. `warm_seconds` is the time for all texts but the first,
-    once the model was loaded and had read that one."""
+    """The times of a process from its start to its end.
+
+    `warm_seconds` is the time for all texts but the first, after the model has read the first one.
+    """
 
     wall_seconds: float
     cpu_seconds: float
@@ -61,13 +63,13 @@ def has_old_way() -> bool:
 
 
 def run_old_way(folder: Path, precision: str, question: str, texts: Sequence[str]) -> Ran:
-    """As the article's plain script reads: transformers and torch, one text after the other, and
-    always in fp32."""
+    """Reads as the article's plain script does: with transformers and torch, one text after the
+    other, always in fp32."""
     return _run(_OLD, folder, precision, question, texts)
 
 
 def run_reader(folder: Path, precision: str, question: str, texts: Sequence[str]) -> Ran:
-    """keymiss' reader alone: the texts but the first in one batch."""
+    """Reads with keymiss's reader alone, all texts but the first in one batch."""
     return _run(_OURS, folder, precision, question, texts)
 
 

@@ -1,12 +1,12 @@
-"""How fast a corpus becomes searchable, what it weighs, and how long a search takes in it.
+"""Measures how fast a corpus becomes searchable, its size, and how long a search in it takes.
 
     python -m keymiss.bench.corpus_cost FOLDER
         the documents of a folder
     python -m keymiss.bench.corpus_cost --sentences N
         generated documents, of Zipf-distributed words
 
-The clock stops when tokens and index are complete. Then the demo questions are asked: how well "no
-answer" is told. Writes bench-results/corpus.json.
+The clock stops when tokens and index are complete. Then the demo questions are asked, to see how
+well questions without an answer are recognised. Writes bench-results/corpus.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import valkey
 
 from keymiss.bench.bench_processes import (
-    Process,
+    BenchProcess,
     ask_once,
     processor_ms,
     resident_bytes,
@@ -51,13 +51,14 @@ VOCABULARY_WORDS = 50_000
 SENTENCES_PER_DOCUMENT = 50
 SEARCH_COUNT = 500
 ASKED_QUESTIONS, WARMING = 60, 20
-"""Over HTTP, and how many of these are asked before the clock runs."""
+"""How many questions are asked over HTTP, and how many of these before the clock runs."""
 LETTERS = "etaoinshrdlcumwfgypbvk"
 
 
 def words(count: int) -> list[str]:
-    """Distinct words: first those of the demo articles, the most frequent one first, which are as
-    prose for a tokenizer and have its stop words; then others of three to nine letters."""
+    """Distinct words: first those of the demo articles, the most frequent one first, then made-up
+    ones of three to nine letters. For a tokenizer, the first ones are like prose; they include stop
+    words."""
     found = Counter(
         word
         for _, documents in read_files([ARTICLES])
@@ -73,7 +74,7 @@ def words(count: int) -> list[str]:
 
 
 def generate(folder: Path, sentences: int) -> list[str]:
-    """Writes documents of so many sentences, and returns questions about them."""
+    """Writes documents of this many sentences in all, and returns questions about them."""
     vocabulary = words(VOCABULARY_WORDS)
     weights = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY_WORDS + 1)))
     chance = random.Random(2)
@@ -105,7 +106,7 @@ def find(client: valkey.Valkey, question: str) -> dict[str, int]:
 
 
 def wait_until_derived(client: valkey.Valkey, documents: int) -> None:
-    """Until the index holds all documents, and no write event waits to be followed."""
+    """Waits until the index holds all documents, and no write event is pending."""
     while find(client, "complete").get("documents") != documents:
         time.sleep(0.01)
     while client.info("keymiss")["keymiss_pending"]:
@@ -146,9 +147,9 @@ def measure(folder: Path, questions: list[str]) -> dict[str, float]:
         return results | measure_web(server.url, worker, questions[:ASKED_QUESTIONS])
 
 
-def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, float]:
-    """What questions over HTTP take, for the first time and again, and of the worker's processor
-    when they are first asked."""
+def measure_web(url: str, worker: BenchProcess, questions: list[str]) -> dict[str, float]:
+    """How long questions over HTTP take, for the first time and again, and how much processor time
+    of the worker a first one takes."""
     port = free_port()
     with started_process(url, "web", "--port", str(port)):
         while not listens(port):
@@ -168,7 +169,7 @@ def measure_web(url: str, worker: Process, questions: list[str]) -> dict[str, fl
 
 
 def demo_answers() -> dict[str, float]:
-    """How well the demo questions without an answer are told from the others."""
+    """How well the demo questions without an answer are told apart from the others."""
     calibration = load_calibration(BUNDLED_FOLDER)
     found = ask_demo()
     fitted = (calibration.temperature, calibration.offset)

@@ -1,4 +1,4 @@
-"""What a corpus of a size, asked so often, needs: from constants that the benches have measured."""
+"""Estimates what a corpus needs for its size and its questions, from constants of the benches."""
 
 from __future__ import annotations
 
@@ -6,40 +6,43 @@ import math
 from dataclasses import dataclass
 
 MEASURED_SENTENCES, MEASURED_SHARDS = 1_000_000, 8
-"""Of the largest shard and cluster that were measured; beyond them figures are an extrapolation."""
+"""How many sentences the largest measured shard had, and how many shards the largest cluster.
+Figures beyond them are an extrapolation."""
 
 TEXT_BYTES = 120.0
-"""Of a sentence: of the sample articles, and of most prose."""
+"""How many bytes a sentence has, in the sample articles and in most prose."""
 
 SHARD_BYTES = 8e9
-"""That a Valkey process should hold: it is saved, copied and moved as a whole."""
+"""How many bytes a Valkey process should hold, at most: saved, copied and moved as a whole."""
 
 SHARD_FIND_MS = 25.0
 UTILISATION = 0.6
-"""Share of the time that processors may be busy, so that questions seldom wait for one another."""
+"""The share of time that processors may be busy, so that questions seldom wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Measured on two cores of an AMD EPYC (Zen 3) with the bundled reader; docs/scale.md names the
-    commands. Milliseconds are of one core but for those of `find`."""
+    """Values that were measured on two cores of an AMD EPYC (Zen 3) with the bundled reader.
+
+    docs/scale.md names the commands. Milliseconds are those of one core, except for `find`.
+    """
 
     server_bytes_per_text_byte: float = 2.5
-    """Sentences, tokens and the keys' own weight."""
+    """The server's memory for sentences, tokens and the keys themselves."""
     worker_bytes: float = 465e6
-    """Of a worker with the model, and an index that is nearly empty."""
+    """The memory of a worker with the model, and an index that is nearly empty."""
     worker_bytes_per_sentence: float = 185.0
     find_ms: float = 1.3
     find_ms_per_million_sentences: float = 2.4
     read_ms: float = 45.0
-    """For a candidate: a question with its sentence and the neighbours of that."""
+    """The time to read a question with one candidate, a sentence and its neighbours."""
     web_ms: float = 4.8
     web_ms_per_shard: float = 1.3
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What is needed. Bytes are of all shards together; latencies are medians of an idle system."""
+    """What a corpus needs: the bytes of all shards together, and the medians of an idle system."""
 
     shards: int
     server_bytes: float
@@ -59,12 +62,12 @@ def estimate(
     constants: Constants = Constants(),
     text_bytes: float = TEXT_BYTES,
 ) -> Size:
-    """How much memory, how many shards and cores, and how fast.
+    """Estimates the memory, shards and cores that a corpus needs, and how fast answers come.
 
     Args:
-        questions_per_second: that have not been asked before; others cost the web server alone.
-        candidates: sentences that are read for a question.
-        text_bytes: of a sentence, on average.
+        questions_per_second: how many have not been asked before; others need only the web server.
+        candidates: how many sentences are read for a question.
+        text_bytes: how many bytes a sentence has, on average.
     """
     server_bytes = sentences * text_bytes * constants.server_bytes_per_text_byte
     shards = max(
@@ -97,5 +100,5 @@ def estimate(
 
 
 def find_milliseconds(sentences: float, constants: Constants = Constants()) -> float:
-    """How long a shard of so many sentences searches."""
+    """How long a search in a shard of this many sentences takes."""
     return constants.find_ms + constants.find_ms_per_million_sentences * sentences / 1e6

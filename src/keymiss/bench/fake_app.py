@@ -1,5 +1,4 @@
-"""The default application with a fake reader: what is left is what a question costs around the
-model."""
+"""The default application with a fake reader: it shows what a question costs besides the model."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The concept graph: how fast sentences are matched, and whether it finds what BM25 does not.
+"""Measures how fast sentences are matched, and whether the concept graph finds what BM25 misses.
 
     python -m keymiss.bench.graph_cost [FOLDER]
 
-FOLDER holds the articles that sample_questions.jsonl asks about; without it the demo's alone are
-asked. Search, ranking and matching are those of the application; Valkey is left out, which changes
-no result. Writes bench-results/graph.json.
+FOLDER holds the articles that sample_questions.jsonl asks about; without it, only the demo's
+questions are asked. Search, ranking and matching are those of the application; Valkey is left out,
+which changes no result. Writes bench-results/graph.json.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FEW_TERMS = 100_000
 MANY_TERMS = 1_000_000
 MATCHED_SENTENCES = 20_000
 WORDS = 22
-"""Of a sentence; the sample articles have as many on average."""
+"""How many words a sentence has, the mean of the sample articles."""
 
 Ranking = Sequence[str]
 
@@ -64,7 +64,7 @@ def name(document: str, number: int) -> str:
 
 
 def demo_questions(texts: Mapping[str, Sequence[str]]) -> list[RecallQuestion]:
-    """Right is every sentence of the right article that holds the answer."""
+    """The demo's questions. Every sentence of the right article that holds the answer is right."""
     return [
         RecallQuestion(
             each.text,
@@ -90,7 +90,7 @@ def sample_questions() -> list[RecallQuestion]:
 def rankings(
     texts: Mapping[str, Sequence[str]], vocabulary: Vocabulary
 ) -> tuple[Callable[[str], Ranking], Callable[[str], Ranking]]:
-    """By BM25 and by the graph."""
+    """Two functions that rank the sentences for a question: by BM25, and by the graph."""
     index, graph = SentenceIndex(), Graph(vocabulary)
     postings = graph.postings("bench")
     for document, sentences in texts.items():
@@ -116,7 +116,7 @@ def rankings(
 
 
 def recall(questions: Sequence[RecallQuestion], ranking: Callable[[str], Ranking]) -> float:
-    """How many questions have a right sentence among the first ten."""
+    """The share of questions that have a right sentence among the first ten."""
     found = sum(bool(one.right & set(ranking(one.text)[:RECALL_AT])) for one in questions)
     return found / len(questions)
 
@@ -136,7 +136,7 @@ def recalls(
 
 
 def generated(terms: int) -> tuple[Vocabulary, list[str]]:
-    """Concepts of so many terms of one to three made-up words, and sentences of such words."""
+    """Concepts with this many terms of one to three made-up words, and sentences of these words."""
     chance = random.Random(1)
     syllables = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
     words = ["".join(chance.choices(syllables, k=chance.randint(2, 4))) for _ in range(50_000)]
@@ -152,7 +152,7 @@ def generated(terms: int) -> tuple[Vocabulary, list[str]]:
 
 
 def matching() -> dict[str, float]:
-    """Sentences a second on one core, best of three."""
+    """How many sentences one core matches in a second, in the best of three runs."""
     vocabulary, sentences = generated(FEW_TERMS)
     matcher = Matcher(vocabulary)
     rates = []
@@ -180,7 +180,7 @@ print(time.perf_counter() - started, used() - before)
 
 
 def many_terms() -> dict[str, float]:
-    """Seconds and megabytes that a million terms take, in a process of their own."""
+    """The seconds and megabytes that a million terms take, measured in a separate process."""
     done = subprocess.run([sys.executable, "-c", _MANY], check=True, capture_output=True, text=True)
     seconds, megabytes = map(float, done.stdout.split())
     return {"million_terms_load_s": round(seconds, 1), "million_terms_mb": round(megabytes)}

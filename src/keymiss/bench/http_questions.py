@@ -1,4 +1,4 @@
-"""Questions over HTTP, one at a time, as a client of the service asks them."""
+"""Asks questions over HTTP, one at a time, as a client of the service does."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def web_connection(http_port: int) -> closing[HTTPConnection]:
 
 
 def ask(web: HTTPConnection, question: str) -> dict[str, Any]:
-    """What `/qasearch` says.
+    """What `/qasearch` replies.
 
     Raises:
-        Unavailable: another status than 200.
-        OSError, HTTPException: nothing is said.
+        Unavailable: the status of the reply is not 200.
+        OSError, HTTPException: there is no reply.
     """
     body = json.dumps({"search": question})
     web.request("POST", "/qasearch", body, {"Content-Type": "application/json"})

@@ -1,10 +1,12 @@
-"""What metrics cost: misses a second, and the worker's processor time for each, with them over
-without, in pairs, by turns. The second says the same with less noise: the worker is what is busy.
+"""Measures what metrics cost, in turns with and without them.
 
-The function echoes its key, the case in which metrics weigh most. Its own worker stops and starts
-counting when a key asks for it: where a process lies in memory changes its speed by percents, so
-two workers would differ by more than is measured. Pairs come from several incarnations of the
-server and the worker all the same. Writes bench-results/metrics.json.
+A pair of turns gives two ratios: of misses a second, and of the worker's processor time for a miss.
+The second one says the same with less noise, because the worker is the busy process.
+
+The function echoes its key, the case in which metrics weigh most. One worker stops and starts
+counting when a key asks for it: where a process lies in memory changes its speed by some percent,
+so two workers would differ by more than is measured. For the same reason, pairs come from several
+incarnations of the server and the worker. Writes bench-results/metrics.json.
 
     python -m keymiss.bench.metrics_cost
 """
@@ -30,13 +32,13 @@ from keymiss.bench.results import write_results
 
 METRICS_INCARNATIONS = 12
 METRICS_PAIRS = 4
-"""In one incarnation."""
+"""How many pairs come from one incarnation."""
 
 METRICS_TURNS = 8
-"""In one pair: what disturbs the one disturbs the other."""
+"""How many turns each side of a pair has, so that what disturbs one side disturbs the other."""
 
 TURN_MISSES = 4_000
-"""Misses in one turn."""
+"""How many misses one turn has."""
 
 SWITCHED = (
     APP
@@ -56,7 +58,7 @@ async def switch(misses):
 
 
 def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
-    """Misses a second, and nanoseconds that the worker's event loop computes for each."""
+    """The misses a second, and the nanoseconds that the worker's event loop computes for each."""
     with valkey.Valkey(port=port) as client:
         client.get(f"metrics:{metrics}")
     before = main_thread_ns(worker)
@@ -65,7 +67,7 @@ def rate_and_cost(port: int, worker: int, metrics: str) -> tuple[float, float]:
 
 
 def pair(port: int, worker: int) -> tuple[float, float]:
-    """The rate with metrics over that without, and the cost."""
+    """The rate with metrics, divided by the rate without; and the same of the cost."""
     turns: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
     for turn in range(METRICS_TURNS):
         for metrics in list(turns)[:: 1 if turn % 2 else -1]:

@@ -1,8 +1,8 @@
-"""Measures the computing GET and a question, on this machine.
+"""Measures the computing GET and a question on this machine.
 
-Misses go through the real functions layer with a function that echoes its key; the client is
-Python's asyncio on the same cores: the figures are what the whole machine does, client included.
-Bare GETs of the same server are measured in the same run, round by round in turn.
+Misses go through the real functions layer with a function that echoes its key. The client is
+Python's asyncio on the same cores, so the figures are those of the machine with its client. Bare
+GETs of the same server are measured in the same run, in turn with the others.
 Writes bench-results/misses.json and prints a table.
 """
 
@@ -64,7 +64,7 @@ async def get(connection: Connection, key: str) -> None:
 async def measure(
     connections: list[Connection], next_key: Callable[[], str]
 ) -> tuple[float, float]:
-    """Latency p50 in ms and GETs per second, all connections asking as fast as they can."""
+    """The p50 latency in ms, and the GETs per second, when all connections ask without a pause."""
     latencies: list[float] = []
     end = time.perf_counter() + ROUND_SECONDS
 

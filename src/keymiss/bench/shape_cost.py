@@ -1,4 +1,4 @@
-"""What the shapes of calls cost: time by length, of shapes not read before, and memory of kernels.
+"""Measures shapes of calls: the time by length and for unseen shapes, and the memory of kernels.
 
 python -m keymiss.bench.shape_cost [--model NAME_OR_FOLDER] [--precision fp32|bf16|int8]
 """
@@ -33,9 +33,9 @@ NEW_SHAPES = 1600
 
 
 def make_call(name: str, precision: Precision) -> Callable[[int, int], None]:
-    """The graph of a model alone, called with rows of a length."""
+    """A function that calls the graph of a model alone, with rows of a length."""
     folder = model_folder(name)
-    Reader.from_pretrained(folder, precision)  # keeps the graph, or says why there is none
+    Reader.from_pretrained(folder, precision)  # this keeps the graph, or raises the reason why not
     path = graph_file(model_version(folder, model_files(folder)), precision)
     arithmetic = choose_arithmetic(precision, load_config(folder))
     compiled = ov.Core().compile_model(path, "CPU", options(arithmetic))
@@ -65,7 +65,7 @@ def main() -> None:
     times: dict[tuple[int, int], list[float]] = {shape: [] for shape in calls}
     for _ in range(ROUNDS):
         for shape, call in random.sample(list(calls.items()), len(calls)):
-            # A call behind one of another shape takes longer.
+            # A call after one of another shape takes longer.
             changed[shape].append(milliseconds(call))
             times[shape].append(milliseconds(call))
     print(
@@ -82,7 +82,7 @@ def main() -> None:
     for shape in random.sample(others, NEW_SHAPES):
         read(*shape)
     grown = (resident_bytes(os.getpid()) - before) >> 20
-    print(f"{NEW_SHAPES} shapes more take {grown} MiB, with {KEPT_KERNELS} kernels kept at most")
+    print(f"{NEW_SHAPES} more shapes take {grown} MiB, with {KEPT_KERNELS} kernels kept at most")
 
 
 if __name__ == "__main__":

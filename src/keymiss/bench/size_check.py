@@ -1,4 +1,4 @@
-"""Whether `keymiss size` tells the truth: corpora of generated sentences, estimated and measured.
+"""Checks the estimates of `keymiss size` against measured corpora of generated sentences.
 
     python -m keymiss.bench.size_check [SENTENCES ...]    100,000 and 1,000,000 by default
 
@@ -11,16 +11,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from keymiss.asking.answers import SENTENCES_READ
+from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.bench.corpus_cost import generate, measure
 from keymiss.bench.corpus_size import UTILISATION, Constants, estimate, find_milliseconds
 from keymiss.bench.results import write_results
 
 QUESTIONS_PER_SECOND = 2.0
-"""Enough that a worker on two cores is what the estimate is of."""
+"""How many questions a second the estimate is for: enough to need a worker on two cores."""
 
 EMPTY_INDEX_BYTES = 50e6
-"""What a worker grows by at its first document."""
+"""How many bytes a worker grows by at its first document."""
 
 
 def main() -> None:

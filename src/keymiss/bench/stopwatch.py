@@ -1,4 +1,4 @@
-"""How long a call takes."""
+"""Measures how long a call takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def milliseconds(call: Callable[..., object], *arguments: object) -> float:
-    """The time that passes while it runs once."""
+    """The milliseconds that pass while the call runs once."""
     started = time.perf_counter()
     call(*arguments)
     return 1000 * (time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""What is read around a sentence, measured: how often the right answer comes first.
+"""Measures windows of several sizes: how often the right answer comes first.
 
     python -m keymiss.bench.window_sizes SQUAD_FILE
 
@@ -28,7 +28,7 @@ from keymiss.search.ranking import CANDIDATES, rank
 from keymiss.search.sentence_index import SentenceIndex
 
 WINDOWS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (2, 2), (3, 3)]
-"""Sentences before, sentences after."""
+"""How many sentences a window has before its candidate, and how many after it."""
 
 READ_COUNTS = (10, 20)
 BATCH_QUESTIONS = 20
@@ -93,7 +93,7 @@ def right_places(
     questions: Sequence[WindowQuestion],
     window: tuple[int, int],
 ) -> dict[int, tuple[int, int]]:
-    """For each number of sentences read: right first answers, and right ones among five."""
+    """For each number of sentences read: how often the first answer is right, or one of five."""
     counts = {read: [0, 0] for read in READ_COUNTS}
     for start in range(0, len(questions), BATCH_QUESTIONS):
         some = questions[start : start + BATCH_QUESTIONS]

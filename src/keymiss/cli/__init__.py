@@ -1,4 +1,4 @@
-"""The commands a person types."""
+"""The commands that a person types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def main() -> None:
-    """Runs a command; what can be explained is one line and a status, never a traceback."""
+    """Runs a command; an error that keymiss can explain is one line and a status, no traceback."""
     try:
         app(standalone_mode=True)
     except KeymissError as error:

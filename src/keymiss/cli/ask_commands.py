@@ -1,4 +1,4 @@
-"""Commands that ask: ask, eval."""
+"""Commands that ask questions: ask, eval."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ def evaluate(
     demo: DemoOption = False,
     url: Annotated[
         str | None,
-        typer.Option(help="A server that holds the demo articles.", callback=checked_url),
+        typer.Option(
+            help="A server that holds the demo articles; without it, one is started.",
+            callback=checked_url,
+        ),
     ] = None,
     as_json: AsJsonOption = False,
     model: ModelOption = BUNDLED_MODEL,
 ) -> None:
     """Ask the demo questions and score the answers."""
     if not demo:
-        raise BadInput("say --demo: the demo questions are the ones to evaluate")
+        raise BadInput("say --demo: only the demo questions can be evaluated")
     questions, unanswerable = load_questions(), load_unanswerable()
     asked = [*(question.text for question in questions), *unanswerable]
     with ExitStack() as stack:

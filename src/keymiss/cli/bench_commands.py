@@ -1,4 +1,4 @@
-"""Commands that measure."""
+"""Commands that measure this machine, or estimate what a corpus needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from keymiss.asking.answers import SENTENCES_READ
+from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.bench.article import measure_article
 from keymiss.bench.article_rows import markdown, write_json, write_png
 from keymiss.bench.cold_start import has_old_way
@@ -40,17 +40,19 @@ def bench_article(
         list[str],
         typer.Option(
             "--model",
-            help="A model folder or name, or NAME@int8 to name the precision; may be repeated.",
+            help="A model's folder or name; NAME@int8 names a precision, too; may be repeated.",
         ),
     ] = [BUNDLED_MODEL],  # noqa: B006
-    quick: Annotated[bool, typer.Option("--quick", help="Less often: under five minutes.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where article.json, .md and .png go.")] = Path(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure less often: under five minutes.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where to write article.json, .md and .png.")] = Path(
         "bench-results"
     ),
 ) -> None:
-    """Repeat the measurements of the article that keymiss succeeds, both ways."""
+    """Repeat the article's measurements, the old way and with keymiss (docs/benchmarks.md)."""
     if not has_old_way():
-        err.print(Text("the old way is left out: pip install 'keymiss[reference]' brings it"))
+        err.print(Text("the old way is left out; it needs pip install 'keymiss[reference]'"))
     rows = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=err, transient=True) as progress:
@@ -69,22 +71,28 @@ def bench_article(
 
 
 def named_model(model: str) -> tuple[str, str]:
-    """A model, and the precision behind its last @: a folder may have others in its name."""
+    """A model, and the precision after its last @: a folder's name may have other @ signs."""
     name, _, precision = model.rpartition("@")
     return (name, precision) if precision in get_args(Precision) else (model, "auto")
 
 
 @bench_app.command("load")
 def bench_load(
-    shards: Annotated[list[int], typer.Option(help="Of a system; may be repeated.")] = [  # noqa: B006
+    shards: Annotated[
+        list[int], typer.Option(help="How many shards to start; may be repeated.")
+    ] = [  # noqa: B006
         1,
         4,
     ],
-    seconds: Annotated[float, typer.Option(help="How long each rate is kept up.")] = LOAD_SECONDS,
-    limit: Annotated[float, typer.Option(help="Milliseconds that p99 may take.")] = LOAD_LIMIT_MS,
-    folder: Annotated[Path, typer.Option(help="Where load.json goes.")] = Path("bench-results"),
+    seconds: Annotated[
+        float, typer.Option(help="How many seconds each rate lasts.")
+    ] = LOAD_SECONDS,
+    limit: Annotated[
+        float, typer.Option(help="How many milliseconds p99 may take.")
+    ] = LOAD_LIMIT_MS,
+    folder: Annotated[Path, typer.Option(help="Where to write load.json.")] = Path("bench-results"),
 ) -> None:
-    """Ask ever faster, whether or not answers keep up, until one in a hundred is late."""
+    """Ask faster and faster, whether or not answers keep up, until one in a hundred is late."""
     steps = []
     for count in shards:
         for step in measure_load(count, seconds, limit):
@@ -103,12 +111,12 @@ def bench_load(
 
 @app.command()
 def size(
-    sentences: Annotated[int, typer.Option(min=1, help="Of the corpus.")],
+    sentences: Annotated[int, typer.Option(min=1, help="How many sentences the corpus has.")],
     questions_per_second: Annotated[
-        float, typer.Option(min=0, help="That have not been asked before.")
+        float, typer.Option(min=0, help="How many new questions come in a second.")
     ] = 1.0,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Sentences read for a question.")
+        int, typer.Option(min=1, help="How many sentences are read for a question.")
     ] = SENTENCES_READ,
     as_json: AsJsonOption = False,
 ) -> None:
@@ -128,4 +136,4 @@ def size(
     ):
         out.print(f"{what:26} {value}", highlight=False)
     if found.extrapolated:
-        out.print("extrapolated: larger than what was measured (docs/scale.md)")
+        out.print("extrapolated: this is larger than anything that was measured (docs/scale.md)")

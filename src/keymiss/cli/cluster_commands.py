@@ -27,12 +27,18 @@ NodePort = Annotated[int, typer.Argument(help="The node's port.", min=1, max=655
 
 @cluster_app.command("up")
 def up(
-    masters: Annotated[int, typer.Option(min=1, max=64, help="Primaries of a new cluster.")] = 4,
-    replicas: Annotated[int, typer.Option(min=0, max=4, help="Of each primary.")] = 1,
-    port: Annotated[int, typer.Option(min=1, max=65000, help="The first node's.")] = FIRST_PORT,
+    masters: Annotated[
+        int, typer.Option(min=1, max=64, help="How many primaries a new cluster has.")
+    ] = 4,
+    replicas: Annotated[
+        int, typer.Option(min=0, max=4, help="How many replicas each primary has.")
+    ] = 1,
+    port: Annotated[
+        int, typer.Option(min=1, max=65000, help="The first node's port.")
+    ] = FIRST_PORT,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Start the cluster whose data lies here, or make one: the servers run until `down`."""
+    """Start the cluster whose data is here, or create one; the servers run until `down`."""
     cluster = LocalCluster(data)
     if cluster.nodes:
         cluster.start()
@@ -45,13 +51,13 @@ def up(
 
 @cluster_app.command("status")
 def status(data: Data = DEFAULT_DATA) -> None:
-    """Say which nodes there are, and which slots they hold."""
+    """Show the cluster's nodes, and the slots that they hold."""
     _show(LocalCluster(data))
 
 
 @cluster_app.command("down")
 def down(data: Data = DEFAULT_DATA) -> None:
-    """End all servers of the cluster; the data stays."""
+    """Stop all servers of the cluster; the data stays."""
     cluster = LocalCluster(data)
     running = [node for node in cluster.nodes if is_up(node)]
     cluster.stop()
@@ -62,11 +68,14 @@ def down(data: Data = DEFAULT_DATA) -> None:
 def add(
     port: NodePort,
     replica_of: Annotated[
-        int | None, typer.Option(help="The port of the primary to copy; else an empty primary.")
+        int | None,
+        typer.Option(
+            help="The port of the primary to copy; without it, the server is an empty primary."
+        ),
     ] = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Start one more server. `reshard` gives a primary slots."""
+    """Start one more server; `reshard` then gives slots to an empty primary."""
     cluster = LocalCluster(data)
     cluster.add(port, _node(cluster, replica_of) if replica_of else None)
     _show(cluster)
@@ -74,7 +83,7 @@ def add(
 
 @cluster_app.command("remove")
 def remove(port: NodePort, data: Data = DEFAULT_DATA) -> None:
-    """Move a server's slots to the others, end it and delete its data."""
+    """Move a server's slots to the others, stop the server and delete its data."""
     cluster = LocalCluster(data)
     node = _node(cluster, port)
     move_slots(cluster, plan_emptying(cluster.members(), node))
@@ -84,7 +93,7 @@ def remove(port: NodePort, data: Data = DEFAULT_DATA) -> None:
 
 @cluster_app.command("reshard")
 def reshard(data: Data = DEFAULT_DATA) -> None:
-    """Move slots until all primaries hold as many; questions are answered meanwhile."""
+    """Move slots until all primaries hold equally many; questions are answered meanwhile."""
     cluster = LocalCluster(data)
     moves = plan_even(cluster.members())
     move_slots(cluster, moves)
@@ -97,7 +106,7 @@ def _node(cluster: LocalCluster, port: int) -> LocalNode:
         if node.port == port:
             return node
     known = ", ".join(str(node.port) for node in cluster.nodes) or "none"
-    raise BadInput(f"no node of the cluster has the port {port}; there are {known}")
+    raise BadInput(f"no node of the cluster has the port {port}; its ports are: {known}")
 
 
 def _show(cluster: LocalCluster) -> None:

@@ -48,28 +48,31 @@ def ingest_command(
         typer.Argument(help="Files or folders: CORD-19 .json, .jsonl, .md, .txt."),
     ] = None,
     keys: Annotated[
-        str | None, typer.Option(help="Instead of files, keys of the server, like 'doc:*'.")
+        str | None, typer.Option(help="Read keys of the server, like 'doc:*', instead of files.")
     ] = None,
     field: Annotated[
-        str, typer.Option(help="The keys are hashes with the text in this field; else strings.")
+        str,
+        typer.Option(
+            help="Read the text from this field of hashes; without it, the keys are strings."
+        ),
     ] = "",
     follow: Annotated[
         bool, typer.Option("--follow", help="Keep the documents of --keys current until Ctrl-C.")
     ] = False,
     language: Annotated[
-        str | None, typer.Option(help="Leave out what is in other languages; for English: en.")
+        str | None, typer.Option(help="Leave out documents in other languages; English is en.")
     ] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: AsJsonOption = False,
 ) -> None:
     """Store documents; those that cannot be read are reported and left out.
 
-    What is stored already and has not changed is left alone, so an ingest may be repeated.
+    A document that is already stored and has not changed is left alone, so ingest can be repeated.
     """
     if bool(paths) == bool(keys):
         raise typer.BadParameter("give files or folders, or --keys")
     if (field or follow) and not keys:
-        raise typer.BadParameter("--field and --follow belong to --keys")
+        raise typer.BadParameter("--field and --follow need --keys")
     accept = in_language(language) if language else lambda document: True
     chosen = parse_keys(keys, field) if keys else None
     if chosen and follow:
@@ -89,7 +92,7 @@ def ingest_command(
 
 
 def _follow(url: str, keys: KeyPattern, accept: Accept, as_json: bool) -> None:
-    """Prints a report for every batch that has changed something."""
+    """Follows keys, and prints a report for every batch that has changed something."""
 
     def print_changes(report: Report) -> None:
         if report.stored or report.renamed or report.forgotten or report.problems:
@@ -105,7 +108,7 @@ def _follow(url: str, keys: KeyPattern, accept: Accept, as_json: bool) -> None:
 
 @app.command()
 def forget(
-    documents: Annotated[list[str], typer.Argument(help="Ids of documents.")],
+    documents: Annotated[list[str], typer.Argument(help="The ids of the documents.")],
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Delete documents, and the answers that were computed from them."""
@@ -122,7 +125,7 @@ def forget(
 
 @corpus_app.command("status")
 def corpus_status(url: UrlOption = DEFAULT_URL, as_json: AsJsonOption = False) -> None:
-    """Say what the corpus holds, and how far the tokens and the index have followed."""
+    """Show what the corpus holds, and how many documents have been tokenised."""
     with connect(url) as client:
         status = asdict(read_status(client))
     if as_json:
@@ -147,7 +150,7 @@ def corpus_verify(url: UrlOption = DEFAULT_URL, as_json: AsJsonOption = False) -
 
 @corpus_app.command("repair")
 def corpus_repair(url: UrlOption = DEFAULT_URL) -> None:
-    """Mend what `corpus verify` finds. Documents that are not whole are forgotten."""
+    """Mend the damage that `corpus verify` finds; documents that are not whole are forgotten."""
     with connect(url) as client:
         damages = verify(client)
         _print_damages(damages)
@@ -158,7 +161,7 @@ def corpus_repair(url: UrlOption = DEFAULT_URL) -> None:
 
 @corpus_app.command("export")
 def corpus_export(
-    file: Annotated[Path, typer.Argument(help="A .jsonl file; one that exists is replaced.")],
+    file: Annotated[Path, typer.Argument(help="A .jsonl file; an existing file is replaced.")],
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Write all documents as JSON lines, which `ingest` stores on another server as they are."""

@@ -1,4 +1,4 @@
-"""The demo: everything is started, questions are asked, and everything ends."""
+"""The demo starts everything, asks some questions, and stops everything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRIMARIES, REPLICAS = 4, 1
 def demo(
     model: ModelOption = BUNDLED_MODEL,
     cluster: Annotated[
-        bool, typer.Option("--cluster", help="On four primaries and four replicas.")
+        bool, typer.Option("--cluster", help="Run on four primaries and four replicas.")
     ] = False,
 ) -> None:
     """Start everything, ask some questions about the demo articles, and stop again."""

@@ -1,4 +1,4 @@
-"""Commands for the concept graph: its vocabulary, and taking it out."""
+"""Commands for the concept graph: load its vocabulary, and export the graph."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def vocabulary_load(
     file: Annotated[Path, typer.Argument(help="A .tsv, a .jsonl, or UMLS's MRCONSO.RRF.")],
     url: UrlOption = DEFAULT_URL,
 ) -> None:
-    """Put a vocabulary in the place of the one before; workers match all sentences anew."""
+    """Replace the vocabulary; workers then match all sentences again."""
     loaded = load_vocabulary(file)
     for problem in loaded.problems:
         err.print(Text(f"left out: {problem}", style="yellow"), soft_wrap=True)
@@ -46,13 +46,13 @@ def graph_export(
         Path | None, typer.Argument(help="A .graphml file, or a folder for two .csv files.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(help="A FalkorDB server, redis://host:port, to write into.")
+        str | None, typer.Option(help="A FalkorDB server to write to, redis://host:port.")
     ] = None,
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Write the graph to a file, a folder or a graph database."""
     if (file is None) == (to is None):
-        raise SetupError("say where to: a .graphml file, a folder for .csv files, or --to URL")
+        raise SetupError("say where to write: a .graphml file, a folder for .csv, or --to URL")
     with connect(url) as client:
         graph = collect_graph(client)
     if to is not None:

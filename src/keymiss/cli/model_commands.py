@@ -1,4 +1,4 @@
-"""Commands for readers: model pull, list, eval and quantize."""
+"""Commands for readers: model pull, list, info, eval and quantize."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ app.add_typer(model_app, name="model")
 def model_pull(
     name: Annotated[str, typer.Argument(help="A model on the hub: owner/model.")],
 ) -> None:
-    """Download a reader, or what of it has changed; it works without a network then."""
+    """Download a reader, or its changed files; it then works without a network."""
     folder = pull(name)
     model_files(folder)
     out.print(f"{name} is in {folder}", highlight=False, soft_wrap=True)
@@ -48,7 +48,7 @@ def model_pull(
 
 @model_app.command("list")
 def model_list(as_json: AsJsonOption = False) -> None:
-    """Show the readers that are here."""
+    """Show the readers on this machine."""
     bundled = Pulled(BUNDLED_MODEL, BUNDLED_FOLDER, _size(BUNDLED_FOLDER))
     found = [asdict(one) | {"folder": str(one.folder)} for one in (bundled, *pulled())]
     if as_json:
@@ -67,7 +67,7 @@ def _size(folder: Path) -> int:
 def model_info(
     name: Annotated[str, typer.Argument(help="A model's name, as `keymiss worker` knows it.")],
     url: UrlOption = DEFAULT_URL,
-    reset: Annotated[bool, typer.Option("--reset", help="Count anew from here.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Then start to count from zero.")] = False,
     as_json: AsJsonOption = False,
 ) -> None:
     """Show what all workers have done with a reader."""
@@ -77,7 +77,7 @@ def model_info(
         except ResponseError as error:
             raise explain(str(error)) from None
         if told is None:
-            raise Unavailable("nothing tells of models here; start `keymiss worker`")
+            raise Unavailable("no worker serves figures of models; start `keymiss worker`")
         if reset:
             client.unlink(statistics_key(name))
     if as_json:
@@ -101,7 +101,7 @@ def model_eval(
     precision: PrecisionOption = "auto",
     as_json: AsJsonOption = False,
 ) -> None:
-    """Score a reader alone, each question with the passage that answers it."""
+    """Score a reader alone: it reads the passage that answers each question."""
     asked = load_squad(file)
     reader = Reader.from_pretrained(name, precision)
     _show(asdict(evaluate_reader(reader, asked)), as_json)
@@ -110,10 +110,10 @@ def model_eval(
 @model_app.command("quantize")
 def model_quantize(
     name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
-    calibrate: Annotated[Path, typer.Option(help="Questions in SQuAD's format, of your domain.")],
+    calibrate: Annotated[Path, typer.Option(help="Questions of your field, in SQuAD's format.")],
     as_json: AsJsonOption = False,
 ) -> None:
-    """Round a reader to int8, unless it answers these questions worse then."""
+    """Round a reader to int8, unless it then answers these questions worse."""
     asked = load_squad(calibrate)
 
     def score(reader: Reader, chosen: Sequence[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Commands that keep running: serve, worker, web; and the demo."""
+"""Commands that keep running: serve, worker, web, metrics; and doctor, which checks them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def serve(
     if port == http_port:
         raise SetupError(f"both servers cannot use port {port}; choose another --http-port")
     folder = None if demo else data
-    # Ctrl-C is how it is meant to end.
+    # Ctrl-C is the usual end, not an error.
     with (
         suppress(Interrupted),
         stop_signals(),
@@ -74,7 +74,7 @@ def serve(
 def worker(
     url: UrlOption = DEFAULT_URL,
     app_name: Annotated[
-        str | None, typer.Option("--app", help="Serve the functions of this module instead.")
+        str | None, typer.Option("--app", help="Serve a Python module's functions instead.")
     ] = None,
     model: ModelOption = BUNDLED_MODEL,
     precision: PrecisionOption = "auto",
@@ -84,7 +84,9 @@ def worker(
     ] = None,
     shards: Annotated[
         str,
-        typer.Option(help="Of a cluster: local, those on this host; all; or host:port,..."),
+        typer.Option(
+            help="Which shards of a cluster: local (those on this host), all, or host:port,..."
+        ),
     ] = "local",
     metrics_port: MetricsPortOption = None,
 ) -> None:
@@ -107,11 +109,13 @@ def web(
     port: HttpPortOption = DEFAULT_HTTP_PORT,
     origins: Annotated[
         list[str],
-        typer.Option("--allow-origin", help="A web site whose pages may ask; may be repeated."),
+        typer.Option(
+            "--allow-origin", help="A web site whose pages may ask this server; may be repeated."
+        ),
     ] = [],  # noqa: B006
     hosts: Annotated[
         list[str],
-        typer.Option("--allow-host", help="A name of this server, as a proxy passes it on."),
+        typer.Option("--allow-host", help="A host name that requests may use; may be repeated."),
     ] = [],  # noqa: B006
     by_concepts: Annotated[
         bool,
@@ -129,10 +133,10 @@ def web(
     from keymiss.web.http_app import create_app
     from keymiss.web.visitors import secret_from_environment
 
-    # On loopback only pages of other sites ask for other names, or a proxy.
+    # On loopback, only proxies and pages of other sites ask for other names.
     names = [*LOOPBACK_NAMES, *hosts] if hosts or host in LOOPBACK_NAMES else []
     web_app = create_app(url, secret_from_environment(), origins, by_concepts, names)
-    # Not httptools, the faster parser, which collects headers without end.
+    # httptools, the faster parser, would collect headers without a limit.
     uvicorn.run(web_app, host=host, port=port, log_level="warning", http="h11")
 
 
@@ -140,9 +144,9 @@ def web(
 def metrics(
     url: UrlOption = DEFAULT_URL,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9390,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 9390,
 ) -> None:
-    """Show what the servers say of themselves to Prometheus, until Ctrl-C."""
+    """Show the figures of the Valkey servers to Prometheus until Ctrl-C."""
     registry = CollectorRegistry()
     registry.register(ServerCollector(url))
     server, thread = start_http_server(port, host, registry)
@@ -153,11 +157,11 @@ def metrics(
 
 @app.command()
 def doctor(url: UrlOption = DEFAULT_URL) -> None:
-    """Say what is wrong with the installation or the running system; exit 1 when something is."""
+    """Show what is wrong with the installation or the running system; exit 1 if anything is."""
     try:
         client = server_client.connect(url)
     except valkey.ValkeyError:
-        client = valkey.Valkey.from_url(url)  # what is wrong is said below
+        client = valkey.Valkey.from_url(url)  # `examine` finds what is wrong
     with client:
         defects = examine(client)
     for defect in defects:

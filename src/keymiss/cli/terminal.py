@@ -1,4 +1,4 @@
-"""What the commands share: the application, options, and how it all looks."""
+"""What the commands share: the application, options, and the look of the output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_HTTP_PORT = 8390
 EXIT_FAILED = 1
 
 app = typer.Typer(
-    help="CorpusAnswers questions from text that lives in Valkey.",
+    help="Answers questions from text that lives in Valkey.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +41,7 @@ def checked_url(url: str | None) -> str | None:
         if url is not None:
             parse_url(url)
     except ValueError as error:
-        raise SetupError(f"{url!r} is no server's URL: {error}") from None
+        raise SetupError(f"{url!r} is not a server's URL: {error}") from None
     return url
 
 
@@ -53,13 +53,13 @@ UrlOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
 PrecisionOption = Annotated[
-    str, typer.Option(help="fp32, bf16, int8, or auto: the faster of the first two here.")
+    str, typer.Option(help="fp32, bf16, int8, or auto: the faster of fp32 and bf16 here.")
 ]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPortOption = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]
 MetricsPortOption = Annotated[
     int | None,
-    typer.Option(min=1, max=65535, help="Show metrics to Prometheus on this port of loopback."),
+    typer.Option(min=1, max=65535, help="Show metrics to Prometheus on this loopback port."),
 ]
 AsJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DemoOption = Annotated[bool, typer.Option("--demo", help="Use the twenty demo articles.")]
@@ -87,7 +87,7 @@ async def serve_functions(
     shards: str = "local",
     beside: Sequence[Background] = (),
 ) -> None:
-    """Serves functions until Ctrl-C or SIGTERM, then finishes what is in hand.
+    """Serves functions until Ctrl-C or SIGTERM, then finishes the items in hand.
 
     `beside` runs in the same process.
     """

@@ -1,1 +1,1 @@
-"""Articles to sentences to keys."""
+"""Reads articles, cuts them into sentences, and stores these as keys."""

@@ -1,5 +1,5 @@
--- Deletes what a document's sentences and facts were. A key of another type belongs to another
--- program, and makes the transaction fail.
+-- Deletes the old sentences and facts of a document. A key of another type belongs to another
+-- program: it stays, and makes the transaction fail.
 --
 -- KEYS: sentences, facts
 for _, key in ipairs(KEYS) do

@@ -1,4 +1,4 @@
-"""The corpus as JSON lines, which `ingest` takes without cutting again: the way to elsewhere."""
+"""Exports a corpus as JSON lines, which `ingest` stores elsewhere without cutting them again."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from keymiss.keys import (
 from keymiss.server.client import Client, execute_transactions
 
 DOCUMENTS_AT_ONCE = 10
-"""Documents that are read in one round trip."""
+"""How many documents are read in one round trip."""
 
 ENDING = ".jsonl"
 
 
 @dataclass(slots=True)
 class ExportReport:
-    """What an export wrote, and one line for each document that could not be read whole."""
+    """What an export wrote, and one line for each document that was left out."""
 
     documents: int = 0
     sentences: int = 0
@@ -44,17 +44,17 @@ class ExportReport:
 
 
 def export_corpus(client: Client, file: Path) -> ExportReport:
-    """Writes all documents to a file of JSON lines, each as `ingest` stores it again: id, title,
-    year, source, and its paragraphs as lists of sentences.
+    """Writes all documents to a file of JSON lines, which `ingest` stores again as they are.
 
-    The file is there when it is whole.
+    A line has the id, title, year and source of a document, and its paragraphs as lists of
+    sentences. The file appears under its name when it is complete.
 
     Raises:
-        SetupError: the file's name does not end with `.jsonl`, or it cannot be written.
+        SetupError: the file's name does not end with `.jsonl`, or the file cannot be written.
         Unavailable: there is no corpus.
     """
     if file.suffix.lower() != ENDING:
-        raise SetupError(f"{file} does not end with {ENDING}, by which ingest knows JSON lines")
+        raise SetupError(f"{file} does not end with {ENDING}; ingest knows JSON lines by it")
     check_corpus(client)
     documents = sorted(
         (each for each, keys in survey(client).documents.items() if keys.facts),
@@ -89,7 +89,7 @@ def _records(
 ) -> Iterator[tuple[DocumentKeys, dict[str, Any] | BadInput]]:
     rest = iter(documents)
     while some := list(islice(rest, DOCUMENTS_AT_ONCE)):
-        # Facts and text of one moment.
+        # One transaction reads a document's facts and text, so that they belong together.
         read = execute_transactions(
             client,
             [(each.facts, [("HGETALL", each.facts), ("HGETALL", each.sentences)]) for each in some],
@@ -105,7 +105,7 @@ def _records(
 
 
 def _fields(reply: Any) -> dict[bytes, bytes]:
-    """Of a hash; a reply inside a transaction is flat."""
+    """The fields of a hash; inside a transaction, the reply is a flat list."""
     return dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else reply
 
 

@@ -1,4 +1,4 @@
-"""The key `keymiss:corpus`: whether there is a corpus here, and whether we can read it."""
+"""The key `keymiss:corpus` tells whether a server has a corpus, and whether keymiss can read it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from keymiss.server.transactions import Command
 
 
 def check_corpus(client: Client) -> None:
-    """Returns when there is a corpus on this server.
+    """Checks that there is a corpus on this server.
 
     Raises:
-        Unavailable: there is none yet, or one under key names that are not read.
+        Unavailable: there is no corpus yet, or it has key names that keymiss does not read.
         SetupError: the key `keymiss:corpus` holds something else.
     """
     try:
         buckets = client.hget(CORPUS, BUCKET_COUNT)
     except ClusterDownError as error:
-        raise Unavailable(f"the cluster cannot say what it holds: {error}") from None
+        raise Unavailable(f"the cluster cannot be read: {error}") from None
     except ResponseError as error:
         raise SetupError(f"the key {CORPUS!r} belongs to another program: {error}") from None
     if buckets is None:
@@ -34,21 +34,21 @@ def check_corpus(client: Client) -> None:
 
 
 def no_corpus(is_old: bool) -> Unavailable:
-    """That there is none; or one under names that are not read."""
+    """The error for a server without a corpus, or with one that has the old key names."""
     if is_old:
         return Unavailable(
-            "the corpus here is under key names that are not read; "
-            "ingest again with `keymiss ingest PATH`"
+            "the corpus here has key names that keymiss does not read; "
+            "ingest it again with `keymiss ingest PATH`"
         )
     return Unavailable("there is no corpus yet; create it with `keymiss ingest PATH`")
 
 
 OLD_FACTS: Command = ("HMGET", OLD_CORPUS, BUCKET_COUNT, SPLITTER, CREATED)
-"""Asks for what `is_old_corpus` looks at."""
+"""The command that reads the fields that `is_old_corpus` checks."""
 
 
 def is_old_corpus(facts: Any) -> bool:
-    """Whether this is what keymiss wrote in the key `corpus` when its keys had no prefix."""
+    """Whether keymiss wrote these fields to the key `corpus`, when its keys had no prefix."""
     if not isinstance(facts, list) or not all(facts):
         return False
     return facts[0].isdigit() and bool(facts[1].startswith(b"tokenizesentences-"))
@@ -62,12 +62,12 @@ def _has_old_corpus(client: Client) -> bool:
 
 
 def create_corpus(client: Client) -> None:
-    """Creates the corpus on this server when there is none.
+    """Creates the corpus on this server if there is none.
 
     Raises what `check_corpus` raises.
     """
     try:
-        # Followers ask for every batch: what is as it should be is not written again.
+        # Followers call this for every batch: a key that is correct is not written again.
         if client.hget(CORPUS, SPLITTER) != SPLITTER_NAME.encode():
             client.hsetnx(CORPUS, BUCKET_COUNT, BUCKETS)
             client.hsetnx(CORPUS, CREATED, int(time.time()))

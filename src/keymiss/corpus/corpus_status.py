@@ -1,4 +1,4 @@
-"""What a corpus holds, in figures."""
+"""Counts what a corpus holds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from keymiss.server.client import Client, primaries_of
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of one server. Bytes are Valkey's `used_memory_dataset`."""
+    """The counts of one server or cluster. Bytes are Valkey's `used_memory_dataset`."""
 
     documents: int
     sentences: int
     with_tokens: int
-    """Documents that a worker has tokenised."""
+    """How many documents a worker has tokenised."""
     cached_answers: int
     splitter: str
     dataset_bytes: int
 
 
 def read_status(client: Client, seen: Survey | None = None) -> Status:
-    """Counts what a walk over all keys has seen, one of its own when none is given.
+    """Counts what a walk over all keys has seen; without `seen`, walks itself.
 
     Raises:
         Unavailable: there is no corpus.

@@ -1,6 +1,7 @@
-"""A document: what ingest reads from a file and writes as keys, and what tells two contents apart.
+"""A document, which ingest reads from a file and writes as keys, and the hashes of its content.
 
-The text and all else have a hash each: a new title is no reason to tokenise, index and answer anew.
+The text has one hash and everything else has another: when only a title changes, nothing is
+tokenised, indexed or answered again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Paragraph = str | tuple[str, ...]
-"""Text that is to be cut into sentences; or sentences, which stay as they are."""
+"""A paragraph is either text that is to be cut, or its sentences, which stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An article. Sentences never cross the border of a paragraph."""
+    """An article. A sentence never reaches into the next paragraph."""
 
     id: str
     title: str
@@ -24,23 +25,26 @@ class Document:
     year: str = ""
     source: str = ""
     key: str = ""
-    """The key of another program's that holds the text; empty when it comes from elsewhere."""
+    """Another program's key that holds the text; empty when the text comes from elsewhere."""
 
     @property
     def facts_hash(self) -> str:
-        """Names all that is not text."""
+        """The hash of everything but the text: title, year, source and key."""
         return _hash([self.title, self.year, self.source, self.key])
 
     @property
     def text(self) -> str:
-        """All paragraphs, each on lines of its own."""
+        """All paragraphs, with a line break between them."""
         return "\n".join(
             each if isinstance(each, str) else " ".join(each) for each in self.paragraphs
         )
 
 
 def text_hash(sentences: Sequence[str], starts: Sequence[int]) -> str:
-    """Names a text as it was cut: its sentences, and the numbers of those that begin paragraphs."""
+    """The hash of a text as it was cut.
+
+    It covers the sentences, and the numbers of those that begin a paragraph.
+    """
     return _hash([list(sentences), list(starts)])
 
 

@@ -1,4 +1,4 @@
-"""Documents as functions on written keys read them: what is stored, and what is derived from it."""
+"""Reads documents for functions on written keys: what is stored, and what is derived from it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from keymiss.server.transactions import Command, Executed
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
-    """A document's sentences by their numbers, in order, with the hash of that text: none and None
-    when there is no such document, one of them when it is not whole."""
+    """A document's sentences by their numbers, in order, and the hash of this text.
+
+    A document that does not exist has no sentences and no hash. One that is not whole lacks one of
+    the two.
+    """
 
     text_hash: bytes | None
     sentences: dict[int, str]
 
 
 async def read_stored(shard: Shard, documents: Sequence[DocumentKeys]) -> list[StoredText | None]:
-    """The text of each document, None of one that is elsewhere, at least in part.
+    """The text of each document; None for one that is on another node, at least in part.
 
     Raises:
-        ValkeyError: one of them cannot be read.
+        ValkeyError: a document cannot be read.
         ShardLost: the server cannot be reached.
     """
-    # Each in one transaction: the hash belongs to these sentences and no others.
+    # One transaction for each document, so that the hash belongs to exactly these sentences.
     read = await shard.transactions(
         [[("HGET", each.facts, TEXT_HASH), ("HGETALL", each.sentences)] for each in documents]
     )
@@ -49,8 +52,10 @@ def _stored(read: Executed) -> StoredText | None:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A document, the hash of its text and its year, None where it is gone, and what the server
-    replied about what is derived from it."""
+    """A document and the server's reply about what is derived from it.
+
+    The hash of its text and its year are None when the document is gone.
+    """
 
     document: DocumentKeys
     text_hash: bytes | None
@@ -61,8 +66,12 @@ class Derived:
 async def read_derived(
     shard: Shard, documents: Sequence[DocumentKeys], asking: Callable[[DocumentKeys], Command]
 ) -> list[Derived]:
-    """Of each document that the server holds what is derived from it, as a command asks for it.
-    What is on its way is asked for when it has arrived.
+    """Reads what is derived from each document that the server holds.
+
+    A document that is moving to another node is left out: it is read when it has arrived.
+
+    Args:
+        asking: gives the command that reads what is derived from a document.
 
     Raises what `read_stored` raises.
     """

@@ -1,4 +1,4 @@
-"""Documents as keys: writing one, forgetting one, and what is stored of one."""
+"""Writes documents as keys, forgets them, and looks up what is stored of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WRITE_FACTS = load_lua(__file__, "write_facts")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document and what is to be written for it."""
+    """A document and the values that are written for it."""
 
     document: Document
     keys: DocumentKeys
@@ -64,9 +64,12 @@ def prepare(document: Document) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is known of a document that may be stored: the hashes of its text and its facts, None
-    when it is not there; how many sentences there are, and how many answers are noted with it; and
-    the first of its keys that another program has written, empty when none has."""
+    """What is known of a document that may be stored.
+
+    The hashes of its text and its facts are None when it is not stored. `sentences` counts its
+    sentences, and `noted` counts the answers that are noted with it. `foreign` is the first of its
+    keys that another program has written, empty when there is no such key.
+    """
 
     text_hash: str | None = None
     facts_hash: str | None = None
@@ -76,8 +79,10 @@ class Stored:
 
 
 def stored_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[Stored]:
-    """What the server has of these documents; nothing of any of them when a node of the cluster has
-    gone: what is stored already may be stored again."""
+    """What the server has stored of these documents.
+
+    When a node of the cluster is gone, no document counts as stored: storing it again is harmless.
+    """
     pipeline = client.pipeline(transaction=False)
     for each in keys:
         pipeline.hmget(each.facts, TEXT_HASH, FACTS_HASH)
@@ -106,10 +111,10 @@ def _stored(keys: DocumentKeys, replies: Sequence[Any]) -> Stored:
 
 
 def write_documents(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
-    """Writes documents, each in a transaction of its own, and what went wrong with each.
+    """Writes documents, one transaction for each, and returns the error of each, or None.
 
-    A document replaces what was there under its id, and the answers that were computed from that
-    are dropped.
+    A document replaces the one that was stored under its id, and the answers that were computed
+    from the old one are dropped.
     """
     results = execute_transactions(
         client, [(each.keys.facts, _writing(each)) for each in documents]
@@ -118,9 +123,11 @@ def write_documents(client: Client, documents: Sequence[Prepared]) -> list[Valke
 
 
 def write_facts(client: Client, documents: Sequence[Prepared]) -> list[ValkeyError | None]:
-    """Writes title, year and source of documents whose text is stored as it is, and what went
-    wrong with each. Tokens and answers stay. A document whose text has changed since it was looked
-    at, or has gone, is written whole."""
+    """Writes title, year and source of documents whose text is stored, and returns their errors.
+
+    Tokens and answers stay. A document whose stored text has changed or gone since it was compared
+    is written as a whole.
+    """
     transactions = [(each.keys.facts, [_writing_facts(each)]) for each in documents]
     results = execute_transactions(client, transactions)
     changed = [number for number, result in enumerate(results) if result == [0]]
@@ -163,7 +170,7 @@ def _facts(one: Prepared) -> Iterator[str]:
 
 
 def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]:
-    """Deletes documents and the answers that were computed from them; whether each was there."""
+    """Deletes documents and the answers computed from them, and returns whether each was there."""
     transactions: list[Transaction] = [
         (
             each.facts,
@@ -174,7 +181,7 @@ def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]
         )
         for each in keys
     ]
-    # One by one: each drops what is noted with its document, in one turn of the server's.
+    # One by one: a transaction blocks the server while it drops all answers noted with a document.
     forgotten = []
     for result in [execute_transactions(client, [each])[0] for each in transactions]:
         if isinstance(result, ValkeyError):

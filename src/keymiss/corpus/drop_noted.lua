@@ -1,9 +1,9 @@
 -- Drops the computed answers that depend on a document, as part of the document's transaction.
 --
--- A worker notes a key in `keymiss:answers:DOC` before it reads the text. What was computed from the
--- old text is noted by the time the text changes, in a worker's hands or not; a note that comes later
--- belongs to the new text. A script runs between MULTI and EXEC, so that no crash can come between
--- the text and the drop.
+-- A worker notes a key in `keymiss:answers:DOC` before it reads the text. So when the text changes,
+-- every key that was computed from the old text has been noted, even one that a worker is still
+-- computing. A note that comes later belongs to the new text. The script runs between MULTI and
+-- EXEC, so that a crash cannot happen between the change of the text and the drop.
 --
 -- KEYS: answers
 if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return end

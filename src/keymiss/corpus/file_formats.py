@@ -1,7 +1,7 @@
 """Reads documents from files: CORD-19 JSON, JSON lines, Markdown, plain text.
 
-A file may hold many documents, and some of them may be broken: readers yield each document or the
-error that stands in its place, and go on.
+A file may hold many documents, and some of them may be broken. A reader yields an error in the
+place of a broken document, and goes on.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from keymiss.keys import SOURCE, SOURCE_KEY, TITLE, YEAR
 
 MAX_FILE_BYTES = 64 << 20
 MAX_LINE_BYTES = 2 * MAX_FILE_BYTES
-"""A JSON lines file may be of any size, each of its lines may not: what `corpus export` writes of a
-file of the largest size fits, unless it is full of control characters."""
+"""How many bytes a line of a JSON lines file may have; the file itself may have any size. The line
+that `corpus export` writes for the largest file fits, unless the text is full of control
+characters."""
 
 Read = Document | BadInput
 Source = tuple[str, Iterable[Read]]
-"""Where documents come from, a file or a key, in words; and what is read there."""
+"""The name of the file or key that documents come from, and what is read there."""
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[Source]:
@@ -39,9 +40,10 @@ def read_files(paths: Iterable[Path]) -> Iterator[Source]:
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """The files to ingest, each once, with the id that it has when its content names none.
+    """The files to ingest, each once, with the id of its document if the content names no id.
 
-    Folders are searched for all known endings; a file's id is its path below the folder.
+    Folders are searched for all known endings. The id of a file that is found there is its path
+    below the folder.
     """
     seen: set[Path] = set()
     for path in paths:
@@ -60,13 +62,13 @@ def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def read_file(path: Path, default_id: str) -> Iterator[Read]:
-    """Yields the documents of a file, or what is wrong with them."""
+    """Yields the documents of a file, or the errors in their place."""
     if not path.exists():
         yield BadInput(f"{path}: there is no such file or folder")
         return
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        yield BadInput(f"{path}: the ending is none of {', '.join(sorted(READERS))}")
+        yield BadInput(f"{path}: the ending is not one of {', '.join(sorted(READERS))}")
         return
     try:
         yield from reader(path, default_id)
@@ -80,7 +82,7 @@ def _read_text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise TooLarge(f"the file has {size} bytes; the limit is {MAX_FILE_BYTES}")
-    # newline="": what stands in the source is kept, carriage returns included.
+    # newline="" keeps the text as it stands in the file, carriage returns included.
     with path.open(encoding="utf-8-sig", newline="") as file:
         return file.read()
 
@@ -89,14 +91,14 @@ def _load_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"is no JSON: {error}") from None
+        raise BadInput(f"is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadInput(f"a JSON object is needed, not {type(value).__name__}")
     return value
 
 
 def _text(value: Any, name: str) -> str:
-    """A field that must be text; JSON can smuggle in lone surrogates, which no file can hold."""
+    """A field that must be text. JSON can hold lone surrogates, which UTF-8 cannot encode."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -109,7 +111,7 @@ def _text(value: Any, name: str) -> str:
 
 
 def _label(value: Any, name: str) -> str:
-    """A field that may be a number as well: an id, a year."""
+    """A field that may be text or a number, such as an id or a year."""
     return str(value) if type(value) is int else _text(value, name)
 
 
@@ -133,11 +135,11 @@ def _split_paragraphs(text: str) -> list[str]:
 
 
 def _read_cord19(path: Path, default_id: str) -> Iterator[Read]:
-    """The CORD-19 format: paper_id, metadata.title, abstract and body_text as lists of {text}."""
+    """Reads CORD-19 JSON: paper_id, metadata.title, abstract and body_text as lists of {text}."""
     article = _load_object(_read_text(path))
     metadata = article.get("metadata", {})
     if not isinstance(metadata, dict):
-        raise BadInput("the field 'metadata' is no object")
+        raise BadInput("the field 'metadata' is not an object")
     paragraphs = [
         *_section(article, "abstract", required=False),
         *_section(article, "body_text", required=True),
@@ -152,7 +154,7 @@ def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
     if section is None and not required:
         return []
     if not isinstance(section, list) or not all(isinstance(part, dict) for part in section):
-        raise BadInput(f"the field {name!r} is no list of objects; is this CORD-19 JSON?")
+        raise BadInput(f"the field {name!r} is not a list of objects; is this CORD-19 JSON?")
     return [_text(part.get("text"), f"{name}.text") for part in section]
 
 
@@ -160,8 +162,11 @@ def _section(article: dict[str, Any], name: str, required: bool) -> list[str]:
 
 
 def _read_jsonl(path: Path, default_id: str) -> Iterator[Read]:
-    """One object a line: id, title, text; year and source if there are any. In place of the text
-    there may be paragraphs, lists of sentences, as `corpus export` writes them."""
+    """Reads one object from each line: id, title, text, and year and source if there are any.
+
+    In place of the text there may be paragraphs, which are lists of sentences, as `corpus export`
+    writes them.
+    """
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE_BYTES + 1):
@@ -185,7 +190,7 @@ def _jsonl_document(line: bytes, default_id: str) -> Document:
     try:
         record = _load_object(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise BadInput(f"is no UTF-8: {error}") from None
+        raise BadInput(f"is not UTF-8: {error}") from None
     id = _label(record.get("id"), "id") or default_id
     if "paragraphs" in record:
         return _cut_document(record, id)
@@ -193,10 +198,10 @@ def _jsonl_document(line: bytes, default_id: str) -> Document:
 
 
 def _cut_document(record: dict[str, Any], id: str) -> Document:
-    """A document whose paragraphs are lists of sentences already."""
+    """The document of a record whose paragraphs are already lists of sentences."""
     paragraphs = record["paragraphs"]
     if not isinstance(paragraphs, list) or not all(isinstance(each, list) for each in paragraphs):
-        raise BadInput("the field 'paragraphs' is no list of lists of sentences")
+        raise BadInput("the field 'paragraphs' is not a list of lists of sentences")
     cut = [tuple(_text(one, "paragraphs") for one in each) for each in paragraphs]
     if not all(one.strip() for each in cut for one in each):
         raise BadInput("the field 'paragraphs' holds a sentence without text")
@@ -205,7 +210,7 @@ def _cut_document(record: dict[str, Any], id: str) -> Document:
 
 
 def record_document(record: dict[str, Any], id: str, text_field: str) -> Document:
-    """The document of a record with a text and, if there are any, title, year and source.
+    """The document of a record that has a text, and may have a title, year and source.
 
     Raises:
         BadInput: a field is not text, or there is no text.
@@ -219,7 +224,7 @@ def record_document(record: dict[str, Any], id: str, text_field: str) -> Documen
 
 
 def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
-    """CommonMark with front matter (title, year, source). Text is what a page would show."""
+    """Reads CommonMark with front matter (title, year, source) as the text that a page shows."""
     parser = MarkdownIt("commonmark").enable("table").use(front_matter_plugin)
     tokens = parser.parse(_read_text(path))
     fields = _front_matter(tokens)
@@ -230,7 +235,7 @@ def _read_markdown(path: Path, default_id: str) -> Iterator[Read]:
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Reads scalars as text: a title may look like a number, a date like one that is none."""
+    """Reads scalars as text: a title may look like a number, or like a date that is impossible."""
 
 
 _TextLoader.yaml_implicit_resolvers = {
@@ -243,9 +248,9 @@ def _front_matter(tokens: list[Token]) -> dict[str, Any]:
     if not tokens or tokens[0].type != "front_matter":
         return {}
     try:
-        fields = yaml.load(tokens[0].content, _TextLoader) or {}  # noqa: S506 - a safe one
+        fields = yaml.load(tokens[0].content, _TextLoader) or {}  # noqa: S506 - it is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput(f"the front matter is no YAML: {' '.join(str(error).split())}") from None
+        raise BadInput(f"the front matter is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(fields, dict):
         raise BadInput("the front matter has no fields; write `title: ...`, or nothing")
     return fields
@@ -277,7 +282,7 @@ def _read_plain(path: Path, default_id: str) -> Iterator[Read]:
 
 
 def plain_document(text: str, id: str) -> Document:
-    """Paragraphs stand between blank lines; the first line is the title.
+    """The document of a plain text: blank lines separate paragraphs; the first line is the title.
 
     Raises:
         BadInput: there is no text.

@@ -1,4 +1,4 @@
-"""Following: a document is what its key holds, and is forgotten when the key is gone."""
+"""Follows keys: a document is what its key holds, and is forgotten when the key is gone."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def follow_function(
 ) -> Function:
     """The function that keeps the documents of these keys current.
 
-    When it is attached it is told of all keys, and of all documents, so that those whose key went
-    in the meantime are found. `on_report` is called in a thread, after every batch.
+    When a worker attaches it, it is told of all these keys and of all documents, so that it finds
+    the documents whose key has gone meanwhile. `on_report` is called in a thread, after every
+    batch.
 
     Raises:
-        SetupError: keymiss's own functions serve keys that begin so, too.
+        SetupError: the prefix overlaps with the prefixes of keymiss's own keys.
     """
     if any(keys.prefix.startswith(own) or own.startswith(keys.prefix) for own in (OURS, BERTQA)):
         raise SetupError(
@@ -40,8 +41,8 @@ def follow_function(
             f"{BERTQA!r}; name a prefix that has nothing in common with them"
         )
 
-    # Every follower is told of every write: of two with one queue, the slower could store an older
-    # text over a later one. And nothing is queued while nobody follows.
+    # Every follower is told of every write. If two shared a queue, the slower one could store an
+    # older text over a later one. Nothing is queued while there is no follower.
     @on_write(keys.prefix, name=f"follow:{keys.prefix}", each=True, derived=DOCUMENTS)
     def follow(events: Sequence[Event]) -> None:
         on_report(update_documents(client, keys, [event.key for event in events], accept))
@@ -54,8 +55,8 @@ def update_documents(
 ) -> Report:
     """Makes documents agree with these keys.
 
-    `named` are keys of the text, or `keymiss:document:` keys, which stand for the keys that they
-    name.
+    `named` are keys that hold text, or `keymiss:document:` keys, which stand for the keys that
+    their documents were taken from.
     """
     facts = [key for key in named if key.startswith(DOCUMENTS) and parse_document_key(key)]
     sources = {encode(key) for key in named if not key.startswith(DOCUMENTS)}
@@ -70,8 +71,8 @@ def update_documents(
         try:
             gone.append((key, document_keys(key)))
         except BadInput:
-            continue  # no document can have such an id
-    # A document of the same id that came from a file is not ours to forget.
+            continue  # no document can have this id
+    # A document with the same id that came from a file must stay.
     owners = _keys_of(client, [document.facts for _, document in gone])
     ours = [
         document
@@ -83,7 +84,7 @@ def update_documents(
 
 
 def _note_empty(documents: Stream, without: list[str]) -> Stream:
-    """Notes the sources that have no document to store."""
+    """Adds to `without` the sources that have no document to store."""
     full = False
     for source, document in documents:
         if document is not None:
@@ -96,7 +97,7 @@ def _note_empty(documents: Stream, without: list[str]) -> Stream:
 
 
 def _keys_of(client: Client, facts: Sequence[str]) -> list[bytes | None]:
-    """From which key each document was taken; None where it was from elsewhere, or is gone."""
+    """The key that each document was taken from; None if it came from elsewhere, or is gone."""
     pipeline = client.pipeline(transaction=False)
     for each in facts:
         pipeline.hget(encode(each), SOURCE_KEY)

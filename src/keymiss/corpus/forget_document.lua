@@ -1,8 +1,8 @@
--- Deletes a document's facts and sentences and takes it out of its bucket, as far as these keys are
--- of the types that keymiss writes: others belong to other programs.
+-- Deletes a document's facts and sentences, and removes the document from its bucket. A key of a
+-- type that keymiss does not write there belongs to another program, and stays.
 --
 -- KEYS: facts, sentences, bucket
--- ARGV: the document
+-- ARGV: the escaped id of the document
 local types = {'hash', 'hash', 'set'}
 for place, key in ipairs(KEYS) do
   local type = redis.call('TYPE', key).ok

@@ -1,4 +1,4 @@
-"""Ingest: every document that can be read is stored, every one that cannot is reported."""
+"""Ingests documents: stores each one that can be read, and reports each one that cannot."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from keymiss.errors import BadInput
 from keymiss.server.client import Client, addresses_of_primaries
 
 BATCH_SENTENCES = 2_000
-"""Documents are sent together until they have so many sentences."""
+"""How many sentences the documents of a batch have, at least, except for the last batch."""
 
 IN_FLIGHT = 4
-"""Batches that may wait for the server; then reading waits, too."""
+"""How many batches may wait for the server before reading waits, too."""
 
 FEW_NOTES = 16
-"""Answers to drop with a document. Where there are more it is written in a round trip of its own:
-the server works off a packet without a pause."""
+"""How many answers may be dropped with a document of a batch. A document with more is written in a
+separate round trip, because the server executes a packet without a pause."""
 
 MOST_LOOKS = 3
-"""After failovers."""
+"""How often all sources are looked at again after failovers, at most."""
 
 Accept = Callable[[Document], bool]
 
@@ -46,12 +46,12 @@ class Report:
 
     stored: int = 0
     renamed: int = 0
-    """Documents of which only title, year or source had changed: their text stayed as it was."""
+    """Documents of which only title, year or source had changed; their text was left alone."""
     unchanged: int = 0
     not_accepted: int = 0
     """Documents that the caller did not want."""
     forgotten: int = 0
-    """Documents whose key is gone; only those who follow keys look for them."""
+    """Documents whose key is gone; only followers of keys look for them."""
     sentences: int = 0
     """Sentences of the documents that were stored."""
     seconds: float = 0.0
@@ -60,7 +60,7 @@ class Report:
 
 
 Stream = Iterable[tuple[str, Prepared | None]]
-"""Every document that can be stored, with the name of its source; None behind the last of each."""
+"""Every document that can be stored, with the name of its source; None follows a source's last."""
 
 
 _Named = list[tuple[str, Prepared]]
@@ -73,11 +73,19 @@ Write = Callable[[Client, Sequence[Prepared]], list[ValkeyError | None]]
 class _Batch:
     documents: _Named
     done: list[str]
-    """Sources of which this batch holds the last document."""
+    """The sources that are complete when this batch is written."""
 
 
 def ingest(client: Client, paths: Iterable[Path]) -> Report:
-    """Stores the documents of these files and folders, as `ingest_sources` does."""
+    """Stores the documents of these files and folders, as `ingest_sources` does.
+
+    >>> from keymiss.corpus.demo import ARTICLES
+    >>> from keymiss.server.client import connect
+    >>> with connect(url) as client:  # the second time, since the server has the demo
+    ...     report = ingest(client, [ARTICLES])
+    >>> report.stored, report.unchanged, report.problems
+    (0, 20, [])
+    """
     given = list(paths)
     return ingest_sources(client, lambda: read_files(given))
 
@@ -88,15 +96,15 @@ def ingest_sources(
     on_done: Callable[[str], None] = lambda source: None,
     accept: Accept = lambda document: True,
 ) -> Report:
-    """Stores the documents of these sources; `on_done` is called as each is done.
+    """Stores the documents of these sources, and calls `on_done` when a source is complete.
 
-    A document whose content is stored already is left alone: an ingest that was killed goes on
-    where it was when it is started again. Batches are written while the next ones are read. When a
-    replica has become a primary meanwhile, which may have lost what it had not got yet, all is
-    looked at once more.
+    A document whose content is already stored is left alone. So an ingest that was killed, and is
+    started again, goes on where it stopped. Batches are written while the next ones are read. When
+    a replica becomes a primary meanwhile, it may lack the last writes: then all sources are looked
+    at again.
 
     Args:
-        sources: opens the sources; called again for another look.
+        sources: opens the sources; it is called again for each further look.
 
     Raises:
         SetupError: the server holds something else under the corpus's key.
@@ -117,7 +125,7 @@ def ingest_sources(
 
 
 def read_documents(sources: Iterable[Source], report: Report, accept: Accept) -> Stream:
-    """Reads and cuts; what cannot be stored is written down in the report."""
+    """Reads documents and cuts them; those that cannot be stored are named in the report."""
     origins: dict[str, str] = {}
     for source, reads in sources:
         for read in reads:
@@ -140,7 +148,7 @@ def store(
     """Writes documents in batches, in their order, while the next ones are read."""
     started = time.monotonic()
     writing: deque[Future[None]] = deque()
-    # One thread: batches are written in their order, and the report has one writer.
+    # One thread writes batches in their order, and each count of the report has one writer.
     with ThreadPoolExecutor(1) as writer:
         for batch in _batches(documents):
             writing.append(writer.submit(_write, client, batch, report, on_done))
@@ -203,7 +211,7 @@ def _write(client: Client, batch: _Batch, report: Report, on_done: Callable[[str
 
 
 def _written(client: Client, documents: _Named, write: Write, report: Report) -> list[Prepared]:
-    """Writes documents; those that were written."""
+    """Writes documents, and returns those that were written."""
     errors = write(client, [document for _, document in documents])
     written = []
     for (source, document), error in zip(documents, errors, strict=True):

@@ -1,4 +1,4 @@
-"""Documents from text that other programs keep in Valkey, in hashes or strings."""
+"""Reads documents from text that other programs keep in Valkey, in hashes or strings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from keymiss.server.client import SCAN_COUNT, Client
 
 MAX_VALUE_BYTES = 16 << 20
 KEYS_AT_ONCE = 100
-"""Keys that are asked for their sizes, and then read, in one round trip each."""
+"""How many keys share two round trips: one asks for their sizes, the other reads them."""
 
 LABELS = (TITLE, YEAR, SOURCE)
-"""Fields of a hash that are taken beside its text."""
+"""The fields of a hash that are read besides its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class KeyPattern:
     field: str = ""
 
     def __contains__(self, key: str) -> bool:
-        """Whether a key is one of them; those of keymiss itself never are."""
+        """Whether a key is one of these; keymiss's own keys never are."""
         return key.startswith(self.prefix) and not is_reserved(key)
 
 
@@ -39,18 +39,18 @@ def parse_keys(pattern: str, field: str = "") -> KeyPattern:
     """The keys that a pattern like `doc:*` means.
 
     Raises:
-        SetupError: the pattern is no prefix with a star behind it, or one of keymiss's own.
+        SetupError: the pattern is not a prefix with a star after it, or names keymiss's own keys.
     """
     prefix, star, rest = pattern.partition("*")
     if not star or rest or any(letter in prefix for letter in "?[]\\"):
-        raise SetupError(f"{pattern!r} is no prefix with a star behind it, like 'doc:*'")
+        raise SetupError(f"{pattern!r} is not a prefix with a star after it, like 'doc:*'")
     if prefix.startswith(OURS):
         raise SetupError(f"{pattern!r}: keys that begin with {OURS!r} are keymiss's own")
     return KeyPattern(prefix, field)
 
 
 def scan_keys(client: Client, keys: KeyPattern) -> Iterator[Source]:
-    """The documents of all these keys that the server has."""
+    """The documents of all keys of this pattern that the server has."""
     # SCAN may name a key twice.
     found = set(client.scan_iter(f"{keys.prefix}*", SCAN_COUNT))
     yield from read_keys(client, keys, found)
@@ -71,24 +71,24 @@ def read_keys(client: Client, keys: KeyPattern, named: Iterable[bytes]) -> Itera
 
 
 def _sizes(client: Client, keys: KeyPattern, some: list[bytes]) -> list[int]:
-    """Bytes of the texts; 0 where there is none."""
+    """The sizes of the texts in bytes; 0 for a key without text."""
     pipeline = client.pipeline(transaction=False)
     for key in some:
         if keys.field:
             pipeline.hstrlen(key, keys.field)
         else:
             pipeline.strlen(key)
-    # What is of another type says so when it is read.
+    # A key of another type is reported when it is read.
     replies = pipeline.execute(raise_on_error=False)
     return [reply if isinstance(reply, int) else 0 for reply in replies]
 
 
 def _values(client: Client, keys: KeyPattern, some: list[bytes]) -> list[Any]:
-    """Strings, lists of the hashes' fields, None for what is gone, or errors."""
+    """For each key, its string or the list of its fields, None when it is gone, or an error."""
     pipeline = client.pipeline(transaction=False)
     for key in some:
         if keys.field:
-            # In this order a key that goes in between is gone, not one without the field.
+            # EXISTS comes last, so a key deleted in between counts as gone, not as lacking a field.
             pipeline.hmget(key, keys.field, *LABELS)
             pipeline.exists(key)
         else:
@@ -125,7 +125,7 @@ def _document(keys: KeyPattern, key: bytes, value: Any) -> Document:
         fields = zip(names, value, strict=True)
         record = {field: text.decode() for field, text in fields if text is not None}
     except UnicodeDecodeError as error:
-        raise BadInput(f"is no UTF-8: {error}") from None
+        raise BadInput(f"is not UTF-8: {error}") from None
     if keys.field not in record:
         raise BadInput(f"has no field {keys.field!r}")
     return replace(record_document(record, name, keys.field), key=name)

@@ -1,7 +1,8 @@
-"""What keys a corpus has: one walk over the server, each document's keys together.
+"""Finds the keys of a corpus in one walk over the server, and groups them by document.
 
-A key counts as ours when it is exactly as we would have written it: of a known form, of the right
-type, and in the bucket of its document. All else is somebody else's, whatever it begins with.
+A key counts as keymiss's own when keymiss would write exactly this key: it has a known form and the
+right type, and is in the bucket of its document. Every other key belongs to another program,
+whatever it begins with.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ _TYPES = {
     **dict.fromkeys((QA, BERTQA, f"{VOCABULARY}:"), b"string"),
     BUCKET: b"set",
 }
-"""What keymiss keeps under each prefix."""
+"""The type of the keys that keymiss keeps under each prefix."""
 
 
 @dataclass(slots=True)
 class Present:
-    """The keys of one document that exist, and where the bucket's set names it."""
+    """Which keys of a document exist, and whether the bucket's set lists the document."""
 
     facts: bool = False
     sentences: bool = False
     answers: bool = False
     listed: bool = False
     tokens: list[str] = field(default_factory=list)
-    """The fingerprints of the tokenizers that have made tokens of it."""
+    """The fingerprints of the tokenizers that have tokenised the document."""
     cached: list[str] = field(default_factory=list)
     """Computed answers: `keymiss:qa` and `bertqa` keys."""
 
@@ -70,20 +71,20 @@ class Survey:
     """Keys under `keymiss:` that keymiss would not write."""
 
     def of(self, keys: DocumentKeys) -> Present:
-        """The entry of a document, made when it is not there."""
+        """The entry of a document, which is made if it does not exist."""
         return self.documents.setdefault(keys, Present())
 
 
 def survey(client: Client) -> Survey:
     """Walks all keys of the server that may be keymiss's.
 
-    What changes during the walk may be seen as it was before, or after.
+    A key that changes during the walk may be seen as it was before the change, or after it.
     """
     seen = Survey()
     buckets: list[str] = []
     for key, type in _own_keys(client):
         if type == b"none":
-            continue  # it has gone since
+            continue  # the key has gone since the scan
         if _has_type_of_ours(key, type):
             _note(seen, buckets, key)
         elif key.startswith(OURS):
@@ -95,7 +96,7 @@ def survey(client: Client) -> Survey:
 
 
 def _own_keys(client: Client) -> Iterator[tuple[str, bytes]]:
-    """The keys that begin as ours do, each once, with their types."""
+    """The keys that begin like keymiss's own, each once, with their types."""
     prefixes = (OURS.encode(), BERTQA.encode())
     scanned = client.scan_iter(match="[kb]e[yr][mt]*", count=SCAN_COUNT)
     # SCAN may name a key twice.
@@ -118,7 +119,7 @@ def _note(seen: Survey, buckets: list[str], key: str) -> None:
         return
     keys = document_of(key)
     if keys is None:
-        return  # of no document: the corpus, the vocabulary, edges, statistics
+        return  # it belongs to no document: the corpus, the vocabulary, edges, statistics
     present = seen.of(keys)
     if key.startswith(DOCUMENTS):
         present.facts = True
@@ -133,7 +134,7 @@ def _note(seen: Survey, buckets: list[str], key: str) -> None:
 
 
 def document_of(key: str) -> DocumentKeys | None:
-    """The document that a key belongs to; None for keys of none."""
+    """The document that a key belongs to; None if it belongs to no document."""
     if key.startswith((QA, BERTQA)):
         return parse_answer_key(key).keys
     tokens = parse_tokens_key(key)

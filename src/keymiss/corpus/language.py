@@ -1,4 +1,4 @@
-"""In which language a document is written."""
+"""Recognises the language that a document is written in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from keymiss.corpus.document import Document
 from keymiss.errors import SetupError, missing_extra
 
 ENOUGH = 2000
-"""Characters that are looked at. Detectors are sure long before."""
+"""How many characters are looked at; a detector needs far fewer."""
 
 
 def in_language(language: str) -> Callable[[Document], bool]:
-    """Tells whether documents are written in a language, an ISO 639-1 code such as "en".
+    """A function that tells whether a document is written in a language.
+
+    Args:
+        language: an ISO 639-1 code, such as "en".
 
     Raises:
         SetupError: the language is unknown, or `py3langid` is not installed.
@@ -24,7 +27,7 @@ def in_language(language: str) -> Callable[[Document], bool]:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     if language not in identifier.labels:
         known = ", ".join(sorted(identifier.labels))
-        raise SetupError(f"the language {language!r} is none of {known}")
+        raise SetupError(f"the language {language!r} is not one of {known}")
 
     def accept(document: Document) -> bool:
         return bool(identifier.classify(document.text[:ENOUGH])[0] == language)

@@ -1,4 +1,4 @@
-"""Paragraphs to sentences, each exactly as it stands in the source."""
+"""Cuts paragraphs into sentences, each exactly as it stands in the source."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from tokenizesentences import tokenize_spans
 from keymiss.corpus.document import Paragraph
 
 LONGEST_SENTENCE = 1500
-"""Characters. Text without any full stop is cut at white space: a reader has 512 tokens of room."""
+"""How many characters a sentence has, at most. Text without a full stop is cut at white space,
+because a reader has room for 512 tokens."""
 
 SPLITTER_NAME = f"tokenizesentences-{version('tokenizesentences')}"
-"""Names the way of cutting: stored with a corpus."""
+"""The name and version of the splitter, which is stored with a corpus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class CutText:
 
 
 def cut_text(paragraphs: Iterable[Paragraph]) -> CutText:
-    """Cuts what is not cut yet; nothing but white space between sentences is lost."""
+    """Cuts the paragraphs that are not cut yet; only white space between sentences is lost."""
     sentences: list[str] = []
     starts = []
     for paragraph in paragraphs:
@@ -55,19 +56,19 @@ def _pieces(sentence: str) -> Iterator[str]:
 
 
 def write_starts(starts: Iterable[int]) -> str:
-    """The numbers as they are stored: in decimal digits, with spaces between."""
+    """The numbers as they are stored: in decimal digits, with spaces between them."""
     return " ".join(map(str, starts))
 
 
 def read_starts(stored: bytes, sentences: int) -> tuple[int, ...]:
-    """The numbers that `write_starts` wrote, of a text with so many sentences.
+    """The numbers that `write_starts` wrote for a text with this many sentences.
 
     Raises:
-        ValueError: these are no such numbers: they begin with 0 and rise.
+        ValueError: the numbers do not begin with 0 and rise, or one of them is too large.
     """
     starts = tuple(map(int, stored.split()))
     if not starts or starts[0] != 0 or starts[-1] >= sentences:
-        raise ValueError(f"{stored[:80]!r} are not where the paragraphs of a text begin")
+        raise ValueError(f"{stored[:80]!r} cannot be where the paragraphs of the text begin")
     if any(one >= other for one, other in pairwise(starts)):
-        raise ValueError(f"{stored[:80]!r} does not rise")
+        raise ValueError(f"the numbers {stored[:80]!r} do not rise")
     return starts

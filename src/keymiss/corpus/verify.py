@@ -1,4 +1,4 @@
-"""Whether a corpus is as it should be, key by key, and mending what is not."""
+"""Checks a corpus key by key, and mends what is damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, en
 from keymiss.server.client import Client
 
 LOOK_AGAIN_SECONDS = 1.0
-"""What is written while we look may seem damaged: only what stays so for this long is."""
+"""How many seconds a key must stay damaged to count as damaged: a write may be under way."""
 
 Mend = Literal["delete", "drop", "list", "unlist", "forget"]
 
@@ -25,9 +25,9 @@ Mend = Literal["delete", "drop", "list", "unlist", "forget"]
 class Damage:
     """What is wrong with a key, and how it is mended.
 
-    `delete` and `drop` remove a key that nothing belongs to, or an answer that may be stale; `list`
-    and `unlist` correct the bucket's set; `forget` removes a document that is not whole, which has
-    to be ingested again.
+    `delete` and `drop` remove a key that belongs to no document, or an answer that may be stale.
+    `list` and `unlist` correct the bucket's set. `forget` removes a document that is not whole; it
+    has to be ingested again.
     """
 
     key: str
@@ -37,9 +37,11 @@ class Damage:
 
 
 def verify(client: Client) -> list[Damage]:
-    """What is damaged: documents that are not whole, keys of documents that are gone, tokens and
-    cached answers that are not of the document's present text. What keymiss would not have written
-    is no damage, and is left alone.
+    """Finds the damage in a corpus.
+
+    It consists of documents that are not whole, keys of documents that are gone, and tokens and
+    cached answers that do not belong to the document's present text. A key that keymiss would not
+    have written is not damage, and is left alone.
 
     Raises:
         Unavailable: there is no corpus.
@@ -86,10 +88,10 @@ def _look(client: Client) -> list[Damage]:
 
 
 def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
-    """All keys of a document that is not whole, or is gone."""
+    """The damage of every key of a document that is not whole, or is gone."""
     wrong = "belongs to no document"
     if keys.facts:
-        yield Damage(document.facts, "is no whole document; ingest it again", "forget", document)
+        yield Damage(document.facts, "is not a whole document; ingest it again", "forget", document)
     elif keys.sentences:
         yield Damage(document.sentences, wrong, "forget", document)
     if keys.listed and not keys.facts:
@@ -127,9 +129,9 @@ def _compare_document(
     if not keys.listed:
         yield Damage(document.bucket, f"lacks {document.document!r}", "list", document)
     for fingerprint, of_text, count in tokens:
-        # Besides the tokens of each sentence there is the hash.
+        # The key holds the tokens of each sentence, and the hash of the text.
         if of_text != facts[0] or count != len(numbers) + 1:
-            yield Damage(document.tokens(fingerprint), "is of another text", "delete")
+            yield Damage(document.tokens(fingerprint), "belongs to another text", "delete")
     known = set(noted) if isinstance(noted, list) else set()
     for key in keys.cached:
         if encode(key) not in known:

@@ -1,4 +1,4 @@
--- Writes facts beside the text that they were compared with, and beside no other text.
+-- Writes facts if the stored text is still the one that they were compared with.
 --
 -- KEYS: facts
 -- ARGV: field of the text's hash, the hash, field of the source's key, then fields and values

@@ -1,1 +1,1 @@
-"""Who scores: how good answers are."""
+"""Measures how good answers are."""

@@ -1,4 +1,4 @@
-"""How good the answers are: exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
+"""Scores answers: exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 RIGHT_F1 = 0.6
-"""An answer counts as right from here on: most of its words are those of the expected one."""
+"""The F1 from which an answer counts as right: most of its words are those of the expected one."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalise_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and surplus white space."""
+    """The text in lower case, without punctuation, articles and surplus white space."""
     letters = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     return " ".join(_ARTICLES.sub(" ", letters).split())
 
 
 def exact(answer: str, expected: str) -> bool:
-    """Whether both are the same once normalised."""
+    """Whether both texts are the same when they are normalised."""
     return normalise_answer(answer) == normalise_answer(expected)
 
 
@@ -37,7 +37,8 @@ def f1(answer: str, expected: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Over all questions: how many found the right span first, how many among five."""
+    """The scores over all questions. `first` counts those whose first answer is right, `first_five`
+    those with a right answer among the first five."""
 
     questions: int
     first: int
@@ -50,8 +51,8 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Of questions that get no answer, those that have none (precision), in percent; and of those
-    that have none, those that get no answer (recall)."""
+    """How well questions without an answer are refused. `precision` is their share among the
+    refused questions, `recall` the share of them that is refused, both in percent."""
 
     unanswerable: int
     precision: float
@@ -59,7 +60,7 @@ class Refusals:
 
 
 def score_refusals(answerable: Sequence[bool], unanswerable: Sequence[bool]) -> Refusals:
-    """From whether each of the questions that have an answer, and that have none, was refused."""
+    """Scores refusals, from whether each question with an answer, and each without, was refused."""
     refused, right = sum(answerable) + sum(unanswerable), sum(unanswerable)
     return Refusals(
         unanswerable=len(unanswerable),
@@ -74,7 +75,7 @@ def is_right(answer: str, expected: str) -> bool:
 
 
 def score(results: Sequence[tuple[Sequence[str], str]]) -> Scores:
-    """Scores ranked answers against the expected one of each question."""
+    """Scores the ranked answers to each question against the expected answer."""
 
     firsts = [(answers[0] if answers else "", expected) for answers, expected in results]
     count = max(1, len(results))

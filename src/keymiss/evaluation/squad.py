@@ -1,4 +1,4 @@
-"""How well a reader alone does on a file in SQuAD's format."""
+"""Measures how well a reader alone answers the questions of a file in SQuAD's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SquadQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Percentages over all questions, of the best of each question's expected answers."""
+    """Percentages over all questions. For each question the nearest expected answer counts."""
 
     exact: float
     f1: float
@@ -36,7 +36,7 @@ def load_squad(path: Path) -> list[SquadQuestion]:
     """The answerable questions of a file in the format of SQuAD 1.1 or 2.0.
 
     Raises:
-        BadInput: the file cannot be read, is of another format, or has no such question.
+        BadInput: the file cannot be read, is of another format, or has no answerable question.
     """
     try:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
@@ -67,12 +67,12 @@ def first_answers(reader: Reader, asked: list[SquadQuestion]) -> list[str]:
 
 
 def best_f1(text: str, asked: SquadQuestion) -> float:
-    """F1 with the expected answer that is nearest, between 0 and 1."""
+    """The F1 with the nearest expected answer, between 0 and 1."""
     return max(f1(text, expected) for expected in asked.expected)
 
 
 def evaluate_reader(reader: Reader, asked: list[SquadQuestion]) -> Performance:
-    """Exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
+    """Measures exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016)."""
     started = time.perf_counter()
     texts = first_answers(reader, asked)
     seconds = time.perf_counter() - started

@@ -1,1 +1,1 @@
-"""Concepts in sentences, and the edges between those that occur together."""
+"""Concepts in sentences, and the edges between concepts that occur together."""

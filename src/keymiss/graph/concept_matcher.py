@@ -1,8 +1,8 @@
 """Finds a vocabulary's concepts in text: whole words, case-folded, the longest match first.
 
-Words are put between two marks, and so are those of the terms: a match then begins and ends where
-words do, and an Aho-Corasick automaton (Aho and Corasick 1975) that takes the leftmost, then the
-longest match needs no filter behind it, which would lose what stands inside a rejected match.
+Each word of a text is put between two marks, and so is each word of a term: a match then begins and
+ends where words do. An Aho-Corasick automaton (Aho and Corasick 1975) takes the leftmost, then the
+longest match. Its matches need no filter, which would lose the terms inside a rejected match.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ahocorasick_rs import AhoCorasick, MatchKind
 from keymiss.graph.vocabulary import Vocabulary
 
 SHORTEST = 3
-"""Characters of the shortest term: shorter ones are words like "in" as often as names."""
+"""How many characters the shortest term has. Shorter ones are as often words like "in" as names."""
 
 _WORD = re.compile(r"([^\W_]+)")
 _OPEN, _CLOSE = "\x1e", "\x1f"
 _BETWEEN = _CLOSE + _OPEN
-"""Marks around a word; control characters are part of none."""
+"""The marks between two words. They are control characters, which no word contains."""
 
 
 class Match(NamedTuple):
@@ -35,10 +35,10 @@ class Match(NamedTuple):
 
 
 class Matcher:
-    """Finds the concepts of a vocabulary. May be used from several threads.
+    """Finds the concepts of a vocabulary. It may be used from several threads.
 
-    Of a term that several concepts claim, the one whose preferred name it is has it, then the one
-    that comes first. Terms without letters, or shorter than three characters, are left out.
+    A term that several concepts claim belongs to the one whose preferred name it is, else to the
+    one that comes first. Terms without letters, or shorter than three characters, are left out.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -57,9 +57,9 @@ class Matcher:
         )
 
     def find(self, text: str) -> list[Match]:
-        """The concepts that the text names, in its order; matches do not overlap.
+        """The concepts that the text names, in the order of the text; matches do not overlap.
 
-        `start` and `end` are characters of the text.
+        `start` and `end` are character offsets in the text.
         """
         pieces = _WORD.split(text)
         marked = _marked(pieces[1::2])
@@ -80,7 +80,7 @@ class Matcher:
 
 
 def _marked(words: list[str]) -> str:
-    """The words folded, each between its marks."""
+    """The case-folded words, each between its marks."""
     folded = unicodedata.normalize("NFKC", _BETWEEN.join(words)).casefold()
     return f"{_OPEN}{folded}{_CLOSE}" if words else ""
 

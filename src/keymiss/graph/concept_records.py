@@ -1,4 +1,4 @@
-"""The function `concepts`: what each sentence names, and the edges, as keys beside the text."""
+"""The function `concepts`, which records the sentences' concepts and edges beside the text."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ from keymiss.server.topology import raise_unless_elsewhere
 from keymiss.server.transactions import Command
 
 MOST_CONCEPTS = 15
-"""Of one sentence: fifteen make 105 edges. A sentence that names more is a list."""
+"""How many concepts of a sentence are recorded, at most: fifteen make 105 edges. A sentence that
+names more is a list."""
 
 MOST_EDGES = 10_000
-"""Of one document, which is recorded in one turn of the server's; later sentences go without."""
+"""How many edges of a document are recorded, at most, since the server does it in one turn. Later
+sentences are left out."""
 
 _RECORD = load_lua(__file__, "record_concepts")
 
@@ -52,8 +54,8 @@ def concepts_function(vocabulary: Vocabulary, matcher: Matcher) -> Function:
 async def update_concepts(
     vocabulary: Vocabulary, matcher: Matcher, shard: Shard, keys: Sequence[str]
 ) -> None:
-    """Makes what is recorded of these documents agree with their texts. `keys` are those of
-    facts or of records."""
+    """Makes the records of these documents agree with their texts. `keys` are keys of facts or of
+    records."""
     parsed = dict.fromkeys(parse_document_key(key) for key in keys)
     beside = await read_derived(
         shard,
@@ -66,17 +68,17 @@ async def update_concepts(
         for document, text in zip(stale, await read_stored(shard, stale), strict=True)
         if text
     ]
-    # One by one: others are served between.
+    # One by one, so that the server serves others in between.
     for command in recording:
         (result,) = await shard.write([[command]])
         raise_unless_elsewhere(result)
 
 
 def _is_stale(vocabulary: Vocabulary, beside: Derived) -> bool:
-    """Whether what is recorded is not of the present text, its year and this vocabulary."""
+    """Whether the record belongs to another text, another year or another vocabulary."""
     stamp, year = beside.reply
     wanted = _stamp(vocabulary, beside.text_hash)
-    # Even one that broke off has a year.
+    # Even a record that broke off has a year.
     if wanted is None:
         return year is not None
     return bool(stamp != wanted or year != (beside.year or b""))
@@ -89,7 +91,7 @@ def _stamp(vocabulary: Vocabulary, of_text: bytes | None) -> bytes | None:
 def _recording(
     vocabulary: Vocabulary, matcher: Matcher, document: DocumentKeys, text: StoredText
 ) -> Command:
-    """The call of the script for a document as it was read."""
+    """The command that calls the script for a document as it was read."""
     fields = _fields(vocabulary, matcher, text.sentences)
     stamp = _stamp(vocabulary, text.text_hash) if text.sentences else None
     return (
@@ -103,7 +105,7 @@ def _recording(
 def _fields(
     vocabulary: Vocabulary, matcher: Matcher, sentences: Mapping[int, str]
 ) -> list[tuple[int, str]]:
-    """Numbers of the sentences that name concepts, in their order, and what each names, as JSON."""
+    """The number of each sentence that names concepts, in order, with its mentions as JSON."""
     fields = []
     edges = 0
     for number, text in sentences.items():
@@ -118,7 +120,7 @@ def _fields(
 
 
 def _first_concepts(matches: Sequence[Match]) -> list[Match]:
-    """The matches of the concepts that are named first."""
+    """The matches of those concepts that the sentence names first."""
     kept = set(itertools.islice(dict.fromkeys(match.concept for match in matches), MOST_CONCEPTS))
     return [match for match in matches if match.concept in kept]
 

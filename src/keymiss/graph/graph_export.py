@@ -1,4 +1,4 @@
-"""The whole graph, out of the keys and into files or a graph database."""
+"""Reads the whole graph from the keys, and writes it to files or a graph database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keymiss.server.client import SCAN_COUNT, Client, primaries_of
 ROWS_AT_ONCE = 1000
 
 FALKORDB_GRAPH = "keymiss"
-"""The graph that an export replaces."""
+"""The name of the graph that an export replaces."""
 
 _CREATE_NODES = """
 UNWIND $rows AS row
@@ -35,14 +35,14 @@ CREATE (source)-[:related {rank: row[2], year: row[3], last_year: row[4]}]->(tar
 
 @dataclass(frozen=True, slots=True)
 class ConceptGraph:
-    """All concepts that sentences name, and all edges, each ordered by id."""
+    """All concepts that sentences name, and all edges, both ordered by id."""
 
     nodes: list[Node]
     links: list[Link]
 
 
 def collect_graph(client: Client) -> ConceptGraph:
-    """Reads what is recorded of all documents.
+    """Reads the graph from the records of all documents.
 
     Raises:
         NoGraph: there is no vocabulary.
@@ -67,7 +67,7 @@ def collect_graph(client: Client) -> ConceptGraph:
 
 
 def _sentences(client: Client) -> Iterator[tuple[int, set[str]]]:
-    """The year and the concepts of each sentence that names any."""
+    """The year and the concepts of each sentence that names a concept."""
     for primary in primaries_of(client):
         # SCAN may name a key twice.
         keys = iter(set(primary.scan_iter(f"{CONCEPTS}*", SCAN_COUNT)))
@@ -84,7 +84,7 @@ def _sentences(client: Client) -> Iterator[tuple[int, set[str]]]:
 
 
 def write_graphml(graph: ConceptGraph, file: Path) -> None:
-    """Writes GraphML (http://graphml.graphdrawing.org/specification.html): an undirected graph."""
+    """Writes undirected GraphML (http://graphml.graphdrawing.org/specification.html)."""
     root = xml.Element("graphml", {"xmlns": "http://graphml.graphdrawing.org/xmlns"})
     for kind, row in (("node", Node), ("edge", Link)):
         for name, type_ in _attributes(row):
@@ -100,7 +100,7 @@ def write_graphml(graph: ConceptGraph, file: Path) -> None:
 
 
 def _attributes(row: type[Node] | type[Link]) -> list[tuple[str, str]]:
-    """The fields of a row that GraphML has no attribute of its own for, and their types."""
+    """The fields of a row, with their types, except those that GraphML has attributes for."""
     own = {"id", "source", "target"}
     return [
         (one.name, "int" if one.type == "int" else "string")
@@ -116,7 +116,7 @@ def _describe(element: xml.Element, row: Node | Link) -> None:
 
 
 def write_csv(graph: ConceptGraph, folder: Path) -> None:
-    """Writes `nodes.csv` and `edges.csv`, with headers, into a folder, which is made."""
+    """Writes `nodes.csv` and `edges.csv`, with headers, into a folder, which it creates."""
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, type[Node] | type[Link], Sequence[Node | Link]]] = [
         ("nodes.csv", Node, graph.nodes),
@@ -130,12 +130,12 @@ def write_csv(graph: ConceptGraph, folder: Path) -> None:
 
 
 def write_to_falkordb(graph: ConceptGraph, url: str) -> None:
-    """Writes into a FalkorDB server, in the place of the graph `keymiss` there: nodes `entity`,
-    edges `related` from the lower to the higher id.
+    """Replaces the graph `keymiss` in a FalkorDB server. Its nodes are `entity`, its edges are
+    `related` and lead from the lower to the higher id.
 
     Raises:
         SetupError: the package `falkordb` is not installed.
-        Unavailable: the server cannot be reached, or is no FalkorDB.
+        Unavailable: the server cannot be reached, or is not a FalkorDB server.
     """
     try:
         from falkordb import FalkorDB

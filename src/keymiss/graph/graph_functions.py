@@ -1,4 +1,4 @@
-"""The functions `graph`, `links` and `edge`: a shard's concepts in memory, and asking for them."""
+"""The functions `graph`, `links` and `edge`: they hold a shard's concepts and search them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from keymiss.server.topology import is_elsewhere
 from keymiss.values.json_value import to_json_value
 
 MOST_ASKED = 20
-"""Concepts of a question; those that it names later are left out."""
+"""How many concepts of a question are used, at most; those that it names later are left out."""
 
 MOST_NEIGHBOURS = 400
-"""Of a concept, on a shard: those in most sentences. Beyond them, ranks that are added up over
-shards may be too low."""
+"""How many neighbours of a concept a shard gives, at most: those in the most sentences. For others,
+ranks that are added up over shards may be too low."""
 
 MOST_NAMING = 50
 MOST_OF_EDGE = 100
@@ -56,7 +56,7 @@ class Graph:
         self._shards: dict[str, Postings] = {}
 
     def postings(self, shard: str) -> Postings:
-        """Those of the shard with this id."""
+        """The postings of the shard with this id."""
         return self._shards.setdefault(shard, Postings())
 
 
@@ -84,7 +84,7 @@ def graph_functions(vocabulary: Vocabulary) -> list[Function]:
 
 
 async def update_postings(graph: Graph, shard: Shard, keys: Sequence[str]) -> None:
-    """Makes the shard's postings agree with what is recorded of these documents."""
+    """Makes the shard's postings agree with the records of these documents."""
     postings = graph.postings(shard.id)
     parsed = dict.fromkeys(parse_document_key(key) for key in keys)
     documents = [
@@ -101,7 +101,7 @@ async def update_postings(graph: Graph, shard: Shard, keys: Sequence[str]) -> No
         if isinstance(record, ResponseError):
             raise record
         fields = dict(zip(record[::2], record[1::2], strict=True))
-        # Each in a thread: questions are answered between.
+        # Each in a thread, so that questions are answered in between.
         await asyncio.to_thread(_update, graph, postings, document, fields)
     sizes = zip((GRAPH_DOCUMENTS, GRAPH_SENTENCES, GRAPH_CONCEPTS), postings.size(), strict=True)
     for gauge, size in sizes:
@@ -112,7 +112,7 @@ def _update(
     graph: Graph, postings: Postings, document: DocumentKeys, record: dict[bytes, bytes]
 ) -> None:
     stamp = decode(record.get(STAMP.encode(), b""))
-    # Of another vocabulary, or still being written: what comes is an event of its own.
+    # The record is of another vocabulary, or is still being written: another event will follow.
     if stamp.partition(" ")[2] != graph.vocabulary.fingerprint:
         postings.remove(document)
         return
@@ -172,11 +172,11 @@ def _sentence(graph: Graph, one: NamedIn) -> list[Any]:
 
 
 def edge_of(graph: Graph, postings: Postings, asked: str) -> dict[str, Any]:
-    """The sentences of an edge: those that name its concepts most often, one of each document."""
+    """The best sentences of an edge, which name its concepts most often; one of each document."""
     source, _, target = asked.partition(":")
     one, other = (graph.vocabulary.numbers.get(id_) for id_ in (source, target))
     if one is None or other is None or one == other:
-        raise NotFound(f"the vocabulary has no two concepts {asked!r}; write SRC:DST")
+        raise NotFound(f"{asked!r} is not a pair of concepts in the vocabulary; write SRC:DST")
     years, found = postings.of_edge(one, other, 10 * MOST_OF_EDGE)
     found.sort(key=lambda pair: (-pair[0].mentions, pair[0].name))
     best: dict[DocumentKeys, list[Any]] = {}

@@ -1,4 +1,4 @@
-"""Serves the graph's functions with whichever vocabulary the server holds."""
+"""Serves the graph's functions with the vocabulary that the server holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ VOCABULARY_WATCH_SECONDS = 2.0
 async def serve_graph(url: str, stop: asyncio.Event, shards: str = "local") -> None:
     """Serves the graph's functions until `stop` is set; nothing while there is no vocabulary.
 
-    When another vocabulary is loaded they are served anew, and all sentences are matched again.
+    When another vocabulary is loaded, the functions are served with that one, and all sentences are
+    matched again.
 
     Args:
         url, shards: as for `keymiss.functions.serve`.
@@ -57,9 +58,9 @@ async def _serve(vocabulary: Vocabulary, url: str, ending: asyncio.Event, shards
     try:
         await serve(served, url, ending, shards=shards)
     except Superseded:
-        pass  # a worker has seen the next vocabulary sooner
+        pass  # another worker has seen the next vocabulary sooner
     except SetupError as error:
-        # A server whose module is older, say: questions are answered all the same.
+        # The server's module may be older, for example. Questions are answered even so.
         logger.error("there will be no concept graph: %s", error)
 
 
@@ -78,7 +79,7 @@ async def _vocabulary(url: str) -> Vocabulary | None:
 async def _until_another(
     servers: Servers, vocabulary: Vocabulary | None, ending: asyncio.Event
 ) -> None:
-    """Sets `ending` when the server holds another vocabulary than this."""
+    """Sets `ending` when the server holds a vocabulary other than this one."""
     mine = vocabulary.fingerprint.encode() if vocabulary else None
     while True:
         await asyncio.sleep(VOCABULARY_WATCH_SECONDS)

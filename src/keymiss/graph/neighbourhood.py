@@ -1,4 +1,4 @@
-"""Adds up what the shards say of a question's concepts, and ranks edges and sentences."""
+"""Adds up what the shards say about a question's concepts, and ranks edges and sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from keymiss.graph.postings import DIGITS, Years, rarity
 from keymiss.values.json_value import from_json_value
 
 GRAPH_FORMAT = 1
-"""Of the values of `links` and `edge` keys."""
+"""The format of the values of `links` and `edge` keys."""
 
 Ends = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A concept; `rank` is that of its links together."""
+    """A concept; `rank` is the sum of the ranks of its links."""
 
     id: str
     name: str
@@ -29,7 +29,8 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Link:
     """An edge: two concepts that sentences name together. `source` < `target`; `rank` is the number
-    of these sentences; `first` and `last` are the years of their documents, 0 when unknown."""
+    of these sentences; `first` and `last` are the first and the last year of their documents, 0
+    when unknown."""
 
     source: str
     target: str
@@ -44,18 +45,18 @@ class Neighbourhood:
 
     asked: list[str] = field(default_factory=list)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Name and type by id."""
+    """The name and the type of each concept, by id."""
     frequencies: Counter[str] = field(default_factory=Counter)
-    """How many sentences name each of the asked ones."""
+    """How many sentences name each of the asked concepts."""
     edges: dict[Ends, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    """Number of sentences by year."""
+    """The number of sentences of each edge, by year."""
     sentences: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
-    """Name, the asked concepts that it names, and how often."""
+    """The name of each sentence, the asked concepts in it, and how often it names them."""
     complete: bool = True
     """Whether all shards have answered."""
 
     def add(self, value: bytes) -> None:
-        """Adds what a shard said, the value of a `links` key."""
+        """Adds the reply of a shard, which is the value of a `links` key."""
         record = read_record(value)
         self.asked = self.asked or record["asked"]
         self.names.update({id_: tuple(pair) for id_, pair in record["concepts"].items()})
@@ -65,10 +66,10 @@ class Neighbourhood:
         self.sentences += [(name, tuple(ids), count) for name, ids, count in record["sentences"]]
 
     def links(self, years: Collection[int] = (), excluded: Collection[str] = ()) -> list[Link]:
-        """All edges, those of most sentences first.
+        """All edges; those of the most sentences come first.
 
         Args:
-            years: only sentences of these years count; of all when empty.
+            years: only sentences of these years count; when empty, all count.
             excluded: concepts whose edges are left out.
         """
         links = []
@@ -80,8 +81,8 @@ class Neighbourhood:
         return sorted(links, key=lambda link: (-link.rank, link.source, link.target))
 
     def nodes(self, links: Sequence[Link], excluded: Collection[str] = ()) -> list[Node]:
-        """The asked concepts, and then those at the other ends of these links, by which they are
-        ranked."""
+        """The asked concepts, then the others that these links lead to. The rank of each concept is
+        the sum of the ranks of these links that lead to it."""
         ranks = ranks_of(links)
         return [
             Node(id_, *self.names[id_], ranks[id_])
@@ -90,8 +91,8 @@ class Neighbourhood:
         ]
 
     def ranked_sentences(self, order: Sequence[str]) -> list[str]:
-        """The names of sentences that name asked concepts, those first whose concepts are rarest
-        together; in the order of `order` where they are worth the same."""
+        """The names of sentences that name asked concepts. Those whose concepts are rarest, taken
+        together, come first; sentences that are worth the same keep the order of `order`."""
         ids = list(self.asked)
         frequencies = [self.frequencies[id_] for id_ in ids]
         rarities = dict(zip(ids, rarity(frequencies, sum(frequencies)).tolist(), strict=True))
@@ -109,7 +110,7 @@ class Neighbourhood:
 
 
 def ranks_of(links: Iterable[Link]) -> Counter[str]:
-    """The rank of each concept that these links lead to, in their order."""
+    """The rank of each concept that these links lead to, in the order of the links."""
     ranks: Counter[str] = Counter()
     for link in links:
         for id_ in (link.source, link.target):
@@ -118,13 +119,13 @@ def ranks_of(links: Iterable[Link]) -> Counter[str]:
 
 
 def span(years: Years) -> tuple[int, int]:
-    """The first and the last of the years that are known, 0 when none is."""
+    """The first and the last of the known years; 0 when no year is known."""
     known = [year for year, count in years.items() if year and count]
     return min(known, default=0), max(known, default=0)
 
 
 def read_years(record: dict[str, int]) -> Years:
-    """JSON knows no keys that are numbers."""
+    """The counts by year, with years as numbers: JSON has only texts as keys."""
     return {int(year): count for year, count in record.items()}
 
 
@@ -132,6 +133,6 @@ def read_record(value: bytes) -> dict[str, Any]:
     """The record that a shard's worker made.
 
     Raises:
-        ValueError: it is of another format.
+        ValueError: the value is of another format.
     """
     return from_json_value(GRAPH_FORMAT, value)

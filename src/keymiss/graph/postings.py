@@ -1,7 +1,7 @@
-"""A shard's concepts in memory: which sentences name one, and which others these name.
+"""A shard's concepts in memory: which sentences name one, and which others these sentences name.
 
-Edges are not kept but counted when they are asked for, with numpy over flat arrays: ten bytes a
-mention, where a table of edges would need hundreds for each of the pairs that a sentence makes.
+Edges are not kept but counted when they are asked for, with numpy over flat arrays. These need ten
+bytes for each concept of a sentence, where a table of edges would need hundreds for each pair.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from keymiss.keys import DocumentKeys
 
 Rows = npt.NDArray[np.int64]
 Years = dict[int, int]
-"""Year -> number of sentences; year 0 when a document has none."""
+"""The number of sentences by year; the year is 0 for documents without one."""
 
 DIGITS = 6
-"""To which sums of rarities are rounded: their order must not depend on that of the terms."""
+"""To how many digits sums of rarities are rounded. The order of sentences must not depend on the
+order in which rarities are added."""
 
 SPARE = 20
-"""How many times as many sentences are looked at as are wanted."""
+"""How many sentences are looked at for each one that is wanted."""
 
 FEWEST_DEAD = 10_000
-"""Sentences of removed documents that are not worth the time of a rebuild."""
+"""How many sentences of removed documents may stay before a rebuild is worth its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,13 @@ class NamedIn:
     keys: DocumentKeys
     number: int
     concepts: tuple[int, ...]
-    """Those of the asked ones that it names, in the order in which they were asked."""
+    """The asked concepts that it names, in the order in which they were asked for."""
     mentions: int
     """How often it names them, all together."""
 
     @property
     def name(self) -> str:
-        """`DOC:{TAG}:N`."""
+        """The sentence's name, `DOC:{TAG}:N`."""
         return self.keys.sentence(self.number)
 
 
@@ -57,33 +58,33 @@ class _Document:
 
 
 class Postings:
-    """Sentences by concept. Concepts are numbers. May be used from several threads."""
+    """Sentences by concept; concepts are numbers. Several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
-        # One entry a mention, grouped by sentence.
+        # These have one entry for each concept of a sentence, grouped by sentence.
         self._concepts = array("i")
         self._mentions = array("B")
-        # One entry a sentence.
+        # These have one entry for each sentence.
         self._starts = array("q", [0])
         self._numbers = array("i")
         self._document_of = array("i")
-        # One entry a document; of removed ones, too, until the next rebuild.
+        # These have one entry for each document, and keep those of removed ones until a rebuild.
         self._documents: list[_Document | None] = []
         self._living = array("B")
         self._years = array("i")
         self._by_concept: dict[int, array[int]] = {}
         self._mentions_of: dict[int, array[int]] = {}
-        """How often each of these sentences names the concept."""
+        """How often each of the sentences in `_by_concept` names the concept."""
         self._places: dict[DocumentKeys, int] = {}
         self._frequencies: Counter[int] = Counter()
         self._dead = 0
 
     def stamp(self, keys: DocumentKeys) -> str | None:
-        """What was put of a document, None when nothing was."""
+        """The stamp that a document was put with; None when the document is not held."""
         place = self._places.get(keys)
         document = None if place is None else self._documents[place]
         return document.stamp if document else None
@@ -94,7 +95,7 @@ class Postings:
             return list(self._places)
 
     def size(self) -> tuple[int, int, int]:
-        """Documents, sentences that name a concept, and concepts in these sentences."""
+        """The numbers of documents, of sentences that name a concept, and of concepts in these."""
         with self._lock:
             sentences = len(self._numbers) - self._dead
             return len(self._places), sentences, self._frequencies.total()
@@ -105,7 +106,7 @@ class Postings:
         """Adds a document or replaces it.
 
         Args:
-            stamp: what tells this content from others.
+            stamp: distinguishes this content from others.
             sentences: sentence number -> concept -> how often the sentence names it.
         """
         with self._lock:
@@ -132,7 +133,7 @@ class Postings:
         self._places[keys] = place
 
     def remove(self, keys: DocumentKeys) -> bool:
-        """Takes a document out, and says whether it was there."""
+        """Removes a document; returns whether it was there."""
         with self._lock:
             return self._remove(keys)
 
@@ -175,8 +176,8 @@ class Postings:
         return self._frequencies[concept]
 
     def neighbours(self, concept: int, most: int) -> dict[int, Years]:
-        """The concepts that are named in the same sentences, those in most sentences first: in how
-        many sentences of which years. At most so many."""
+        """The concepts in the same sentences, each with the number of these sentences by year.
+        At most `most` concepts are given; those in the most sentences come first."""
         with self._lock:
             rows = self._rows(concept)
             at, lengths = self._places_of_mentions(rows)
@@ -196,8 +197,8 @@ class Postings:
     def of_edge(
         self, source: int, target: int, most: int
     ) -> tuple[Years, list[tuple[NamedIn, int]]]:
-        """How many sentences name both concepts, by year; and those that name them most often, at
-        most so many, each with its document's year."""
+        """How many sentences name both concepts, by year; and the sentences that name them most
+        often, each with its document's year, `most` of them at most."""
         with self._lock:
             (one, first), (other, second) = (
                 self._rows_and_mentions(source),
@@ -214,8 +215,8 @@ class Postings:
         )
 
     def naming(self, concepts: Sequence[int], most: int) -> list[NamedIn]:
-        """The sentences that name some of these concepts, those first whose concepts are rarest
-        together, then those that name them most often; at most so many."""
+        """The sentences that name some of these concepts, `most` of them at most. Those whose
+        concepts are rarest, taken together, come first; then those that name them most often."""
         with self._lock:
             each = [self._rows_and_mentions(concept) for concept in concepts]
             lengths = [len(rows) for rows, _ in each]
@@ -225,7 +226,7 @@ class Postings:
             rows, places = np.unique(all_rows, return_inverse=True)
             worth = np.bincount(places, rarities, len(rows)).round(DIGITS)
             times = np.bincount(places, mentions, len(rows))
-            # A few more, which are ordered by name where they are worth the same.
+            # More than are wanted, since those that are worth the same are ordered by name.
             best = np.lexsort((rows, -times, -worth))[: SPARE * most]
             named = [self._named(int(row), concepts) for row in rows[best]]
             ordered = sorted(
@@ -235,11 +236,11 @@ class Postings:
         return [one for _, _, one in ordered[:most]]
 
     def _rows(self, concept: int) -> Rows:
-        """The living sentences that name a concept."""
+        """The sentences that name a concept, without those of removed documents."""
         return self._rows_and_mentions(concept)[0]
 
     def _rows_and_mentions(self, concept: int) -> tuple[Rows, Rows]:
-        """The same, and how often each does."""
+        """The same sentences, and how often each one names the concept."""
         rows: Rows = _view(self._by_concept.get(concept, array("i")), np.int32).astype(np.int64)
         counts: Rows = _view(self._mentions_of.get(concept, array("B")), np.uint8).astype(np.int64)
         if not self._dead:
@@ -249,7 +250,7 @@ class Postings:
         return rows[living], counts[living]
 
     def _places_of_mentions(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Where the mentions of these sentences stand, and how many each has."""
+        """The places of these sentences' concepts in `_concepts`, and how many each one has."""
         starts = _view(self._starts, np.int64)
         lengths = starts[rows + 1] - starts[rows]
         ends = np.cumsum(lengths)
@@ -275,7 +276,7 @@ class Postings:
 
 
 def rarity(frequencies: Sequence[int], total: int) -> npt.NDArray[np.float64]:
-    """What each concept is worth that so many of so many sentences name: the rarer, the more."""
+    """What each concept is worth: the fewer of `total` sentences name it, the more."""
     worth: npt.NDArray[np.float64] = np.log1p(total / np.maximum(1, np.asarray(frequencies)))
     return worth
 
@@ -284,5 +285,5 @@ _NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 
 
 def _view(values: array[int], dtype: type[np.integer[Any]]) -> npt.NDArray[Any]:
-    """The array's own memory; it must be let go before the array grows."""
+    """A view of the array's own memory, which must be dropped before the array grows."""
     return np.frombuffer(values, dtype) if values else np.empty(0, dtype)

@@ -1,9 +1,9 @@
--- Replaces what is recorded of a document, if its text is still the one that was matched.
+-- Replaces the record of a document, if its text is still the one that was matched.
 --
--- As a script nothing comes between: two workers may walk the same document. Were it to break off,
--- the record would name all edges that may be there, and would lack its stamp, so that it is made
--- again. When only the year is new, only the year is written. An edge's key of another type belongs
--- to another program and is left out.
+-- Nothing comes between the commands of a script: two workers may walk the same document. If it
+-- breaks off, the record names all edges that may be there, and lacks its stamp, so that it is made
+-- again. When only the year has changed, only the year is written. An edge's key of another type
+-- belongs to another program and is left alone.
 --
 -- KEYS: facts, record
 -- ARGV: hash of the text (empty when there is none), stamp, prefix and suffix of edges, the
@@ -33,7 +33,7 @@ local function each_edge(number, mentions, act)
   end
 end
 
--- This is the first write, since that alone is refused when memory is short.
+-- This write comes first: when memory is short, only the first write of a script is refused.
 if hash ~= '' then redis.call('HSET', record, YEAR, year) end
 local old = redis.call('HGETALL', record)
 for at = 1, #old, 2 do

@@ -26,7 +26,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """What texts speak of. `id` is part of keys; `name` is the preferred one of its terms."""
+    """Something that texts name. `id` is part of keys; `name` is the preferred one of its terms."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class Concept:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """All that the concept is called, the preferred name first."""
+        """All names of the concept, the preferred one first."""
         return (self.name, *self.synonyms)
 
 
@@ -57,7 +57,7 @@ def check_concept(concept: Concept) -> None:
         raise BadInput(f"the concept {concept.id} has more than {MAX_TERMS} terms")
     for term in (*concept.terms, concept.type):
         if _SURROGATE.search(term):
-            raise BadInput(f"the concept {concept.id} has a term that is no UTF-8 text")
+            raise BadInput(f"the concept {concept.id} has a term that is not UTF-8 text")
         if len(term) > MAX_TERM_CHARACTERS:
             raise BadInput(
                 f"the concept {concept.id} has a term of more than {MAX_TERM_CHARACTERS} characters"
@@ -68,7 +68,7 @@ class Vocabulary:
     """Concepts in a fixed order, each id once.
 
     Args:
-        concepts: checked ones; of those with the same id the first stays.
+        concepts: checked concepts; of those with the same id the first one is kept.
     """
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
@@ -79,19 +79,19 @@ class Vocabulary:
 
     @functools.cached_property
     def numbers(self) -> dict[str, int]:
-        """Where in `concepts` each id stands."""
+        """The place of each id in `concepts`."""
         return {concept.id: number for number, concept in enumerate(self.concepts)}
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What tells this vocabulary from others: a hash of all that it says."""
+        """A hash of all concepts, which tells this vocabulary from others."""
         digest = hashlib.sha256()
         for line in self.lines():
             digest.update(line.encode() + b"\n")
         return digest.hexdigest()[:16]
 
     def lines(self) -> Iterator[str]:
-        """The concepts as JSON, one a line; `concept_of_line` reads them."""
+        """The concepts as JSON, one on each line; `concept_of_line` reads them."""
         for one in self.concepts:
             yield json.dumps([one.id, one.name, list(one.synonyms), one.type], ensure_ascii=False)
 

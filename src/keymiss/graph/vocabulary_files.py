@@ -1,4 +1,4 @@
-"""Vocabularies from files: TSV, lines of JSON, and UMLS's MRCONSO.RRF."""
+"""Reads vocabularies from files: TSV, JSON lines, and MRCONSO.RRF of UMLS."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Loaded:
 
 
 def load_vocabulary(path: Path) -> Loaded:
-    """Reads a vocabulary file; its name says of which kind it is: `.tsv`, `.jsonl` or `.RRF`.
+    """Reads a vocabulary file. The end of its name says its kind: `.tsv`, `.jsonl` or `.RRF`.
 
-    A line that cannot be used is a problem and stops no other.
+    A line that cannot be used is reported as a problem; the other lines are read.
 
-    TSV has a header that names its columns: `id`, `name`, and perhaps `type` and `synonyms`, which
-    are separated by `|`. JSON lines have the same fields, `synonyms` a list. Of MRCONSO.RRF the
-    English terms that are not suppressed are taken.
+    TSV has a header that names its columns: `id`, `name`, and optionally `type` and `synonyms`,
+    which are separated by `|`. JSON lines have the same fields; `synonyms` is a list. From
+    MRCONSO.RRF the English terms that are not suppressed are taken.
 
     Raises:
         SetupError: the file cannot be read, is of another kind, or holds no concept.
@@ -53,7 +53,9 @@ def load_vocabulary(path: Path) -> Loaded:
     }
     read = readers.get(path.suffix.lower())
     if read is None:
-        raise SetupError(f"{path} is no vocabulary: its name ends in none of {', '.join(readers)}")
+        raise SetupError(
+            f"{path} is not a vocabulary; its name must end in one of {', '.join(readers)}"
+        )
     loaded = Loaded()
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as lines:
@@ -81,7 +83,7 @@ def _read_tsv(lines: Iterable[str], problems: list[str]) -> Iterator[Concept]:
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [name.strip().casefold() for name in next(rows, [])]
     if not {"id", "name"} <= set(header):
-        problems.append("the first line names no columns `id` and `name`")
+        problems.append("the first line does not name the columns `id` and `name`")
         return
     for number, row in enumerate(rows, start=2):
         if not row:
@@ -105,22 +107,22 @@ def _read_jsonl(lines: Iterable[str], problems: list[str]) -> Iterator[Concept]:
                 raise ValueError(f"it has more than {MAX_LINE_CHARACTERS} characters")
             yield _concept_of_record(json.loads(line))
         except (ValueError, RecursionError) as error:
-            problems.append(f"line {number} is no concept: {error}")
+            problems.append(f"line {number} is not a concept: {error}")
 
 
 def _concept_of_record(record: object) -> Concept:
     if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     synonyms = record.get("synonyms", [])
     texts = [record.get("id"), record.get("name"), record.get("type", "")]
     if not isinstance(synonyms, list) or not all(isinstance(t, str) for t in [*texts, *synonyms]):
-        raise ValueError("`id`, `name` and `type` are texts, `synonyms` is a list of texts")
+        raise ValueError("`id`, `name` and `type` must be texts, `synonyms` a list of texts")
     id_, name, type_ = texts
     return Concept(id_, name, tuple(term for term in synonyms if term.strip()), type_)
 
 
 def _read_rrf(lines: Iterable[str], problems: list[str]) -> Iterator[Concept]:
-    """Lines of one concept stand together, as in all releases."""
+    """Expects that the lines of one concept stand together, as they do in all releases."""
     rows = (_rrf_row(number, line, problems) for number, line in enumerate(lines, start=1))
     usable = (row for row in rows if row is not None)
     for id_, group in itertools.groupby(usable, key=lambda row: row[_CUI]):
@@ -140,6 +142,6 @@ def _rrf_row(number: int, line: str, problems: list[str]) -> list[str] | None:
     if len(row) <= _RRF_COLUMNS - 1:
         problems.append(f"line {number} has {len(row)} columns; MRCONSO.RRF has {_RRF_COLUMNS}")
         return None
-    # Long ones are descriptions, which no sentence holds.
+    # Long terms are descriptions, which no sentence contains.
     fits = 0 < len(row[_TEXT]) <= MAX_TERM_CHARACTERS
     return row if fits and row[_LANGUAGE] == "ENG" and row[_SUPPRESSED] == "N" else None

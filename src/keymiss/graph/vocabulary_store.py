@@ -21,14 +21,14 @@ from keymiss.keys import (
 from keymiss.server.client import Client
 
 PART_BYTES = 4 << 20
-"""Of lines in one key, before they are packed."""
+"""How many bytes of lines one key holds, before they are compressed."""
 
 MOST_PART_BYTES = 64 << 20
-"""What a part may be unpacked to."""
+"""How many bytes a part may have when it is decompressed."""
 
 
 def store_vocabulary(client: Client, vocabulary: Vocabulary) -> None:
-    """Puts the vocabulary in the place of the one before. Workers follow within seconds.
+    """Stores the vocabulary in the place of an earlier one. Workers use it within seconds.
 
     Raises:
         SetupError: the key belongs to another program.
@@ -53,10 +53,10 @@ def store_vocabulary(client: Client, vocabulary: Vocabulary) -> None:
 
 
 def stored_vocabulary(client: Client) -> Vocabulary | None:
-    """The vocabulary on this server, None when there is none.
+    """The vocabulary on this server; None when there is no vocabulary.
 
     Raises:
-        SetupError: it is damaged, or the key belongs to another program.
+        SetupError: the vocabulary is damaged, or the key belongs to another program.
     """
     try:
         fingerprint, parts = client.hmget(VOCABULARY, FINGERPRINT, PARTS)

@@ -1,1 +1,1 @@
-"""Who looks after a running system: what is wrong, what is served, what the servers say."""
+"""Looks after a running system: what is wrong, what is served, what the servers report."""

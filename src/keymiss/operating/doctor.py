@@ -1,4 +1,4 @@
-"""What is wrong with an installation or a running system, in words."""
+"""Finds what is wrong with an installation or a running system, and says what to do about it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Defect:
 
 
 def examine(client: Client) -> list[Defect]:
-    """Looks at the installation, then at each server, its workers, and the corpus.
+    """Examines the installation, then each server, its workers, and the corpus.
 
-    What depends on a part that is missing is not looked at: the list begins with the cause.
+    Parts that depend on a missing part are not examined, so that the list begins with the cause.
     """
     defects = list(_installation())
     blocked = False
@@ -57,11 +57,11 @@ def examine(client: Client) -> list[Defect]:
 
 
 def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Defect], Defect | None]:
-    """What is wrong with a server, and what keeps us from looking further."""
+    """The defects of a server, and the one that prevents a further look, or None."""
     try:
         info: dict[str, Any] = node.info("everything")
     except (AuthenticationError, NoPermissionError) as error:
-        return [], Defect(f"the server refuses: {error}", "give user and password")
+        return [], Defect(f"the server refuses: {error}", "give a user name and a password")
     except valkey.ConnectionError as error:
         advice = "start one with `keymiss serve`, or give its address with --url"
         return [], Defect(f"no server can be reached: {error}", advice)
@@ -117,7 +117,7 @@ def _module_version(version: str) -> int:
 
 
 def _config(client: valkey.Valkey, name: str) -> str:
-    """A setting; empty when the server does not say."""
+    """The value of a setting; empty when the server does not tell it."""
     try:
         return str(client.config_get(name).get(name, ""))
     except ResponseError:
@@ -129,14 +129,14 @@ def _memory(client: valkey.Valkey) -> Iterator[Defect]:
     if policy.startswith("allkeys") and _config(client, "maxmemory") != "0":
         yield Defect(
             f"maxmemory-policy {policy} may delete sentences when memory is short",
-            "CONFIG SET maxmemory-policy volatile-lru: only cached answers expire",
+            "CONFIG SET maxmemory-policy volatile-lru, so that only cached answers are deleted",
         )
 
 
 def _stored(info: dict[str, Any]) -> Iterator[Defect]:
     if info["keymiss_unstored"]:
         yield Defect(
-            f"{info['keymiss_unstored']} answers were not stored for keymiss.max-stored-bytes",
+            f"{info['keymiss_unstored']} answers were not stored due to keymiss.max-stored-bytes",
             "let Valkey evict answers: CONFIG SET maxmemory, and maxmemory-policy volatile-lru",
         )
 
@@ -160,12 +160,12 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
     if len(counts) > 1:
         yield Defect(
             "not all workers serve all functions",
-            "give them a moment if they have just started; else read their logs",
+            "wait a moment if they have just started; otherwise read their logs",
         )
     for name, function in functions.items():
         if 2 * function["pending"] > function["limit"]:
             yield Defect(
-                f"{function['pending']} keys wait for {name}, of at most {function['limit']}",
+                f"{function['pending']} keys wait for {name}; the limit is {function['limit']}",
                 "start more workers, or ask less",
             )
 
@@ -180,7 +180,7 @@ def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
         yield Defect(wrong, advice)
         return
     except KeymissError as error:
-        yield Defect(str(error), "use a server or database of its own for keymiss")
+        yield Defect(str(error), "use a separate server or database for keymiss")
         return
     if tokens_are_made and status.with_tokens < status.documents:
         yield Defect(
@@ -203,12 +203,12 @@ def _foreign(keys: list[str]) -> Iterator[Defect]:
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
     yield Defect(
         f"keys that keymiss has not written begin with {OURS!r}: {shown}{more}",
-        "keymiss leaves them alone; give them another name, since later versions may use it",
+        "keymiss leaves them alone; rename them, since later versions may use these names",
     )
 
 
 def _indexed(client: Client) -> int | None:
-    """Documents in the indexes of whichever workers answer; None when one does not."""
+    """How many documents the indexes of all shards hold; None when one shard does not answer."""
     total = 0
     for slot in a_slot_of_each(client):
         try:

@@ -1,6 +1,6 @@
-"""What the servers say of themselves, as metrics: INFO, `INFO keymiss` and KEYMISS.LIST.
+"""Shows what the servers report as metrics: INFO, `INFO keymiss` and KEYMISS.LIST.
 
-One exporter for all nodes of a cluster. It asks at each scrape; names and units: docs/metrics.md.
+One exporter asks all nodes of a cluster at each scrape; docs/metrics.md has the names and units.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keymiss.server.client import Client, connect
 from keymiss.server.topology import node_url, parse_cluster_info, server_name
 
 TIMEOUT_SECONDS = 2.0
-"""How long a node may take; Prometheus waits ten seconds for all of them."""
+"""How long a node may take to reply; Prometheus waits ten seconds for all nodes together."""
 
 GAUGES = {
     "used_memory": "memory_used_bytes",
@@ -45,7 +45,7 @@ COUNTERS = {
     "used_cpu_sys": "cpu_system_seconds",
     "used_cpu_user": "cpu_user_seconds",
 }
-"""Fields of INFO, and what they are called behind `keymiss_server_`."""
+"""Fields of INFO, and their names as metrics, which follow `keymiss_server_`."""
 
 MODULE_GAUGES = {"functions", "workers", "pending", "pending_bytes", "waiting", "stored_bytes"}
 FUNCTION_GAUGES = {"workers", "pending"}
@@ -64,10 +64,10 @@ class ServerCollector(Collector):
 
     def __init__(self, url: str) -> None:
         self._nodes = [url]
-        """Those of the last scrape: any of them tells of the others."""
+        """The nodes of the last scrape; each of them knows the others."""
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for at each scrape."""
+        """The metrics for one scrape of Prometheus."""
         families = _Families()
         for url in self._nodes:
             found = _nodes_of(url, families)
@@ -81,7 +81,7 @@ class ServerCollector(Collector):
 
 
 class _Families:
-    """Metrics by name, made as they come."""
+    """Metrics by name, each created with its first value."""
 
     def __init__(self) -> None:
         self._families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
@@ -118,14 +118,14 @@ def _client(url: str) -> valkey.Valkey:
 
 
 def _nodes_of(url: str, families: _Families) -> list[str]:
-    """The URLs of all nodes that a node knows, itself alone outside a cluster; none when it cannot
-    be asked."""
+    """The URLs of all nodes that a node knows, which outside a cluster is itself alone; empty when
+    it cannot be asked."""
     try:
         with _client(url) as client:
             info = parse_cluster_info(client.execute_command("CLUSTER", "INFO"))
             nodes = client.execute_command("CLUSTER NODES")
     except ResponseError:
-        return [url]  # no cluster
+        return [url]  # not a cluster
     except (ValkeyError, OSError):
         return []
     families.gauge("cluster_slots_ok", int(info["cluster_slots_ok"]))
@@ -164,7 +164,7 @@ def _add_node(families: _Families, url: str) -> None:
 
 
 def _add_corpus(families: _Families, nodes: list[str]) -> None:
-    """How many documents are stored; nothing while that cannot be said."""
+    """Adds the number of stored documents; adds nothing when it cannot be read."""
     for url in nodes:
         try:
             with connect(url) as client:

@@ -1,4 +1,4 @@
-"""Whether the application's functions are served."""
+"""Checks whether the application's functions are served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keymiss.server.servers import Servers
 
 
 def parse_list(reply: list[list[Any]]) -> dict[str, dict[str, Any]]:
-    """The reply of KEYMISS.LIST as one dictionary a function, by name."""
+    """The reply of KEYMISS.LIST as one dictionary for each function, by its name."""
     functions = {}
     for fields in reply:
         names = [name.decode() for name in fields[::2]]
@@ -21,16 +21,16 @@ def parse_list(reply: list[list[Any]]) -> dict[str, dict[str, Any]]:
 
 
 def unserved(functions: dict[str, dict[str, Any]], names: Iterable[str]) -> list[str]:
-    """Those of the functions that no worker serves, by the reply of KEYMISS.LIST."""
+    """The names whose functions no worker serves, according to the reply of KEYMISS.LIST."""
     return [name for name in names if not functions.get(name, {}).get("workers")]
 
 
 async def missing_functions(servers: Servers, names: Sequence[str]) -> list[str]:
-    """Those of the functions that no worker serves, on one of the primaries at least.
+    """The names whose functions no worker serves on at least one of the primaries.
 
     Raises:
-        Unavailable: a server has no module.
-        ValkeyError, OSError: one cannot be reached.
+        Unavailable: a server has not loaded the module.
+        ValkeyError, OSError: a server cannot be reached.
     """
     topology = await servers.topology()
     missing = set()

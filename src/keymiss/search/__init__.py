@@ -1,1 +1,1 @@
-"""Which sentences are worth reading: a BM25 index per shard, ranked together."""
+"""Finds the sentences worth reading: a BM25 index for each shard, and one ranking over all."""

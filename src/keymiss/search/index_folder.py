@@ -1,4 +1,4 @@
-"""Where a worker keeps its indexes between runs."""
+"""The folders where a worker keeps its indexes between runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 INDEX_FORMAT = f"3-tantivy-{version('tantivy')}"
-"""Indexes of another format are left alone, and made anew beside it."""
+"""This is a part of the path: an index of another format is left alone, and one of this format is
+made beside it."""
 
 
 def claim_folder(cache: Path, shard: str) -> Path:
     """A folder for the index of the shard with this id, which no other process of this machine
     uses.
 
-    Whoever comes later finds the index of whoever has left. The claim ends with the process.
+    A later process finds the index of one that has ended. The claim ends with the process.
     """
     place = cache / "index" / INDEX_FORMAT / hashlib.sha256(shard.encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is measured of indexes. Names and units: docs/metrics.md."""
+"""The metrics of indexes; docs/metrics.md has their names and units."""
 
 from __future__ import annotations
 

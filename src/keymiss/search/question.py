@@ -1,4 +1,4 @@
-"""What counts as a question, and the one form of it that becomes part of a key."""
+"""Checks questions, and brings them into the one form that becomes part of a key."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MAX_QUESTION_BYTES = 2048
 
 
 def normalise_question(text: str) -> str:
-    """NFC, white space folded: the same question typed in two ways is one key.
+    """The question in NFC with white space folded, so that two ways of typing it give one key.
 
     Raises:
-        BadInput: it is empty, or holds half a surrogate pair.
-        TooLarge: it has more than 2,048 bytes of UTF-8.
+        BadInput: the question is empty, or holds half a surrogate pair.
+        TooLarge: the question has more than 2,048 bytes of UTF-8.
     """
     if len(text) > MAX_QUESTION_BYTES:
         raise TooLarge(_too_long(len(text), "characters"))
@@ -24,13 +24,13 @@ def normalise_question(text: str) -> str:
 
 
 def check_question(question: str) -> None:
-    """Raises what `normalise_question` raises; changes nothing, since a key is what it is."""
+    """Raises what `normalise_question` raises. Changes nothing: the question is part of a key."""
     if not question.strip():
         raise BadInput("the question is empty")
     try:
         size = len(question.encode("utf-8"))
     except UnicodeEncodeError:
-        raise BadInput("the question is no UTF-8 text") from None
+        raise BadInput("the question is not UTF-8 text") from None
     if size > MAX_QUESTION_BYTES:
         raise TooLarge(_too_long(size, "bytes"))
 

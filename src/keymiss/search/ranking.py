@@ -1,4 +1,4 @@
-"""One ranking over the candidates of all shards."""
+"""Makes one ranking of the candidates of all shards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidates, ShardCandidates
 
 CANDIDATES = 20
-"""How many a shard gives: two for each sentence that is read, so that what is best over all shards
-is among them."""
+"""How many candidates a shard gives: two for each sentence that is read, so that the best ones over
+all shards are among them."""
 
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.75
-"""k1 and b of BM25 (Robertson and Zaragoza 2009), with Lucene's and tantivy's defaults."""
+"""k1 and b of BM25 (Robertson and Zaragoza 2009), with the defaults of Lucene and tantivy."""
 
 
 FUSION, CONCEPTS_WEIGHT = 3, 0.5
-"""How little the first places of a ranking count more than the next ones (the paper has 60), and
-what the ranking by concepts counts: docs/decisions/0014-concepts.md."""
+"""The constant of reciprocal rank fusion (60 in the paper; the smaller, the more the first places
+count), and the weight of the ranking by concepts: docs/decisions/0014-concepts.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Ranked:
 
 
 def rank(shards: Sequence[Candidates]) -> list[Ranked]:
-    """Ranks all candidates by one BM25, best first.
+    """Ranks all candidates by the same BM25, best first.
 
     The statistics of the shards are added up, so that a sentence's score does not depend on how
     many shards there are. Equal scores are ordered by name.
@@ -76,10 +76,10 @@ def added_up(shards: Sequence[Candidates]) -> Candidates:
 
 
 def together(parts: Sequence[ShardCandidates]) -> Sequence[ShardCandidates]:
-    """What one shard that held all would have found.
+    """What a single shard with the slots of all parts would have found.
 
-    While a slot is on its way between them these are the parts themselves, since then it matters
-    which shard has found what.
+    While a slot is on its way between them, the parts are returned as they are, since it then
+    matters which shard has found what.
     """
     slots = joined(part.slots for part in parts)
     once = slots.bit_count() == sum(part.slots.bit_count() for part in parts)
@@ -93,7 +93,7 @@ def together(parts: Sequence[ShardCandidates]) -> Sequence[ShardCandidates]:
 
 def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:
     """Joins a ranking of sentences by their words with one by their concepts, by reciprocal rank
-    fusion (Cormack, Clarke and Buettcher 2009). Equal ones are ordered by name."""
+    fusion (Cormack, Clarke and Buettcher 2009). Equal scores are ordered by name."""
     scores: dict[str, float] = defaultdict(float)
     for weight, ranking in ((1.0, words), (CONCEPTS_WEIGHT, concepts)):
         for place, sentence in enumerate(ranking, start=1):

@@ -1,4 +1,4 @@
-"""The functions `find`, `findhere` and `index`: searching shards, and keeping their indexes."""
+"""The functions `find`, `findhere` and `index`, which search shards and keep their indexes."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from keymiss.values.find_value import (
 )
 
 FEW, FEW_SENTENCES = 8, 100_000
-"""Searches, and the sentences that they look through, which the event loop itself does."""
+"""How many searches the event loop does itself, and in how many sentences, at most."""
 
 
 def search_functions(cache: Path | None = None) -> list[Function]:
     """The functions that keep an index of each shard and search it.
 
     Args:
-        cache: the folder where indexes are kept between runs; they stay in memory when None.
+        cache: the folder where indexes are kept between runs; None keeps them in memory.
     """
     indexes: dict[str, SentenceIndex] = {}
     shards: dict[str, Shard] = {}
@@ -63,7 +63,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
             await update_index(index_of(shard), shard, keys)
 
     def here(shard: Shard) -> list[Shard]:
-        """It, and those on its host that are followed: a lost one may have changed since."""
+        """The shard, and those of its host that are followed: a lost one may have changed."""
         others = [each for each in shards.values() if each.host == shard.host]
         followed = [each for each in others if each.coverage.is_followed_by(FunctionName.INDEX)]
         return [shard, *(each for each in followed if each.id != shard.id)]
@@ -71,14 +71,15 @@ def search_functions(cache: Path | None = None) -> list[Function]:
     async def search(
         asked: Sequence[tuple[str, Sequence[Shard]]],
     ) -> list[list[ShardCandidates] | BadInput]:
-        """For each key what is found on its shards."""
+        """What is found for each key on its shards."""
         placed = [(key, [(shard, index_of(shard)) for shard in some]) for key, some in asked]
         sizes = [index.size()[1] for _, places in placed for _, index in places]
 
         def search_all() -> list[list[ShardCandidates] | BadInput]:
             return [_find(key, places) for key, places in placed]
 
-        # To a thread and back takes half as long as a search of so few, which are done in 4 ms.
+        # Switching to a thread and back takes half as long as a search in this few sentences. All
+        # of these searches together take 4 ms.
         if len(sizes) <= FEW and sum(sizes) <= FEW_SENTENCES:
             return search_all()
         return await asyncio.to_thread(search_all)
@@ -115,7 +116,7 @@ def _find(
 def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> ShardCandidates:
     before = shard.coverage.state
     candidates = index.find(question, CANDIDATES)
-    # In a thread: what has come or gone during the search was perhaps not searched.
+    # This may run in a thread: slots that came or went meanwhile may not have been searched.
     after = shard.coverage.state
     slots, settled = before.spoken & after.spoken, before.settled and after.settled
     return ShardCandidates(candidates, slots, after.held, settled)
@@ -124,8 +125,8 @@ def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> ShardCandida
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the index agree with what the shard holds of these documents.
 
-    What is on its way to another server stays in the index until the shard lets go of its slot;
-    what is on its way here comes in when the server holds its slot.
+    A document on its way to another server stays in the index until the shard lets go of its slot.
+    One on its way to this server is put in when the server holds its slot.
     """
     parsed = (parse_document_key(key) for key in keys)
     documents = [
@@ -148,7 +149,7 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
 
 
 def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
-    """Whether the index has changed."""
+    """Puts a document into the index, or removes it; returns whether the index has changed."""
     if text is None:
         return not shard.coverage.speaks_for(keys.facts) and index.remove(keys)
     if text.text_hash is None:

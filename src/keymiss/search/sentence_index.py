@@ -35,14 +35,14 @@ class IndexedDocument:
 
 
 class SentenceIndex:
-    """Finds sentences by the words of a question. May be used from several threads.
+    """Finds sentences by the words of a question. It may be used from several threads.
 
-    In the index a document is one entry for each sentence and one that holds its facts, all under
-    the document's name, so that they come and go together.
+    In the index a document has one entry for each sentence and one for its facts, all under the
+    document's name, so that they come and go together.
 
     Args:
-        folder: where the index is kept, and found again by the next one of this folder; it must
-            not be in use by another. In memory when None.
+        folder: where the index is kept between runs; no other index may use it at the same time.
+            None keeps the index in memory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -52,12 +52,12 @@ class SentenceIndex:
         self._index.register_tokenizer(TERMS_FIELD, _spaces())
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
         self._writing = threading.Lock()
-        """Of who changes the index, taken before the other one: searches go on during a commit."""
+        """Guards changes. It is taken before `_lock`, so that searches go on during a commit."""
         self._lock = threading.Lock()
-        """Of what searches read."""
+        """Guards what searches read."""
         self._documents: dict[DocumentKeys, IndexedDocument] = {}
         self._counts: Counter[str] = Counter()
-        """In how many sentences each term occurs: the index's own counts deleted ones, too."""
+        """In how many sentences each term occurs. Tantivy's counts include deleted sentences."""
         self._sentences = self._length = 0
         self._uncommitted: dict[DocumentKeys, Counter[str]] = {}
         stored = _is(self._schema, "kind", FACTS_KIND)
@@ -90,12 +90,12 @@ class SentenceIndex:
             return len(self._documents), self._sentences
 
     def text_hash(self, keys: DocumentKeys) -> str | None:
-        """The hash of the text that the index holds of a document, None when it holds none."""
+        """The hash of the text that the index holds of a document; None when it holds no text."""
         held = self._documents.get(keys)
         return held.text_hash if held else None
 
     def put(self, keys: DocumentKeys, text_hash: str, sentences: dict[int, str]) -> None:
-        """Adds a document or replaces it. Visible to `find` after `commit`."""
+        """Adds a document or replaces it. `find` sees the change after `commit`."""
         length = 0
         counts: Counter[str] = Counter()
         entries = []
@@ -122,7 +122,7 @@ class SentenceIndex:
             self._uncommitted[keys] = counts
 
     def remove(self, keys: DocumentKeys) -> bool:
-        """Takes a document out, and says whether it was there. Visible to `find` after `commit`."""
+        """Removes a document; returns whether it was there. `find` sees this after `commit`."""
         with self._writing, self._lock:
             return self._delete(keys)
 
@@ -157,7 +157,7 @@ class SentenceIndex:
                 self._index.reload()
 
     def find(self, question: str, limit: int) -> Candidates:
-        """The shard's best sentences by its own BM25, with what a global ranking needs."""
+        """The shard's best sentences by its own BM25, with what a ranking over all shards needs."""
         terms = list(dict.fromkeys(self._analyzer.analyze(question)))[:MAX_QUESTION_TERMS]
         with self._lock:
             searcher = self._index.searcher()
@@ -209,15 +209,15 @@ def _open(schema: tantivy.Schema, folder: Path | None) -> tantivy.Index:
     try:
         return tantivy.Index(schema, str(folder))
     except ValueError as error:
-        # It holds nothing that the keys do not.
-        logger.warning("the index in %s cannot be used and is made anew: %s", folder, error)
+        # Nothing is lost: the index is made from keys in the server.
+        logger.warning("the index in %s cannot be used and is made again: %s", folder, error)
         shutil.rmtree(folder)
         folder.mkdir()
         return tantivy.Index(schema, str(folder))
 
 
 def _english() -> tantivy.TextAnalyzer:
-    """Words, lower case, without accents and English endings; stop words stay out."""
+    """Words in lower case, without accents and English endings; stop words are left out."""
     return (
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
         .filter(tantivy.Filter.lowercase())
@@ -229,6 +229,6 @@ def _english() -> tantivy.TextAnalyzer:
 
 
 def _spaces() -> tantivy.TextAnalyzer:
-    """Terms as they are stored, which are text's terms by the analyzer with spaces in between:
-    so that nothing is analyzed twice, neither for the index nor when it is found."""
+    """Splits stored terms at spaces. They are terms that `_english` has made, so that no text is
+    analysed again, for the index or when it is found."""
     return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()

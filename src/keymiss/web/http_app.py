@@ -1,4 +1,4 @@
-"""The web application: its routers, in one list, and what stands in front of them."""
+"""The web application: its routers, in one list, and the middleware in front of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from keymiss.asking.answers import SENTENCES_READ
+from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.server.servers import Servers
 from keymiss.web.api import concept_routes, health_routes, question_routes
 from keymiss.web.limits import BodyLimit, HostNames, OneCookie, Turns
@@ -17,7 +17,7 @@ from keymiss.web.problems import install_problems
 from keymiss.web.visitors import COOKIE, Visitors
 
 ROUTERS = (question_routes.router, concept_routes.router, health_routes.router)
-"""All routes. A page for people is a router of a module in `web/pages`."""
+"""The routers of all routes. A page for people is a router of a module in `web/pages`."""
 
 QUESTIONS_AT_ONCE = 20
 """How many questions are answered at the same time."""
@@ -26,7 +26,7 @@ TURN_SECONDS = 5
 """How long a further question waits for its turn before it is refused."""
 
 CONNECTIONS = QUESTIONS_AT_ONCE * SENTENCES_READ + 10
-"""Each question reads its sentences over as many connections."""
+"""How many connections each node gets, at most: a question uses one for each sentence it reads."""
 
 
 def create_app(
@@ -40,10 +40,10 @@ def create_app(
 
     Args:
         secret: signs the visitors' cookies.
-        origins: web sites whose pages may read what we answer; "*" stands for all, which are then
-            sent no cookie.
+        origins: web sites whose pages may read the answers; "*" stands for all sites, which then
+            get no cookie.
         by_concepts: whether sentences that name a question's concepts are candidates, too.
-        hosts: names by which we may be asked; any name when there are none.
+        hosts: the host names that requests may ask for; any name when the list is empty.
     """
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # to where the request's own headers say
+        redirect_slashes=False,  # it would redirect to the host in the request's headers
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(OneCookie, name=COOKIE)

@@ -1,4 +1,4 @@
-"""Limits on what strangers may send, and on how many are served at a time."""
+"""Limits what strangers may send, and how many of them are served at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keymiss.errors import BadInput, TooLarge, Unavailable
 from keymiss.web.problems import problem_response
 
 MAX_BODY_BYTES = 16 * 1024
-"""A question has at most 2 kB; JSON may write each of its bytes as six."""
+"""How long a body is, at most: a question has up to 2 kB, and JSON may write a byte as six."""
 
 
 class BodyLimit:
-    """Refuses requests with a larger body, also when their length is not announced."""
+    """Refuses requests with a larger body, even if they do not announce its length."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,10 +47,10 @@ class BodyLimit:
 
 
 class HostNames:
-    """Answers only who asks for one of these names, by the request's `Host`.
+    """Answers only requests whose `Host` is one of these names.
 
-    A page of any site may have its own name lead to an address of the visitor's machine, and then
-    read there what that name's owner should not see (DNS rebinding).
+    Any site can let its own name lead to an address of the visitor's machine. Without this check
+    the site's page could then read what is served there (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
@@ -58,11 +58,11 @@ class HostNames:
         self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuses other names."""
+        """Refuses requests for other names."""
         if scope["type"] == "http":
             sent = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
             if _name_of(sent) not in self._names:
-                error = BadInput(f"there is no {sent!r} here; `keymiss web --allow-host` names it")
+                error = BadInput(f"{sent!r} is not served here; `keymiss web --allow-host` adds it")
                 await problem_response(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -77,10 +77,10 @@ def _name_of(host: str) -> str | None:
 
 
 class OneCookie:
-    """Takes all cookies but one away, and that one, too, when it is quoted, which ours never is.
+    """Removes all cookies but one, and that one, too, if it is quoted: keymiss never quotes it.
 
-    The framework reads every cookie of every request, and the standard library needs time with the
-    square of a quoted one's length: a request of 64 KB took twenty seconds (CVE-2024-7592).
+    The framework reads every cookie of every request. The standard library's time for a quoted one
+    grows with the square of its length: a request of 64 KB took twenty seconds (CVE-2024-7592).
     """
 
     def __init__(self, app: ASGIApp, name: str) -> None:
@@ -88,7 +88,7 @@ class OneCookie:
         self._start = name.encode() + b"="
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on with what is left."""
+        """Passes the request on with the cookie that is left."""
         if scope["type"] == "http":
             others = [header for header in scope["headers"] if header[0] != b"cookie"]
             sent = [value for name, value in scope["headers"] if name == b"cookie"]
@@ -100,12 +100,13 @@ class OneCookie:
 
 
 class Turns:
-    """Lets so many in at a time, as a context manager; were all let in, under load none would be
-    done before its deadline.
+    """Lets a limited number of questions in at a time, as a context manager.
+
+    If all were let in under load, no question would be answered before its deadline.
 
     Args:
-        places: inside at the same time.
-        patience: seconds that a further one waits for its turn before it is refused.
+        places: how many questions may be inside at the same time.
+        patience: how many seconds a further one waits for its turn before it is refused.
     """
 
     def __init__(self, places: int, patience: float) -> None:

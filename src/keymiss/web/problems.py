@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457)."""
+"""Turns errors into problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     }
     for status in (400, 404, 413, 422, 503, 504)
 }
-"""What a route may answer besides its result, for the OpenAPI description."""
+"""The problems that a route may answer with, for the OpenAPI description."""
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A response in RFC 9457's form; `about:blank` says that the status tells the type."""
+    """A response in RFC 9457's form; `about:blank` means that the status is the type."""
     title = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     return JSONResponse(body, status, headers, PROBLEM_TYPE)
 
 
 def problem_response(error: KeymissError) -> JSONResponse:
-    """The response for an error of ours."""
+    """The response for an error that keymiss can explain."""
     return problem(error.status, str(error))
 
 
@@ -67,7 +67,7 @@ def install_problems(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            return problem(400, "the body is no JSON")
+            return problem(400, "the body is not JSON")
         place = ".".join(str(part) for part in first["loc"])
         hint = '; send {"search": "your question"}' if request.url.path in SEARCH_PATHS else ""
         return problem(422, f"{place}: {first['msg']}{hint}")
@@ -84,4 +84,4 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "an error in keymiss; its log says more")
+        return problem(500, "keymiss has met an unexpected error; its log says more")

@@ -1,4 +1,4 @@
-"""A line of JSON for each question: when, how long, how it ended; never what was asked."""
+"""Logs each question as a line of JSON: when, how long and how it ended, but never its text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ QUESTION_ID = "X-Question-Id"
 
 
 class QuestionLog:
-    """A question from its coming to its answer, as a context manager.
+    """A question from its arrival to its answer, as a context manager.
 
-    `id` is random; the response tells it in the header `X-Question-Id`, so that a complaint finds
-    its line.
+    `id` is random. The response has it in the header `X-Question-Id`, so that a complaint about an
+    answer leads to its line in the log.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Who asks, as far as a cookie says, and which concepts that visitor wants to see no more.
+"""Knows a visitor by a cookie, which also holds the concepts that the visitor has excluded.
 
-All of it is in the cookie: strangers make nothing grow on the server.
+All of this is in the cookie, so that strangers cannot make anything grow on the server.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from keymiss.graph.vocabulary import check_id
 COOKIE = "keymiss_visitor"
 DAYS = 30
 MOST_EXCLUDED = 30
-"""A browser keeps cookies of 4,096 bytes; an id has at most 64."""
+"""How many concepts a visitor may exclude: a browser keeps 4,096 bytes, an id has at most 64."""
 
 SHORTEST_SECRET = 16
 
 SECRET = "KEYMISS_SECRET"  # noqa: S105
-"""The environment variable of the secret that signs cookies; with `_FILE` behind it, of a file."""
+"""The environment variable of the secret that signs cookies. The same name with `_FILE` at its end
+names a file that holds the secret."""
 
 
 def secret_from_environment() -> str:
-    """The secret that signs cookies. A random one where none is given: then visitors are strangers
-    to every other web process, and after a restart.
+    """The secret that signs cookies; a random one when no secret is given.
+
+    With a random one, visitors are strangers to every other web process, and after a restart.
 
     Raises:
-        SetupError: it is too short, or its file cannot be read.
+        SetupError: the secret is too short, or its file cannot be read.
     """
     path = os.environ.get(f"{SECRET}_FILE")
     try:
@@ -48,25 +50,25 @@ def secret_from_environment() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A random id, and the ids of the concepts that the visitor has excluded, in their order."""
+    """A random id, and the ids of the concepts that the visitor has excluded, sorted."""
 
     id: str
     excluded: tuple[str, ...] = ()
 
     def exclude(self, concept: str) -> Visitor:
-        """Excludes a concept, too.
+        """The visitor with one more concept excluded.
 
         Raises:
-            BadInput: it is no concept's id, or thirty are excluded.
+            BadInput: the id cannot be a concept's, or thirty concepts are excluded already.
         """
         check_id(concept)
         kept = sorted({*self.excluded, concept})
         if len(kept) > MOST_EXCLUDED:
-            raise BadInput(f"{MOST_EXCLUDED} concepts are excluded; include others first")
+            raise BadInput(f"{MOST_EXCLUDED} concepts are already excluded; include one first")
         return replace(self, excluded=tuple(kept))
 
     def include(self, concept: str) -> Visitor:
-        """Takes the exclusion of a concept back."""
+        """The visitor with one concept not excluded."""
         return replace(self, excluded=tuple(each for each in self.excluded if each != concept))
 
 
@@ -74,14 +76,14 @@ class Visitors:
     """Knows visitors by signed cookies.
 
     Args:
-        secret: signs them.
+        secret: signs the cookies.
     """
 
     def __init__(self, secret: str) -> None:
         self._serializer = URLSafeSerializer(secret, salt=COOKIE)
 
     def of(self, request: Request) -> Visitor:
-        """The visitor of the request's cookie; a new one when there is none that we have signed."""
+        """The visitor of the request's cookie; a new one if no cookie has a valid signature."""
         try:
             id_, excluded = self._serializer.loads(request.cookies.get(COOKIE, ""))
             return Visitor(id_, tuple(excluded))

@@ -12,7 +12,7 @@ ARTICLES = DEMO_FOLDER / "articles"
 
 @dataclass(frozen=True, slots=True)
 class DemoQuestion:
-    """A question with the answer that stands in the articles."""
+    """A question, and the answer that stands in one of the articles."""
 
     text: str
     answer: str
@@ -20,7 +20,7 @@ class DemoQuestion:
 
 
 def load_questions() -> list[DemoQuestion]:
-    """The questions over the demo articles."""
+    """The questions that the demo articles answer."""
     lines = (DEMO_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     return [DemoQuestion(r["question"], r["answer"], r["document"]) for r in records]

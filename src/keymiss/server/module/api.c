@@ -13,7 +13,7 @@ int api_is_valkey, api_is_valkey_9_1;
 typedef int (*GetApiFn)(const char *name, void *function);
 
 static int look_up(GetApiFn get_api, const char *name, void *function) {
-    /* Valkey serves both spellings, Redis the first one only. */
+    /* Valkey knows both spellings, Redis only the first. */
     const char *projects[] = {"RedisModule", "ValkeyModule"};
     for (size_t i = 0; i < sizeof projects / sizeof *projects; i++) {
         char full[64];
@@ -24,7 +24,7 @@ static int look_up(GetApiFn get_api, const char *name, void *function) {
 }
 
 const char *api_load(RedisModuleCtx *ctx) {
-    /* The first field of every context is GetApi: the documented way to bootstrap. */
+    /* The first field of every context is GetApi, which is the documented way to begin. */
     GetApiFn get_api = *(GetApiFn *)(void *)ctx;
 #define LOAD_REQUIRED(type, name, parameters)                                                      \
     if (!look_up(get_api, #name, (void *)&RM_##name)) return #name;

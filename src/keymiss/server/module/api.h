@@ -1,8 +1,8 @@
 /* api.h: the server functions that the module uses, declared here and looked up by name at load.
  *
- * Valkey and Redis hand every module one function, GetApi, and serve the rest by name. Declaring
- * the few that we use keeps the module free of either project's header: one binary loads into
- * both. Signatures and constants follow the documented module API
+ * Valkey and Redis give every module one function, GetApi, which finds all others by name. This
+ * file declares the few that the module uses, so it needs neither project's header, and one binary
+ * loads into both. Signatures and constants follow the documented module API
  * (valkey.io/topics/modules-api-ref, redis.io/docs/latest/develop/reference/modules). REQUIRED
  * functions exist since Redis 7.0; OPTIONAL ones may be NULL and are checked where they are used.
  */
@@ -59,8 +59,8 @@ typedef struct RedisModuleFlushInfo {
     int32_t dbnum; /* -1: all databases */
 } RedisModuleFlushInfo;
 
-/* What RM_SetCommandInfo is told: the server copies it. Of a field that we leave empty only the
- * size of its parts counts. */
+/* RM_SetCommandInfo copies these structures. For a field that the module leaves empty, the server
+ * wants only the size of its entries. */
 typedef struct RedisModuleCommandKeySpec {
     const char *notes;
     uint64_t flags;
@@ -83,12 +83,12 @@ typedef struct RedisModuleCommandKeySpec {
 typedef struct RedisModuleCommandArg {
     const char *name;
     int type;     /* one of the ARG_ constants */
-    int key_spec; /* of a key: its place in key_specs; -1 of others */
+    int key_spec; /* the place of a key in key_specs; -1 for other arguments */
     const char *token;
     const char *summary, *since;
     int flags; /* ARG_OPTIONAL and the like */
     const char *deprecated_since;
-    struct RedisModuleCommandArg *parts; /* of ARG_ONE_OF and ARG_BLOCK */
+    struct RedisModuleCommandArg *parts; /* for ARG_ONE_OF and ARG_BLOCK */
     const char *display_text;
 } RedisModuleCommandArg;
 
@@ -291,11 +291,12 @@ REQUIRED_API(DECLARE)
 OPTIONAL_API(DECLARE)
 #undef DECLARE
 
-/* Whether the server is Valkey; what differs is where numbers stand for different things. And
+/* Whether the server is Valkey, where some numbers and names mean other things than in Redis; and
  * whether it is Valkey 9.1 or later. */
 extern int api_is_valkey, api_is_valkey_9_1;
 
-/* Looks every function up. Returns NULL, or the name of a required one that the server lacks. */
+/* Looks every function up. Returns NULL, or the name of a required function that the server lacks.
+ */
 const char *api_load(RedisModuleCtx *ctx);
 
 #endif

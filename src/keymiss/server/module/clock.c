@@ -23,7 +23,7 @@ static void on_clock(RedisModuleCtx *ctx, void *data) {
 
 void watch_the_clock(void) {
     long long due = dispatcher_due(&dispatcher);
-    /* A timer that fires for nothing is cheaper than one set and stopped for every miss. */
+    /* A timer that fires in vain costs less than setting and stopping one for every miss. */
     if (due < 0 || (clock_due && clock_due <= due)) return;
     if (clock_due) RM_StopTimer(own_context, clock_timer, NULL);
     long long wait = due - now_ms();

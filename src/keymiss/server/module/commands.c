@@ -1,4 +1,4 @@
-/* commands.c: see commands.h. A test holds this table against docs/commands.md. */
+/* commands.c: see commands.h. A test compares this table with docs/commands.md. */
 #include "commands.h"
 
 #include <stddef.h>
@@ -31,12 +31,12 @@ static RedisModuleCommandArg serve_arguments[] = {
     {.name = "kind", .type = ARG_ONE_OF, .key_spec = -1, .token = "ON", .parts = kinds},
     NEEDED("PREFIX", "prefix", ARG_STRING),
     OPTION("FORM", "form", ARG_STRING, "The exact form of the keys."),
-    OPTION("VERSION", "version", ARG_STRING, "Names the code that computes."),
+    OPTION("VERSION", "version", ARG_STRING, "The version of the code that computes."),
     OPTION("TIMEOUT", "milliseconds", ARG_INTEGER, "How long a client waits."),
     OPTION("CACHE", "milliseconds|off|forever", ARG_STRING, "How long a computed value lives."),
     OPTION("LEASE", "milliseconds", ARG_INTEGER, "How long a worker may hold an item."),
     OPTION("PENDING", "items", ARG_INTEGER, "How many items may wait."),
-    FLAG("EACH", "each", "Every worker is told of every key."),
+    FLAG("EACH", "each", "Every worker gets every event."),
     FLAG("CLEAN", "clean", "No value of an older version is stored."),
     {0},
 };
@@ -48,7 +48,7 @@ static RedisModuleCommandArg take_arguments[] = {
 };
 static RedisModuleCommandArg answer_arguments[] = {
     NEEDED(NULL, "id", ARG_STRING),
-    OPTION(NULL, "value", ARG_STRING, "The answer; nil without it."),
+    OPTION(NULL, "value", ARG_STRING, "The value; without it the answer is nil."),
     {0},
 };
 static RedisModuleCommandArg fail_arguments[] = {
@@ -81,10 +81,10 @@ typedef struct Command {
     const char *flags;
     int first_key, last_key, key_step;
     const char *categories; /* of the ACL */
-    int arity;              /* the name counts; at least so many when negative */
+    int arity;              /* counts the name, too; a negative number is a minimum */
     const char *summary;
     RedisModuleCommandArg *arguments;
-    RedisModuleCommandKeySpec *keys; /* NULL: as the three numbers say */
+    RedisModuleCommandKeySpec *keys; /* NULL when first_key, last_key and key_step say all */
 } Command;
 
 static const Command commands[] = {
@@ -93,14 +93,14 @@ static const Command commands[] = {
     {"KEYMISS.SERVE", serve_command, "write deny-script", 0, 0, 0, "admin dangerous", -6,
      "Registers a function, and this connection as its worker.", serve_arguments, NULL},
     {"KEYMISS.TAKE", take_command, "deny-script", 0, 0, 0, "admin dangerous", -6,
-     "Takes items to compute, and waits for the first.", take_arguments, NULL},
+     "Takes items to work on, and waits when there are none.", take_arguments, NULL},
     {"KEYMISS.ANSWER", answer_command, "deny-script", 0, 0, 0, "admin dangerous", -2,
-     "Answers an item, or says that a written key has been followed.", answer_arguments, NULL},
+     "Answers a miss, or acknowledges a write event.", answer_arguments, NULL},
     {"KEYMISS.FAIL", fail_command, "deny-script", 0, 0, 0, "admin dangerous", 3,
-     "Gives those who wait for an item an error.", fail_arguments, NULL},
+     "Sends an error to the clients that wait for an item.", fail_arguments, NULL},
     {"KEYMISS.DROP", drop_command, "write", 1, -1, 1, "admin dangerous", -2,
-     "Deletes computed values, and keeps those that are being computed from being stored.",
-     drop_arguments, NULL},
+     "Deletes computed values. Values in computation are answered, but not stored.", drop_arguments,
+     NULL},
     {"KEYMISS.FORGET", forget_command, "write deny-script", 0, 0, 0, "admin dangerous", 2,
      "Unregisters a function.", forget_arguments, NULL},
     {"KEYMISS.LIST", list_command, "readonly", 0, 0, 0, "read slow", 1,

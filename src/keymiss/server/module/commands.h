@@ -1,4 +1,4 @@
-/* commands.h: the module's commands, and what COMMAND DOCS says of them. */
+/* commands.h: the module's commands, and what COMMAND DOCS says about them. */
 #ifndef KEYMISS_COMMANDS_H
 #define KEYMISS_COMMANDS_H
 

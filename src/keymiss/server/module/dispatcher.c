@@ -136,7 +136,8 @@ static void count_workers(Function *function, long long now) {
     if (before && !function->workers) function->alone_since = now;
 }
 
-/* Back to the head of the queue, where it came from, unless nobody waits for it any more. */
+/* Puts an item back at the head of its queue, where it came from, and returns 1. Discards a miss
+ * that no client waits for, and returns 0. */
 static int queue_again(Dispatcher *dispatcher, Item *item) {
     if (item->queue->function->options.kind == ON_MISS && list_empty(&item->waiters)) {
         dispatcher_discard(dispatcher, item);
@@ -150,8 +151,8 @@ static int queue_again(Dispatcher *dispatcher, Item *item) {
     return 1;
 }
 
-/* What workers of the superseded version hold goes to those of the next one; what they held before
- * a lease ended, they may not answer any more. */
+/* Gives the items that workers of a superseded version hold to workers of the next version. The old
+ * workers may answer neither these items nor those that they held until a lease ended. */
 static void take_back_all(Dispatcher *dispatcher, Function *function) {
     FOR_EACH(&function->queue.ready, item, Item, node) {
         item->oldest = (unsigned short)(item->attempt + 1);
@@ -169,14 +170,14 @@ static void take_back_all(Dispatcher *dispatcher, Function *function) {
 const char *dispatcher_serve(Dispatcher *dispatcher, const Registration *registration, int db,
                              long long now, Function **served) {
     if (dispatcher_overlapping(dispatcher, registration))
-        return "prefix overlaps that of another function; see KEYMISS.LIST";
+        return "the prefix overlaps that of another function; see KEYMISS.LIST";
     const Options *options = &registration->options;
     Function *function =
         dispatcher_named(dispatcher, registration->name, strlen(registration->name));
     int superseded = 0;
     if (!function) {
         if (dispatcher->function_count == MAX_FUNCTIONS)
-            return "64 functions are registered, the limit; KEYMISS.FORGET one first";
+            return "64 functions are registered, which is the limit; KEYMISS.FORGET one first";
         function = new_function(dispatcher, registration, db, now);
     } else if (!dispatcher_updates(function, registration, db)) {
         return "function is served with another prefix, kind or database; KEYMISS.FORGET it first";
@@ -186,7 +187,7 @@ const char *dispatcher_serve(Dispatcher *dispatcher, const Registration *registr
         superseded = 1;
     }
     memcpy(&function->options, options, sizeof *options);
-    /* Who names no version promises nothing of what is stored. */
+    /* Without a version, no stored value counts as older. */
     if (registration->clean || !*options->version) function->clean = 1;
     if (superseded) count_workers(function, now);
     *served = function;
@@ -305,12 +306,12 @@ void dispatcher_attach(Dispatcher *dispatcher, Function *function, Worker *worke
     memcpy(attachment->version, function->options.version, sizeof attachment->version);
 }
 
-/* A worker is gone or too slow. */
+/* Takes an item back from a worker that is gone or too slow. Returns whether it is READY again. */
 static int give_back(Dispatcher *dispatcher, Item *item, List *lost) {
     Function *function = item->queue->function;
     if (function->options.kind == ON_WRITE) item->oldest = (unsigned short)(item->attempt + 1);
-    /* What was written meanwhile has cost nobody anything; and that events were lost may not be
-     * lost. */
+    /* A key that was written meanwhile is another event, which has cost no worker. The mark that
+     * events were lost must be kept. */
     if (item->written || (function->options.kind == ON_WRITE && !item->key_length))
         item->written = item->deaths = 0;
     else item->deaths++;
@@ -346,7 +347,7 @@ void dispatcher_grant_moment(Dispatcher *dispatcher, long long now) {
         if (dispatcher->functions[slot]) dispatcher->functions[slot]->alone_since = now;
 }
 
-/* Clients wait, and no worker has come. */
+/* Whether clients wait, and no worker has come. */
 static int is_abandoned(const Function *function) {
     return function->options.kind == ON_MISS && !function->workers &&
            !list_empty(&function->queue.ready);
@@ -377,7 +378,7 @@ size_t dispatcher_expire(Dispatcher *dispatcher, long long now, List *lost, List
         long long since = now - function->options.lease;
         Node *node = taken->next;
         while (node != taken && NODE_OWNER(node, Item, node)->taken_at <= since) node = node->next;
-        /* Backwards: each goes to the head of the queue, and their order stays. */
+        /* From the last to the first: each goes to the head of the queue, so their order stays. */
         for (Node *before = node->previous; before != taken;) {
             Item *item = NODE_OWNER(before, Item, node);
             before = before->previous;

@@ -1,21 +1,24 @@
-/* events.c: hears what happens in the server.
+/* events.c: hears what happens in the server, and acts on it.
  *
- * What is heard, and what follows
+ * What happens, and what follows
  *   a key is written       clients that wait for it get that value; a write event is queued
- *   a client leaves        if it was a worker, what it held is queued again
- *   a database is flushed  who waits for a key of it gets an error; write functions are told to
- *     or swapped             walk the keys (an overflow mark)
- *   slots have come        write functions are told to walk the keys: the keys came as events while
- *                            this node did not own them, and nobody could read them
+ *   a client leaves        if it was a worker, the items that it held are queued again
+ *   a database is flushed  clients that wait for its keys get an error; functions on written keys
+ *     or swapped             are told to walk all keys (an overflow mark)
+ *   slots have come        functions on written keys are told to walk all keys: their events came
+ *                            while this node did not own the slots, and no worker could read them
  *   a file or a snapshot   the registry is read (registry.c)
  *     has been loaded
- *   another snapshot has   the same as after a flush; until then the old one is served, and nothing
- *     been loaded beside     changes when the loading begins or is given up
- *   it becomes a replica   who still waits gets an error; the server has redirected the others
- *   the clock              leases end; clients of a function without workers get an error
+ *   a snapshot has been    the same as after a flush, and the registry is read; until then the old
+ *     loaded beside the      data is served, and nothing changes when the loading begins or is
+ *     old data               given up
+ *   the server becomes     clients that still wait get an error; the server has redirected the
+ *     a replica              others
+ *   the server becomes     functions on written keys are told to walk all keys; misses may wait for
+ *     a primary              a first worker; the registry is saved
  *
- * A subscription to any server event costs every turn of the event loop a few nanoseconds a
- * subscription, so there are no more than needed. */
+ * Each subscription to a server event costs every turn of the event loop a few nanoseconds, so
+ * there are only those that are needed. */
 #include "events.h"
 
 #include "clock.h"
@@ -31,7 +34,7 @@ static int is_replica;
 /* ---- keys ---- */
 
 static void note_written(Function *function, const char *key, size_t length) {
-    /* A worker that comes walks all keys. On a replica nobody takes items. */
+    /* A worker that comes later walks all keys. On a replica no worker takes items. */
     if (is_replica || list_empty(&dispatcher.workers)) return;
     if (!function->options.each) {
         if (dispatcher_written(&dispatcher, &function->queue, key, length))
@@ -55,15 +58,15 @@ static int on_key_event(RedisModuleCtx *ctx, int type, const char *event, RedisM
             note_written(function, key.bytes, key.length);
             continue;
         }
-        /* Only where a client of ours waits: the server walks all clients that are blocked on a key
-         * which is ready, and readers may block on it by other commands, too. */
+        /* Only when a client waits for a miss: the server walks all clients that are blocked on a
+         * ready key, and readers may block on it by other commands, too. */
         if (dispatcher_is_awaited(&dispatcher, &function->queue, key.bytes, key.length))
             RM_SignalKeyAsReady(ctx, name);
     }
     return REDISMODULE_OK;
 }
 
-/* Write functions are told to walk the keys. */
+/* Tells functions on written keys to walk all keys. */
 static void events_were_lost(int db) {
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
         Function *function = dispatcher.functions[slot];
@@ -117,12 +120,12 @@ static void on_migration(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t s
 static void on_loading(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data) {
     (void)ctx, (void)event, (void)data;
     if (subevent != SUBEVENT_LOADING_ENDED) return;
-    registry_read(); /* at once: who asks next must get no false nil */
+    registry_read(); /* at once, or the next client that asks may get a false nil */
     registry_follow();
 }
 
 /* A replica has loaded its primary's snapshot beside its own data (repl-diskless-load swapdb), and
- * taken it in their place: no flush is told of. */
+ * serves it in place of that data. The server reports no flush. */
 static void on_async_load(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent,
                           void *data) {
     (void)ctx, (void)event, (void)data;
@@ -137,8 +140,8 @@ static void on_role(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subeve
     (void)ctx, (void)event, (void)data;
     is_replica = subevent == SUBEVENT_NOW_REPLICA;
     if (!is_replica) {
-        /* Workers that have stayed have not heard what came from the primary; others need the
-         * moment that they have after a worker's loss. */
+        /* Workers that have stayed have not been told of the primary's writes. Other workers need
+         * the same moment to attach as after the loss of a worker. */
         events_were_lost(-1);
         dispatcher_grant_moment(&dispatcher, now_ms());
         registry_follow();
@@ -183,7 +186,7 @@ int subscribe_to_events(RedisModuleCtx *ctx) {
     for (size_t i = 0; i < sizeof events / sizeof *events && done == REDISMODULE_OK; i++)
         done =
             RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){events[i].id, 1}, events[i].function);
-    /* On Redis the number stands for something else. */
+    /* On Redis this event's number stands for something else. */
     if (api_is_valkey)
         RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){EVENT_ATOMIC_SLOT_MIGRATION, 1},
                                   on_migration);

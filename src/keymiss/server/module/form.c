@@ -7,8 +7,8 @@ typedef enum { NO_FIELD, WORD = 'w', NUMBER = '#', REST = '*' } FieldKind;
 
 enum { MAX_DIGITS = 9 };
 
-/* Cuts the field that the form begins with off it. NO_FIELD when it begins otherwise, or wrongly:
- * then nothing is cut off. */
+/* Cuts off the field that the form begins with. When the form begins with something else, or with a
+ * malformed field, returns NO_FIELD and cuts nothing off. */
 static FieldKind next_field(Text *form, Text *name) {
     if (!form->length || form->bytes[0] != '<') return NO_FIELD;
     size_t end = 1;
@@ -48,7 +48,7 @@ const char *form_check(Text form) {
             continue;
         }
         if (byte <= ' ' || byte > '~' || byte == '\'' || byte == '>')
-            return "FORM is printable text without quotes and spaces";
+            return "FORM is printable text without spaces and ', with > only at a field's end";
         form.bytes++;
         form.length--;
     }

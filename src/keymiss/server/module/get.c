@@ -1,12 +1,13 @@
-/* get.c: a GET that computes: KEYMISS.GET, which filter.c makes of a GET of a missing key, parks
+/* get.c: the GET that computes. filter.c turns a GET of a missing key into KEYMISS.GET, which parks
  * the client on the key (waiters.h) and queues an item for the workers.
  *
- * Whose permissions
- *   KEYMISS.GET begins with a GET as the client's user: who may not GET a key may not compute it.
+ * Permissions
+ *   KEYMISS.GET begins with a GET as the client's user: a user that may not GET a key cannot have
+ *   it computed.
  *
- * Who cannot wait
+ * Clients that cannot wait
  *   In MULTI, in scripts, and where blocking is denied, a miss is nil. Valkey 9.1 does not park a
- *   connection that is subscribed, which RESP3 allows to GET: BlockClientOnKeys gives no handle. */
+ *   subscribed connection, which RESP3 allows to GET: BlockClientOnKeys returns no handle. */
 #include "get.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@ static RedisModuleCallReply *call_get(RedisModuleCtx *ctx, RedisModuleString *na
     return RM_Call(ctx, "GET", "CEs", name);
 }
 
-/* Forwards the reply of a GET unless it is nil; frees it. */
+/* Forwards the reply of a GET unless it is nil, and frees it. Returns whether it was not nil. */
 static int reply_unless_nil(RedisModuleCtx *ctx, RedisModuleCallReply *reply) {
     if (!reply) {
         RM_ReplyWithError(ctx, "ERR GET failed");
@@ -43,11 +44,12 @@ static int redirect(RedisModuleCtx *ctx, const Function *function, RedisModuleSt
     return refuse(ctx, function, "replica cannot compute; ask the primary");
 }
 
-/* The key was written by somebody: its value is the answer.
+/* Somebody has written the key: its value is the answer.
  *
- * Replying here, and saying so by OK, would leave the client flagged as blocked until the end of
- * the loop's turn: a CLIENT UNBLOCK ERROR of that turn would give it a second reply (Valkey 9.1),
- * and all later ones to the wrong command. UnblockClient gives exactly one. */
+ * If this function replied and returned OK, the client would stay flagged as blocked until the end
+ * of the event loop's turn. A CLIENT UNBLOCK ERROR in that turn would then give it a second reply
+ * (Valkey 9.1), and all later replies would go to the wrong commands. UnblockClient gives exactly
+ * one reply. */
 static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argc;
     RedisModuleCallReply *reply = call_get(ctx, argv[1]);
@@ -62,7 +64,7 @@ static int on_key_ready(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
     return REDISMODULE_ERR;
 }
 
-/* The item that the client may wait for, or NULL when it has been refused. */
+/* The item that the client may wait for, or NULL when the client has been refused. */
 static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *item, Text key) {
     if (key.length > (size_t)max_key_bytes) {
         char reason[MAX_ERROR_BYTES];
@@ -82,7 +84,7 @@ static Item *item_to_wait_for(RedisModuleCtx *ctx, Function *function, Item *ite
         if (item) return item;
     }
     function->counters.busy++;
-    refuse(ctx, function, "busy too many wait; try again later");
+    refuse(ctx, function, "busy too many keys or clients wait; try again later");
     return NULL;
 }
 

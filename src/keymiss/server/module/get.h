@@ -1,4 +1,4 @@
-/* get.h: the computing GET. */
+/* get.h: the GET that computes. */
 #ifndef KEYMISS_GET_H
 #define KEYMISS_GET_H
 

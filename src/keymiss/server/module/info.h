@@ -1,4 +1,4 @@
-/* info.h: INFO keymiss. */
+/* info.h: what INFO keymiss shows. */
 #ifndef KEYMISS_INFO_H
 #define KEYMISS_INFO_H
 

@@ -1,6 +1,7 @@
-/* items.c: what is to be computed, and who waits for it; see model.h for the life of an item.
+/* items.c: items, and the clients that wait for them; see model.h for the life of an item.
  *
- * An item that can be found by its key is in by_key, a dropped one in `dropped`, each in by_id. */
+ * Every item is in the tree by_id. A dropped item is in the tree `dropped`, or linked to one that
+ * is; every other item is in by_key. */
 #include "items.h"
 
 #include <search.h>
@@ -10,7 +11,7 @@
 
 /* ---- trees ---- */
 
-/* What is looked up has the shape of an item's identity, not a whole item. */
+/* What identifies an item: a look-up by key needs this and no whole item. */
 typedef struct Probe {
     const Queue *queue;
     const char *key;
@@ -64,7 +65,7 @@ Item *dispatcher_find_id(const Dispatcher *dispatcher, const char *id, size_t le
     if (!found) return NULL;
     char digits[ID_BYTES - RANDOM_ID_BYTES + 1] = {0};
     memcpy(digits, id + RANDOM_ID_BYTES, sizeof digits - 1);
-    /* Attempts are counted around a circle of 65,536. */
+    /* Attempts are counted modulo 65,536. */
     unsigned short attempt = (unsigned short)strtol(digits, NULL, 16);
     unsigned short behind = (unsigned short)((*found)->attempt - attempt);
     unsigned short allowed = (unsigned short)((*found)->attempt - (*found)->oldest);
@@ -76,7 +77,7 @@ static int has_room(const Dispatcher *dispatcher, const Function *function, long
                          dispatcher->function_count);
 }
 
-/* The server keeps the key for each of them, in the command that waits. */
+/* The server keeps the key for each waiter, in the command that waits. */
 static long long waiter_bytes(size_t key_length) { return WAITER_BYTES + (long long)key_length; }
 
 int dispatcher_may_wait(const Dispatcher *dispatcher, const Function *function, uint64_t client,
@@ -93,7 +94,7 @@ static void weigh(Dispatcher *dispatcher, Item *item, long long bytes) {
 
 Item *dispatcher_enqueue(Dispatcher *dispatcher, Queue *queue, const char *key, size_t length) {
     long long size = (long long)(sizeof(Item) + length);
-    /* The mark that events were lost has no key and always finds room: there is one a queue. */
+    /* The mark that events were lost has no key and always finds room: a queue has at most one. */
     int full = queue->pending >= queue->function->options.limit ||
                !has_room(dispatcher, queue->function, size);
     if (length && full) return NULL;
@@ -151,7 +152,7 @@ void dispatcher_discard(Dispatcher *dispatcher, Item *item) {
 void dispatcher_drop(Dispatcher *dispatcher, Item *item) {
     item->queue->function->counters.dropped++;
     if (item->state == READY) {
-        /* Whoever takes it next reads the source as it is; whoever held it before did not. */
+        /* The next worker reads the source as it is; a worker that held it before did not. */
         item->oldest = (unsigned short)(item->attempt + 1);
         return;
     }
@@ -231,7 +232,7 @@ size_t dispatcher_take(Worker *worker, long long now, Item **out) {
             alone = taken && out[taken - 1]->deaths;
         }
     }
-    if (served) { /* it is the last one next time: many items of one starve no other */
+    if (served) { /* it comes last next time: many items of one function starve no other */
         list_remove(&served->of_worker);
         list_append(&worker->attachments, &served->of_worker);
     }
@@ -285,7 +286,7 @@ int dispatcher_is_awaited(const Dispatcher *dispatcher, Queue *queue, const char
     return each != NULL;
 }
 
-/* In front of those who wait there: they asked earlier. */
+/* They go in front of the waiters there, since they asked earlier. */
 static void move_waiters(Item *from, Item *to) {
     while (!list_empty(&from->waiters)) {
         Waiter *waiter = NODE_OWNER(from->waiters.previous, Waiter, node);
@@ -304,7 +305,7 @@ void dispatcher_adopt(Dispatcher *dispatcher, Item *item) {
         Item *next = NODE_OWNER(dropped->same_key.next, Item, same_key);
         move_waiters(dropped, item);
         if (dropped->state == READY)
-            dispatcher_discard(dispatcher, dropped); /* nobody waits for it */
+            dispatcher_discard(dispatcher, dropped); /* no client waits for it */
         dropped = next;
     }
 }

@@ -30,7 +30,7 @@ static inline void list_append(List *list, Node *node) { list_link(node, list->p
 
 static inline void list_prepend(List *list, Node *node) { list_link(node, list, list->next); }
 
-/* Makes the node an empty list, so that it may be removed again. */
+/* Also makes the node an empty list, so that it may be removed again. */
 static inline void list_remove(Node *node) {
     node->previous->next = node->next;
     node->next->previous = node->previous;

@@ -1,9 +1,10 @@
 /* load.c: loads the module.
  *
- * The module cannot be unloaded. The server keeps pointers to the command that a client ran last or
- * has queued in MULTI; for ours they would dangle, in clients that have sent nothing but GET.
+ * The module cannot be unloaded. For each client, the server keeps pointers to the command that it
+ * ran last and to those that it has queued in MULTI. Pointers to the module's commands would
+ * dangle, even in clients that have sent nothing but GET.
  *
- * One thread, no locks: every function of the module runs in the server's main thread. */
+ * There is one thread and no lock: all functions of the module run in the server's main thread. */
 #include "api.h"
 #include "commands.h"
 #include "dispatcher.h"
@@ -20,13 +21,17 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     (void)argv, (void)argc;
     const char *missing = api_load(ctx);
     if (missing) {
-        if (RM_Log) RM_Log(ctx, "warning", "this server lacks RedisModule_%s", missing);
+        if (RM_Log)
+            RM_Log(ctx, "warning",
+                   "keymiss needs Valkey, or Redis 7.0 or later: this server lacks RedisModule_%s",
+                   missing);
         return REDISMODULE_ERR;
     }
-    /* Loaded twice, the library is the same and so is its state, which is in use. */
+    /* A second load would get the same library with the same state, which is in use. */
     if (RM_IsModuleNameBusy("keymiss")) return REDISMODULE_ERR;
     RM_SetModuleAttribs(ctx, "keymiss", KEYMISS_VERSION, REDISMODULE_APIVER_1);
-    /* One call: each takes the place of the one before. The bit of migrations is Valkey's. */
+    /* One call sets all options, since each call replaces the one before. Only Valkey knows the
+     * option for migrations. */
     RM_SetModuleOptions(ctx, REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD |
                                  (api_is_valkey ? REDISMODULE_OPTIONS_ATOMIC_SLOT_MIGRATION : 0));
     dispatcher.random_id = RM_GetRandomHexChars;
@@ -35,7 +40,7 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
     dispatcher_init(&dispatcher);
     own_context = RM_GetDetachedThreadSafeContext(ctx);
     filter_prepare(ctx);
-    /* The filter and the subscriptions last: Redis 7.0 keeps them when loading fails. */
+    /* The filter and the subscriptions come last: Redis 7.0 keeps them when loading fails. */
     if (create_commands(ctx) || RM_RegisterInfoFunc(ctx, add_info) || register_settings(ctx) ||
         subscribe_to_events(ctx) ||
         !RM_RegisterCommandFilter(ctx, filter_command, REDISMODULE_CMDFILTER_NOSELF))

@@ -1,43 +1,48 @@
-/* model.h: functions, queues, items, waiters and workers: what they are and who owns whom.
+/* model.h: the structures of the dispatcher: functions, queues, items, waiters and workers.
  *
- * Knows nothing of the server. What may happen to them: items.h for items and those who wait for
- * them, dispatcher.h for functions and their workers.
+ * This file knows nothing of the server. items.h declares what happens to items and to the clients
+ * that wait for them, dispatcher.h what happens to functions and their workers.
  *
  * Who owns what
- *   Dispatcher      owns the functions and the workers.
- *   Function    a registered prefix. Owns one Queue, lives until dispatcher_forget.
- *   Attachment  a worker serving a function. Owns a Queue of its own when the function is EACH.
- *   Queue       owns its items: `ready` in the order in which they are handed out, `taken` in the
- *               order in which they were, the longest held first.
- *   Item        one key to compute, or one key that was written. There is at most one item for a
- *               key in a queue: that is the single flight, and it folds ten writes into one event.
- *   Waiter      a client parked on an item. Embedded in a structure of the caller's, who frees it.
+ *   Dispatcher  owns the functions and the workers.
+ *   Function    is a registered prefix. It owns one Queue, and lives until dispatcher_forget.
+ *   Attachment  links a worker to a function that it serves. It owns one more Queue, for the events
+ *               of an EACH function.
+ *   Queue       owns its items: `ready` in the order in which they will be handed out, `taken` in
+ *               the order in which they were handed out, the longest held first.
+ *   Item        is one key to compute, or one key that was written. A queue has at most one item
+ *               for a key, dropped items aside. So a key is computed once for all clients that ask
+ *               for it (single flight), and ten writes of a key become one event.
+ *   Waiter      is a client parked on an item. It is part of a structure that the caller frees.
  *
  * The life of an item
- *   READY -> TAKEN -> discarded, or ANSWERED while its value waits to be stored.
- *   TAKEN -> READY again, when its worker is lost, when its lease ends, or when the key of a write
- *   event was written once more. An item that has cost MAX_DEATHS workers becomes LOST: the
- * dispatcher hands it to the caller, who owes its waiters an error and then discards it. An item
- * that nobody waits for and nobody has taken is discarded at once.
+ *   READY -> TAKEN -> discarded, or ANSWERED while its value waits to be handed over and stored.
+ *   TAKEN -> READY again, when its worker is lost, when its lease ends, when its worker's version
+ *   is superseded, or when the key of a write event was written again. An item that has cost
+ *   MAX_DEATHS workers becomes LOST: the dispatcher hands it to the caller, which must send its
+ *   waiters an error and then discard it. A miss that no client waits for and no worker holds is
+ *   discarded at once.
  *
- * What was dropped
- *   When the source of a key changes while a worker computes it, those who wait are answered and
- *   nothing is stored; who asks later must not get that answer. So a dropped item keeps its waiters
- *   and its id, but is found by its key no longer: the next one to ask begins another item.
- *   When that one is answered first, those who wait for the dropped one get its value, too; and
- *   when somebody else writes the key, that. So dropped items are found apart, by their key.
+ * Dropped items
+ *   The source of a key may change while a worker computes the key. The clients that wait then get
+ *   the answer, but it is not stored, and a client that asks later must not get it. So a dropped
+ *   item keeps its waiters and its id, but cannot be found by its key: the next client that asks
+ *   begins another item. When that item is answered first, the waiters of the dropped item get its
+ *   value, too. When somebody else writes the key, they get what was written. For both cases,
+ *   dropped items are kept in a separate tree, by key.
  *
  * Ids
- *   An item keeps its id for life; the id that a worker gets ends in the number of the attempt. A
- *   worker whose lease ended may still answer a miss while the next one computes: the first answer
- *   wins, the other finds no item. Attempts older than `oldest` are refused: those of a superseded
- *   version, those that began before a drop, and for write events every attempt but the latest,
- *   since an early worker has not seen the last write.
+ *   An item keeps its id for life. A worker gets the id with the number of the attempt at its end.
+ *   A worker whose lease has ended may still answer a miss while the next worker computes it: the
+ *   first answer wins, the second finds no item. Attempts before `oldest` are refused: those of a
+ *   superseded version, those that began before a drop, and for write events every attempt but the
+ *   latest, since an earlier worker has not seen the last write.
  *
- * Keys come from strangers, so items are found in the C library's balanced trees (search.h), which
- * nobody can degrade by choosing keys. Memory is shared (budget.h), so that floods leave room for
- * other functions; a client that waits counts with what it costs the server, which is far more than
- * its item. Times are milliseconds of one monotonic clock, which the caller reads. */
+ * Keys come from strangers, so items are kept in the C library's balanced trees (search.h), which
+ * no choice of keys can slow down. Functions share the memory (budget.h), so that a flood in one
+ * leaves room for the others. A waiting client counts with the memory that it costs the server,
+ * which is far more than its item. Times are milliseconds of one monotonic clock, which the caller
+ * reads. */
 #ifndef KEYMISS_MODEL_H
 #define KEYMISS_MODEL_H
 
@@ -49,12 +54,12 @@
 #include "options.h"
 
 enum {
-    MAX_FUNCTIONS = 64, /* one bit each in Worker.wanted */
+    MAX_FUNCTIONS = 64, /* each has one bit in Worker.wanted */
     MAX_DEATHS = 3,
     ALONE_MS = 1000,         /* how long a miss may wait for a first worker */
     WAITER_BYTES = 33 << 10, /* what the server keeps for a blocked client, besides the key */
     RANDOM_ID_BYTES = 32,    /* 128 random bits in hexadecimal */
-    ID_BYTES = 36,           /* and four digits that count the attempts */
+    ID_BYTES = 36,           /* the random part, then four digits that count the attempts */
 };
 
 typedef enum { READY, TAKEN, ANSWERED, LOST } State;
@@ -63,12 +68,12 @@ typedef struct Queue {
     struct Function *function;
     List ready;
     List taken;
-    long long pending; /* items, ANSWERED ones too */
+    long long pending; /* the number of items, ANSWERED ones included */
 } Queue;
 
-/* X(name): what is counted for each function, in the order in which it is shown. Hits are counted
- * before the server has looked at permissions: shown to everybody, function by function, they would
- * tell strangers which keys exist. */
+/* X(name): the counters of each function, in the order in which they are shown. Hits are counted
+ * before the server checks permissions: if everybody saw them for each function, they would tell
+ * strangers which keys exist. */
 #define COUNTERS_FOR_ALL(X)                                                                        \
     X(misses)                                                                                      \
     X(joined) X(taken) X(answered) X(failed) X(timeouts) X(busy) X(requeued) X(dropped) X(unstored)
@@ -86,43 +91,43 @@ typedef struct Function {
     size_t prefix_length;
     int slot; /* its bit in Worker.wanted */
     int db;
-    int clean; /* no value of an older version is stored any more, its workers say */
-    int local; /* known by a setting of this server's, whatever its primary serves */
+    int clean; /* its workers have said that no value of an older version is stored */
+    int local; /* a setting of this server names it, whatever the primary serves */
     Options options;
     Queue queue;
-    long long bytes; /* of its items, with their keys and values, and of those who wait */
+    long long bytes; /* of its items with their keys and values, and of its waiters */
     List attachments;
     int workers;           /* attachments that serve the current version */
-    long long alone_since; /* when the last worker left, or could have come without one */
+    long long alone_since; /* since when it has no worker, although one could have come */
     Counters counters;
-    Budget stored; /* its computed values */
+    Budget stored; /* the bytes of its computed values */
 } Function;
 
 typedef struct Item {
     Node node; /* in its queue's ready or taken, or in Dispatcher.answered */
     List waiters;
-    Node same_key; /* the dropped items of one key, one of which is in Dispatcher.dropped */
+    Node same_key; /* links the dropped items of one key; one is in Dispatcher.dropped */
     Queue *queue;
-    struct Worker *worker; /* who holds it, NULL when not TAKEN */
-    const char *user;      /* whose connections may answer it, NULL when never taken */
-    void *value;           /* the caller's, while ANSWERED */
+    struct Worker *worker; /* the worker that holds it, NULL when not TAKEN */
+    const char *user;      /* the user whose connections may answer it, NULL when never taken */
+    void *value;           /* belongs to the caller; set while ANSWERED */
     size_t value_bytes;
     long long taken_at;
     State state;
     int deaths;  /* workers lost with this item in hand */
-    int written; /* a write event's key was written while TAKEN: queue it once more */
-    int dropped; /* what it was computed from has changed: reply, but do not store */
-    int sent;    /* ANSWERED, and no reply is due any more: the caller's note */
+    int written; /* the key was written while the write event was TAKEN: queue it again */
+    int dropped; /* only its waiters get its answer: it is not stored */
+    int sent;    /* set by the caller when the replies with its value have left */
     unsigned short attempt, oldest;
     char id[ID_BYTES + 1];
-    size_t key_length; /* 0 in a write queue: events were lost, walk the keys */
+    size_t key_length; /* 0 in a write queue: events were lost, so walk all keys */
     char key[];
 } Item;
 
 typedef struct Waiter {
     Node node;
-    Item *item;      /* NULL once it has left */
-    uint64_t client; /* who may not wait anew until this is freed */
+    Item *item;      /* NULL when the client has left the item */
+    uint64_t client; /* the client's id: it may not wait again until this is freed */
 } Waiter;
 
 typedef struct Attachment {
@@ -139,22 +144,22 @@ typedef struct Worker {
     const char *user;
     List attachments;
     void *parked;    /* the caller's handle of a waiting TAKE, or NULL */
-    uint64_t wanted; /* the functions of that TAKE, a bit a slot */
-    long long count; /* and how many items it wants */
+    uint64_t wanted; /* the functions of that TAKE, one bit for each slot */
+    long long count; /* how many items that TAKE wants */
 } Worker;
 
 typedef struct Dispatcher {
     Function *functions[MAX_FUNCTIONS];
     int function_count, slots_used;
-    uint64_t first_bytes[4]; /* the bytes with which prefixes begin, a bit each */
+    uint64_t first_bytes[4]; /* one bit for each byte that a prefix begins with */
     List workers;
-    List users;                        /* names seen, kept for life: Item.user points here */
-    List answered;                     /* items whose value waits to be stored */
+    List users;                        /* names of users, never freed: Item.user points here */
+    List answered;                     /* items whose value waits to be handed over and stored */
     void *by_key, *by_id, *dropped;    /* trees of items */
     void *by_client;                   /* a tree of waiters, until they are freed */
     long long bytes, max_bytes;        /* of all functions */
-    long long items, waiters, leaving; /* of waiters, those that have left and are not freed */
-    Counters forgotten;                /* of functions that are no more: sums never fall */
+    long long items, waiters, leaving; /* leaving: waiters that have left and are not freed */
+    Counters forgotten;                /* the sums of forgotten functions: totals never fall */
     void (*random_id)(char *hex, size_t length);
     void *(*allocate)(size_t);
     void (*release)(void *);

@@ -37,7 +37,7 @@ static int read_name(Text text, char *name) {
 
 static const char *read_identity(Text name, Text prefix, Registration *out) {
     if (!name.length || !read_name(name, out->name))
-        return "a name has 1 to 64 printable characters and no quote";
+        return "a name has 1 to 64 printable characters, without spaces and '";
     if (prefix.length < MIN_PREFIX_BYTES || prefix.length > MAX_PREFIX_BYTES)
         return "PREFIX has 3 to 256 bytes";
     memcpy(out->prefix, prefix.bytes, prefix.length);
@@ -46,7 +46,7 @@ static const char *read_identity(Text name, Text prefix, Registration *out) {
 }
 
 static void set_defaults(Registration *out) {
-    memset(out, 0, sizeof *out); /* padding, too: options are compared as bytes */
+    memset(out, 0, sizeof *out); /* clears padding, too: options are compared as bytes */
     out->options.timeout = 10 * 1000;
     out->options.cache = 3600 * 1000;
     out->options.lease = 5 * 1000;
@@ -60,7 +60,7 @@ static const char *read_option(Text option, Text value, Options *options) {
         else return "ON is MISS or WRITE";
     } else if (text_is(option, "VERSION")) {
         if (!read_name(value, options->version))
-            return "VERSION has at most 64 printable characters and no quote";
+            return "VERSION has at most 64 printable characters, without spaces and '";
     } else if (text_is(option, "FORM")) {
         const char *wrong = form_check(value);
         if (wrong) return wrong;
@@ -156,8 +156,8 @@ static int hex_digit(char letter) {
     return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : -1;
 }
 
-/* The next word of a line, cut off it, as it was before it was escaped; it is written to `out`,
- * which has room for the line. No bytes at the end. */
+/* Cuts the next word off a line, and writes it without escapes to `out`, which has room for the
+ * line. At the end of the line the word is empty. */
 static Text next_word(Text *line, char *out) {
     Text word = {out, 0};
     size_t i = 0;

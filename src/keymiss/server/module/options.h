@@ -1,7 +1,8 @@
-/* options.h: what a function is registered with, read from what people and workers write.
+/* options.h: the options of a function, read from what people and workers write.
  *
- * Pure functions over bytes: they allocate nothing, keep nothing and know nothing of the server,
- * so that a fuzzer can feed them. Each returns NULL, or what is wrong in words for the sender. */
+ * These are pure functions over bytes: they allocate nothing, keep nothing and know nothing of the
+ * server, so that a fuzzer can feed them. The read_ functions return NULL, or tell the sender what
+ * is wrong. */
 #ifndef KEYMISS_OPTIONS_H
 #define KEYMISS_OPTIONS_H
 
@@ -14,7 +15,8 @@ enum {
     MIN_PREFIX_BYTES = 3,
     MAX_PREFIX_BYTES = 256,
     MAX_SERVE_ARGUMENTS = 32,
-    /* Of a registration as a line: four texts, each of whose bytes may be escaped, and the rest. */
+    /* The length of a registration as a line, at most: four texts, whose bytes may all be escaped
+     * as three bytes, and the rest. */
     LINE_BYTES = 3 * (2 * MAX_NAME_BYTES + MAX_PREFIX_BYTES + MAX_FORM_BYTES) + 512,
 };
 
@@ -24,12 +26,12 @@ enum { CACHE_OFF = 0, CACHE_FOREVER = -1 };
 typedef struct Options {
     Kind kind;
     int each;          /* every worker gets every event */
-    long long timeout; /* how long a client waits, in milliseconds like all that follow */
-    long long cache;   /* time to live of a computed value; CACHE_OFF, CACHE_FOREVER */
+    long long timeout; /* how long a client waits, in milliseconds like cache and lease */
+    long long cache;   /* how long a computed value lives, or CACHE_OFF, CACHE_FOREVER */
     long long lease;   /* how long a worker may hold an item */
-    long long limit;   /* items in a queue */
+    long long limit;   /* how many items a queue may have */
     char version[MAX_NAME_BYTES + 1];
-    char form[MAX_FORM_BYTES + 1]; /* of the keys that are computed; empty: all under the prefix */
+    char form[MAX_FORM_BYTES + 1]; /* of the computed keys; empty for all keys under the prefix */
 } Options;
 
 typedef struct Registration {
@@ -40,18 +42,19 @@ typedef struct Registration {
     int clean; /* the sender says that no value of an older version is stored */
 } Registration;
 
-/* What is registered for the keys of a function; empty when there is no form. */
+/* The registered form of a function's keys; empty when there is none. */
 Text options_form(const Options *options);
 
-int text_is(Text text, const char *word); /* whatever the case */
+int text_is(Text text, const char *word); /* in upper or lower case */
 int text_number(Text text, long long low, long long high, long long *out);
 
-/* The arguments of KEYMISS.SERVE behind the command's name. */
+/* Reads the arguments of KEYMISS.SERVE that follow the command's name. */
 const char *read_serve(const Text *arguments, int count, Registration *out);
-/* The next `name=prefix`, or `name=form`, of the setting keymiss.functions, cut off the rest; 0 in
- * out->name[0] when there is none. */
+/* Reads the next `name=prefix` or `name=form` of the setting keymiss.functions, and cuts it off
+ * `rest`. When there is none, out->name[0] is 0. */
 const char *read_setting(Text *rest, Registration *out);
-/* "DB n" and the arguments of SERVE in one line, with spaces between; %XX stands for a byte. */
+/* Reads a line that holds "DB n" and the arguments of SERVE, with spaces between them; %XX stands
+ * for a byte. */
 const char *read_line(Text line, Registration *out, long long *db);
 
 /* The options ON and CACHE in words. */

@@ -14,7 +14,7 @@ Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
 }
 
 void forget_function(Function *function) {
-    /* Their TAKEs find that the function is not served, and they attach again. */
+    /* The next TAKE of these workers finds the function unserved, and they attach again. */
     FOR_EACH(&function->attachments, attachment, Attachment, of_function) {
         if (attachment->worker->parked) unpark_worker(attachment->worker);
     }
@@ -27,8 +27,8 @@ void forget_function(Function *function) {
 
 void make_way(const Registration *registration, int db, int from_client) {
     Function *same = dispatcher_named(&dispatcher, registration->name, strlen(registration->name));
-    /* A client displaces only what nobody serves; the dispatcher says what is wrong with the rest.
-     */
+    /* A client may replace only a function that no worker serves; dispatcher_serve refuses the
+     * rest. */
     if (from_client &&
         ((same && same->workers) || dispatcher_overlapping(&dispatcher, registration)))
         return;

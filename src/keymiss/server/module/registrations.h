@@ -1,24 +1,25 @@
-/* registrations.h: which functions there are, and what takes the place of what.
+/* registrations.h: which functions are registered, and which registration replaces which.
  *
- * A registration outlives its workers; registry.c keeps it over restarts and tells replicas.
+ * A registration outlives its workers; registry.c keeps it over restarts and brings it to replicas.
  *
- * A registration of another shape (prefix, kind, database) takes the place of one that nobody
- * serves; while a worker does, it is refused. What a file or a primary says displaces whatever
- * contradicts it here. */
+ * A registration with another prefix, kind or database replaces the one of its name when no worker
+ * serves that; while a worker does, it is refused. A registration from a file or a primary replaces
+ * all that contradict it. */
 #ifndef KEYMISS_REGISTRATIONS_H
 #define KEYMISS_REGISTRATIONS_H
 
 #include "server.h"
 
-/* The function of a key in a database, or NULL. */
+/* The function of a key in the selected database, or NULL. */
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key);
-/* Takes out what contradicts a registration. For a client that is only what nobody serves. */
+/* Forgets the functions that contradict a registration; for a client, only one that no worker
+ * serves. */
 void make_way(const Registration *registration, int db, int from_client);
-/* Registers what a file or a primary says; NULL when it cannot be. */
+/* Registers a function as a file or a primary says. Returns NULL when that is impossible. */
 Function *adopt_function(const Registration *registration, int db);
-/* Takes it out; clients that wait get an error. */
+/* Unregisters a function; clients that wait for it get an error. */
 void forget_function(Function *function);
-/* Registers what the setting keymiss.functions names; returns NULL or what is wrong. */
+/* Registers the functions of the setting keymiss.functions. Returns NULL, or what is wrong. */
 const char *serve_setting(Text setting);
 
 #endif

@@ -1,26 +1,27 @@
-/* registry.c: keeps the registrations where the server itself keeps them.
+/* registry.c: keeps the registrations in a library of the server's own functions.
  *
- * A registration outlives its workers, so that a miss without one is an error and no false nil. All
- * of them are kept as the text of one Lua library, `keymiss`, of the server's own functions
- * (FUNCTION LOAD). The server writes libraries to snapshots and append-only files, sends them to
- * replicas of any depth, and leaves them alone in FLUSHALL, SWAPDB, eviction and slot migration; a
- * server without the module reads all that it finds there.
+ * A registration outlives its workers, so that a miss without a worker is an error and not a false
+ * nil. All registrations are the text of one Lua library, `keymiss` (FUNCTION LOAD). The server
+ * writes libraries to snapshots and append-only files and sends them to replicas of any depth.
+ * FLUSHALL, SWAPDB, eviction and slot migration leave them alone. A server without the module can
+ * read all of this.
  *
- * Who is right
- *   When a file or a snapshot has been loaded, or the module: the library, but for functions that
- *   are being served. From then on, on a primary, what is registered here: the library is written
- *   when it says anything else. So whoever may FUNCTION LOAD, but not SERVE, makes no function of a
- *   prefix; and a deleted library comes back. On a replica always the library: what it does not
- *   name is forgotten, but for functions of this server's own setting, and those whose workers have
- *   stayed.
+ * Which side is right
+ *   When the module, a file or a snapshot has been loaded, the library is right, except about
+ *   functions that have workers. From then on, the registered functions are right on a primary: the
+ *   library is written when it says anything else. So a user that may FUNCTION LOAD but not SERVE
+ *   cannot register a function, and a deleted library comes back. On a replica the library is
+ *   always right: functions that it does not name are forgotten, except those that a setting of
+ *   this server names, and those whose workers have stayed.
  *   A library `keymiss` that somebody else has written stays as it is, and nothing is kept.
  *
  * When
- *   Written inside SERVE and FORGET. While clients are paused, or slots leave by an atomic
- *   migration (which Valkey 9 gives up for a command that belongs to no slot), a moment later. Read
- *   when a file or a snapshot has been loaded, and a moment after any FUNCTION command, which the
- * filter sees, those of a primary, too. docs/decisions/0007-registrations.md has the windows that
- * remain. */
+ *   The library is written inside SERVE and FORGET. While clients are paused, or slots leave by an
+ *   atomic migration, it is written a moment later: Valkey 9 gives up such a migration for a
+ *   command that belongs to no slot. It is read when a file or a snapshot has been loaded. A moment
+ *   after any FUNCTION command, a primary compares it and a replica reads it; the filter sees such
+ *   commands, even from a primary. docs/decisions/0007-registrations.md lists the windows that
+ *   remain. */
 #include "registry.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@
 
 enum {
     AGAIN_MS = 100,
-    WATCHED_MS = 60 * 1000, /* for which a FUNCTION may wait in a MULTI */
+    WATCHED_MS = 60 * 1000, /* how long a FUNCTION command may wait in a MULTI */
 };
 
 static const char LIBRARY[] = "keymiss";
@@ -47,12 +48,12 @@ static const char TAIL[] = "}\n"
                            "  callback=function() return served end, flags={'no-writes'}}\n";
 static const char LINE[] = "  '";
 
-static int following;  /* a timer is set */
-static int started;    /* it has fired once: what was there before the module has been read */
-static int exports;    /* slot migrations under way from here */
-static int complained; /* that somebody else's library has the name */
-static int was_paused; /* when the timer fired last: commands have waited */
-static long long watched_until; /* EXEC may run a FUNCTION command */
+static int following;           /* a timer is set */
+static int started;             /* the timer has fired once, and the library has been read */
+static int exports;             /* atomic slot migrations from this server that are under way */
+static int complained;          /* the log says that somebody else's library has the name */
+static int was_paused;          /* clients were paused a moment ago: commands may have waited */
+static long long watched_until; /* until then, an EXEC may run a FUNCTION command */
 
 /* ---- the library ---- */
 
@@ -72,7 +73,7 @@ static Text find_field(RedisModuleCallReply *library, const char *wanted) {
 /* The text of the library `keymiss`; empty when there is none. It lives as long as the reply. */
 static Text find_code(RedisModuleCallReply *libraries) {
     if (!libraries || RM_CallReplyType(libraries) != REDISMODULE_REPLY_ARRAY) return NOTHING;
-    /* The server lists all whose names differ in case only. */
+    /* The server also lists libraries whose names differ from this one only in case. */
     for (size_t i = 0; i < RM_CallReplyLength(libraries); i++) {
         RedisModuleCallReply *library = RM_CallReplyArrayElement(libraries, i);
         Text name = find_field(library, "library_name");
@@ -99,7 +100,7 @@ static char *put(char *out, const char *words) {
     return out + length;
 }
 
-/* As it may stand between quotes and spaces: all other bytes as %XX. */
+/* Writes bytes as they may stand between quotes and spaces: all others become %XX. */
 static char *put_escaped(char *out, const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)bytes[i];
@@ -132,7 +133,7 @@ static char *put_function(char *out, const Function *function) {
     return put(out, "',\n");
 }
 
-/* Of the caller's to free. Without functions it has no bytes. */
+/* The text of the library, which the caller frees; empty when there are no functions. */
 static Text write_code(void) {
     char *code =
         RM_Alloc(sizeof HEAD + sizeof TAIL + (size_t)dispatcher.function_count * LINE_BYTES);
@@ -146,7 +147,7 @@ static Text write_code(void) {
     return (Text){code, (size_t)(out - code)};
 }
 
-/* Puts the code in the place of what is there. */
+/* Replaces the library with this code, or deletes it when the code is empty. */
 static void keep(RedisModuleCtx *ctx, Text code) {
     RedisModuleCallReply *reply =
         code.length ? RM_Call(ctx, "FUNCTION", "!ccb", "LOAD", "REPLACE", code.bytes, code.length)
@@ -162,8 +163,8 @@ static void keep(RedisModuleCtx *ctx, Text code) {
 
 void registry_save(RedisModuleCtx *ctx) {
     if (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_REPLICA) return;
-    if (exports) return;  /* looked at when they have ended */
-    if (!started) return; /* what is there has not been read */
+    if (exports) return;  /* slots_leave sets the timer when they have ended */
+    if (!started) return; /* the library has not been read */
     if (RM_AvoidReplicaTraffic()) {
         was_paused = 1;
         registry_follow();
@@ -174,8 +175,8 @@ void registry_save(RedisModuleCtx *ctx) {
     if (kept.length && !begins_with(kept, HEAD)) {
         if (!complained++)
             RM_Log(own_context, "warning",
-                   "the library 'keymiss' is not the module's: its functions are not kept over a "
-                   "restart");
+                   "somebody else has written the library 'keymiss': the module's functions are "
+                   "not kept over a restart until that library is deleted");
     } else if (kept.length != code.length || memcmp(kept.bytes, code.bytes, code.length) != 0) {
         keep(ctx, code);
     }
@@ -185,7 +186,7 @@ void registry_save(RedisModuleCtx *ctx) {
 
 /* ---- reading ---- */
 
-/* What is served here is right on a primary, what the library says is right on a replica. */
+/* On a primary, a function that has workers is right; on a replica, the library is right. */
 static int is_overruled(const Registration *registration, int is_replica) {
     if (is_replica) return 0;
     for (int slot = 0; slot < MAX_FUNCTIONS; slot++) {
@@ -198,7 +199,7 @@ static int is_overruled(const Registration *registration, int is_replica) {
     return 0;
 }
 
-/* The function's bit, 0 when none came of it. */
+/* Registers the function of a line. Returns its bit, or 0 when it was not registered. */
 static uint64_t take_over(Text line, int is_replica) {
     Registration registration;
     long long db;
@@ -228,7 +229,7 @@ void registry_read(void) {
             next = newline ? newline + 1 : end;
             size_t length = (size_t)(next - line);
             if (length < sizeof LINE + 3 || memcmp(line, LINE, sizeof LINE - 1) != 0) continue;
-            /* Without "  '" and "',\n". */
+            /* The line without its "  '" and "',\n". */
             listed |=
                 take_over((Text){line + sizeof LINE - 1, length - sizeof LINE - 2}, is_replica);
         }
@@ -271,7 +272,7 @@ void registry_watch_exec(void) {
 }
 
 void slots_leave(int begin) {
-    /* One that began before the module was loaded has not been counted. */
+    /* A migration that began before the module was loaded has not been counted. */
     if (begin) exports++;
     else if (exports) exports--;
     if (!exports) registry_follow();

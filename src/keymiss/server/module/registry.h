@@ -1,19 +1,20 @@
-/* registry.h: where registrations are kept. */
+/* registry.h: keeps the registrations over restarts, and brings them to replicas. */
 #ifndef KEYMISS_REGISTRY_H
 #define KEYMISS_REGISTRY_H
 
 #include "api.h"
 
-/* Makes what is kept agree with the functions that there are, as soon as that may be. */
+/* Makes the library agree with the registered functions, as soon as that is possible. */
 void registry_save(RedisModuleCtx *ctx);
-/* Makes the functions agree with what is kept. */
+/* Makes the registered functions agree with the library. */
 void registry_read(void);
-/* The one on a primary, the other on a replica, a moment from now. */
+/* A moment from now, saves on a primary and reads on a replica. */
 void registry_follow(void);
-/* A command is about to run, now or in a MULTI, that may change what is kept; and an EXEC is. */
+/* Notes that a command is about to run, at once or in a MULTI, that may change the library. */
 void registry_watch(void);
+/* Notes that an EXEC is about to run. */
 void registry_watch_exec(void);
-/* An atomic slot migration from this server begins or ends. */
+/* Notes that an atomic slot migration from this server begins or ends. */
 void slots_leave(int begin);
 int slots_are_leaving(void);
 

@@ -1,14 +1,14 @@
-/* replica.c: where a replica of a cluster sends a miss: it cannot compute, its primary can.
+/* replica.c: where a replica of a cluster sends a miss: to its primary, since it cannot compute.
  *
- * Clients reach this only for slots of the replica's own primary: for all others the server itself
- * has said -MOVED. */
+ * Clients come here only for slots of the replica's own primary: for all other slots the server
+ * itself replies -MOVED. */
 #include "replica.h"
 
 #include <stdio.h>
 
-/* The address of a replica's primary, as the cluster announces it to clients with TLS and without.
- * CLUSTER SLOTS takes time linear in the slot ranges, of which a cluster may have thousands:
- * without the memory, a flood of misses would stall a replica. */
+/* The address of a replica's primary, as the cluster announces it to clients without TLS and to
+ * clients with it. It is remembered, or a flood of misses would stall a replica: CLUSTER SLOTS
+ * takes time linear in the slot ranges, and a cluster may have thousands of them. */
 enum { PRIMARY_KNOWN_MS = 250, MAX_ADDRESS_BYTES = 288 };
 static struct {
     long long until;
@@ -21,7 +21,7 @@ static int uses_tls(RedisModuleCtx *ctx) {
            info.flags & REDISMODULE_CLIENTINFO_FLAG_SSL;
 }
 
-/* Writes the address of the node that owns a slot; 0 when there is none. */
+/* Writes the address of the node that owns a slot. Returns 0 when there is none. */
 static int find_owner(RedisModuleCtx *ctx, long long slot, char *address) {
     RedisModuleCallReply *ranges = RM_Call(ctx, "CLUSTER", "c", "SLOTS");
     int found = 0;
@@ -33,7 +33,7 @@ static int find_owner(RedisModuleCtx *ctx, long long slot, char *address) {
         RedisModuleCallReply *owner = RM_CallReplyArrayElement(range, 2);
         RedisModuleCallReply *host = RM_CallReplyArrayElement(owner, 0);
         long long port = RM_CallReplyInteger(RM_CallReplyArrayElement(owner, 1));
-        /* No host: the client uses the one that it has, as after -MOVED. */
+        /* Without a host, the client uses the one that it is connected to, as after -MOVED. */
         size_t length = 0;
         const char *name = RM_CallReplyType(host) == REDISMODULE_REPLY_STRING
                                ? RM_CallReplyStringPtr(host, &length)

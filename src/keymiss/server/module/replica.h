@@ -4,7 +4,8 @@
 
 #include "server.h"
 
-/* Writes "ASK slot host:port" of the primary, MAX_ERROR_BYTES at most; 0 when there is none. */
+/* Writes "ASK slot host:port" of the primary, MAX_ERROR_BYTES at most. Returns 0 when no primary is
+ * found. */
 int ask_primary(RedisModuleCtx *ctx, RedisModuleString *key, char *error);
 
 #endif

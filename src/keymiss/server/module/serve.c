@@ -1,7 +1,7 @@
 /* serve.c: the commands SERVE, FORGET and LIST.
  *
- * SERVE and FORGET themselves are never replicated: where they come from a file or a primary all
- * the same, they are passed over. */
+ * SERVE and FORGET are never replicated. When they come from a file or a primary all the same, they
+ * are ignored. */
 #include "serve.h"
 
 #include <string.h>
@@ -15,8 +15,8 @@
 /* ---- SERVE and FORGET ---- */
 
 /* Whether a user may do this to all keys under a prefix. Only Valkey can be asked that (Redis has a
- * function of this name with other parameters); others are asked for two keys that nobody means,
- * which have nothing in common behind the prefix. */
+ * function of this name with other parameters). Other servers are asked about two random keys,
+ * which differ right after the prefix. */
 static int may_use(RedisModuleCtx *ctx, RedisModuleUser *user, const char *prefix, size_t length,
                    int needed) {
     if (api_is_valkey && RM_ACLCheckKeyPrefixPermissions)
@@ -35,8 +35,8 @@ static int may_use(RedisModuleCtx *ctx, RedisModuleUser *user, const char *prefi
     return may;
 }
 
-/* Whether a user may use the keys of a database, which Valkey 9.1 can forbid. It is asked of a
- * command with a key; what else forbids that command to a worker does not matter. */
+/* Whether a user may use the keys of a database, which Valkey 9.1 can forbid. The server is asked
+ * about a command with a key; other reasons to deny that command do not matter. */
 static int may_select(RedisModuleCtx *ctx, RedisModuleUser *user, int db) {
     if (!api_is_valkey_9_1) return 1;
     RedisModuleString *command[] = {RM_CreateString(ctx, "GET", 3), RM_CreateString(ctx, "k", 1)};
@@ -47,11 +47,12 @@ static int may_select(RedisModuleCtx *ctx, RedisModuleUser *user, int db) {
     return may;
 }
 
-/* Who answers for keys must be allowed to read and write them; so must who takes the place of a
- * function that answered for others. */
+/* A worker that answers for keys must be allowed to read and write them; one that follows written
+ * keys must be allowed to read them. Where its function replaces one with other keys, the same
+ * holds for these keys. */
 static int may_serve(RedisModuleCtx *ctx, const Registration *registration) {
     RedisModuleString *name = RM_GetClientUserNameById(ctx, RM_GetClientId(ctx));
-    if (!name) return 1; /* a client without a user may do all */
+    if (!name) return 1; /* a client without a user may do everything */
     RedisModuleUser *user = RM_GetModuleUserFromUserName(name);
     RM_FreeString(ctx, name);
     if (!user) return 0;
@@ -78,7 +79,7 @@ static int comes_from_elsewhere(RedisModuleCtx *ctx) {
 int serve_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 6) return RM_WrongArity(ctx);
     if (comes_from_elsewhere(ctx)) return RM_ReplyWithLongLong(ctx, 0);
-    if (argc - 1 > MAX_SERVE_ARGUMENTS) return reply_wrong(ctx, "there are too many arguments");
+    if (argc - 1 > MAX_SERVE_ARGUMENTS) return reply_wrong(ctx, "SERVE has at most 32 arguments");
     Text arguments[MAX_SERVE_ARGUMENTS];
     for (int i = 1; i < argc; i++) arguments[i - 1] = text_of(argv[i]);
     Registration registration;

@@ -1,4 +1,4 @@
-/* serve.h: which functions are served. */
+/* serve.h: the commands SERVE, FORGET and LIST. */
 #ifndef KEYMISS_SERVE_H
 #define KEYMISS_SERVE_H
 

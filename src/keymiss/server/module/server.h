@@ -1,21 +1,22 @@
-/* server.h: the module's state, and what every file above needs of the server. */
+/* server.h: the module's state, and helpers that many files of the module use. */
 #ifndef KEYMISS_SERVER_H
 #define KEYMISS_SERVER_H
 
 #include "api.h"
 #include "dispatcher.h"
 
-/* 0.1.0, as MODULE LIST shows it: two digits for each part. A test compares it with the package. */
+/* The version 0.1.0 as MODULE LIST shows it: two digits for each part. A test compares it with the
+ * package's version. */
 #define KEYMISS_VERSION 100
 
 enum { MAX_ERROR_BYTES = 320 };
 
 extern Dispatcher dispatcher;
 
-/* Set by CONFIG SET keymiss.max-...; Dispatcher.max_bytes is the fourth. */
+/* CONFIG SET keymiss.max-... sets these; the fourth of these settings is Dispatcher.max_bytes. */
 extern long long max_key_bytes, max_value_bytes, max_stored_bytes;
 
-/* A context of no client, which may select any database. */
+/* A context that belongs to no client, and may select any database. */
 extern RedisModuleCtx *own_context;
 
 long long now_ms(void);

@@ -1,4 +1,4 @@
-/* settings.h: CONFIG SET keymiss.... */
+/* settings.h: the settings that CONFIG SET knows as keymiss.NAME. */
 #ifndef KEYMISS_SETTINGS_H
 #define KEYMISS_SETTINGS_H
 

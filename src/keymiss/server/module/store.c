@@ -1,25 +1,26 @@
 /* store.c: which computed values are stored.
  *
- * With NX: what somebody has written in the meantime stays. waiters.h says when. */
+ * A value is stored with NX: a value that somebody has written in the meantime stays. waiters.h
+ * says when values are stored. */
 #include "store.h"
 
 #include "dispatcher.h"
 
-enum { STORED_OVERHEAD = 100 }; /* what a small string with a time to live takes besides, about */
+enum { STORED_OVERHEAD = 100 }; /* about what a small string with a time to live takes more */
 
 static int may_store(const Item *item) {
     if (item->dropped || RM_AvoidReplicaTraffic()) return 0;
     int flags = RM_GetContextFlags(own_context);
     if (flags & REDISMODULE_CTX_FLAGS_REPLICA) return 0;
     if (!(flags & REDISMODULE_CTX_FLAGS_OOM)) return 1;
-    /* An evicting server makes room with its next command; what never expires may not be evictable.
-     */
+    /* A server that evicts makes room with its next command. It may not be able to evict a value
+     * that never expires. */
     return flags & REDISMODULE_CTX_FLAGS_EVICT &&
            item->queue->function->options.cache != CACHE_FOREVER;
 }
 
-/* Whoever may ask could fill the memory of a server that does not evict, or with what may not be
- * evicted. */
+/* Without this bound, any client that may ask could fill the memory of a server that does not
+ * evict, or fill any server's memory with values that cannot be evicted. */
 static int within_budget(Function *function, long long bytes) {
     int evicts = (RM_GetContextFlags(own_context) & REDISMODULE_CTX_FLAGS_EVICT) != 0;
     if (evicts && function->options.cache != CACHE_FOREVER) return 1;

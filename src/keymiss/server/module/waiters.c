@@ -20,8 +20,8 @@ typedef struct Parked {
 
 enum { TURN_BYTES = 4 << 20 }; /* handed over in a millisecond or two */
 
-static int going_on; /* a timer is set that will tell and store what is ANSWERED */
-static long long turn_bytes = TURN_BYTES; /* what is left to this turn of the event loop */
+static int going_on; /* a timer is set that will hand over and store values of ANSWERED items */
+static long long turn_bytes = TURN_BYTES; /* how many are left to this turn of the event loop */
 
 /* ---- replies ---- */
 
@@ -43,8 +43,8 @@ int refuse(RedisModuleCtx *ctx, const Function *function, const char *reason) {
 
 /* ---- parked clients ---- */
 
-/* Hands the outcome to those who wait, while the turn has bytes left; 0 when some are left.
- * forget_parked, behind the replies of a turn, begins the count anew. */
+/* Hands the outcome to the waiters while the turn has bytes left. Returns 0 when some still wait.
+ * forget_parked, which runs after the replies of a turn, starts the count again. */
 static int tell_waiters(Item *item, Outcome outcome) {
     while (turn_bytes > 0 || outcome.kind != VALUE) {
         Waiter *waiter = dispatcher_next_waiter(&dispatcher, item);
@@ -109,7 +109,7 @@ static void forget_parked(RedisModuleCtx *ctx, void *data) {
     dispatcher_free_waiter(&dispatcher, &parked->waiter);
     if (parked->outcome.text) RM_FreeString(NULL, parked->outcome.text);
     RM_Free(parked);
-    /* All replies of this turn leave in one go. */
+    /* The replies of a turn leave together. */
     turn_bytes = TURN_BYTES;
     for (Node *node = dispatcher.answered.previous; node != &dispatcher.answered;
          node = node->previous) {
@@ -153,7 +153,7 @@ void fail_items(List *items, const char *reason) {
 }
 
 void fail_lost(List *lost) {
-    fail_items(lost, "failed WorkerLost: three workers were lost while computing this key");
+    fail_items(lost, "failed WorkerLost: three workers were lost while they computed this key");
 }
 
 void settle_miss(Item *item, RedisModuleString *value) {
@@ -166,7 +166,7 @@ void settle_miss(Item *item, RedisModuleString *value) {
         if (!stores && !item->dropped) dispatcher_hide(&dispatcher, item);
         RM_RetainString(NULL, value);
         dispatcher_hold(&dispatcher, item, value, text_of(value).length);
-        if (replies_are_due) return; /* forget_parked comes behind them */
+        if (replies_are_due) return; /* forget_parked runs after them */
         item->sent = 1;
         go_on_soon();
         return;

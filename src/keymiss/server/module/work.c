@@ -1,16 +1,14 @@
-/* work.c: what workers say of items: TAKE, ANSWER, FAIL, DROP.
+/* work.c: the commands of workers about items: TAKE, ANSWER, FAIL, DROP.
  *
- * A TAKE that finds nothing parks its connection (workers.h). The reply is written when the server
- * runs take_reply, at the end of the loop's turn, so that one TAKE carries off everything that
- * arrived in that turn.
+ * A TAKE that finds no item parks its connection (workers.h). The server runs take_reply at the end
+ * of the event loop's turn, so that one TAKE gets all items that arrived in that turn.
  *
- * Nothing that a worker sends is trusted: an answer needs an id of 128 random bits, from a
- * connection of the user that took the item; its size is bounded; and error texts are cleaned of
- * line breaks.
+ * Nothing that a worker sends is trusted. An answer needs an id of 128 random bits, and must come
+ * from a connection of the user that took the item. Its size is bounded, and line breaks in error
+ * texts become spaces.
  *
- * The race that remains: on Redis 7.0 a TAKE that is woken in the turn in which it times out is
- * never replied to. Its worker gives up the silent connection, and the item goes to the next TAKE.
- */
+ * The race that remains: on Redis 7.0, a TAKE that is woken in the turn in which it times out never
+ * gets a reply. Its worker gives up the silent connection, and the item goes to the next TAKE. */
 #include "work.h"
 
 #include "clock.h"
@@ -54,7 +52,7 @@ static int reply_items(RedisModuleCtx *ctx, Worker *worker, int even_if_none) {
         reply_item(ctx, items[i]);
         if (items[i]->queue->function->options.each) dispatcher_discard(&dispatcher, items[i]);
     }
-    /* What is left behind may be for workers that wait. */
+    /* Workers that wait may take the items that are left. */
     wake_workers(worker->wanted);
     watch_the_clock();
     return 1;
@@ -105,15 +103,15 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         return reply_wrong(ctx, "BLOCK is 0 to 60000 milliseconds");
     int flags = RM_GetContextFlags(ctx);
     if (flags & REDISMODULE_CTX_FLAGS_REPLICA)
-        return RM_ReplyWithError(ctx, "KEYMISS replica there is no work on a replica; serve the "
-                                      "primary");
+        return RM_ReplyWithError(ctx, "KEYMISS replica there is no work on a replica; send SERVE "
+                                      "and TAKE to the primary");
     Worker *worker = this_worker(ctx);
     uint64_t wanted;
     const char *wrong = read_wanted(worker, argv + 5, argc - 5, &wanted);
     if (wrong) return RM_ReplyWithError(ctx, wrong);
     worker->wanted = wanted;
     worker->count = count;
-    worker->user = this_user(ctx); /* it may have authenticated anew since SERVE */
+    worker->user = this_user(ctx); /* it may have authenticated again since SERVE */
     int cannot_wait = flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING);
     if (reply_items(ctx, worker, !block || cannot_wait)) return REDISMODULE_OK;
     if (!park_worker(ctx, worker, take_reply, take_timeout, block))
@@ -123,7 +121,8 @@ int take_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 /* ---- ANSWER and FAIL ---- */
 
-/* The item that this connection may settle, or NULL: a stranger learns no more than a latecomer. */
+/* The item that this connection may settle, or NULL. A stranger is told no more than a worker that
+ * is too late. */
 static Item *settled_item(RedisModuleCtx *ctx, RedisModuleString *id) {
     Text text = text_of(id);
     Item *item = dispatcher_find_id(&dispatcher, text.bytes, text.length);
@@ -131,7 +130,7 @@ static Item *settled_item(RedisModuleCtx *ctx, RedisModuleString *id) {
     return item;
 }
 
-/* A worker has followed a write, or could not: either way the event is done. */
+/* Ends a write event, whether the worker has followed the write or has failed to. */
 static void acknowledge(Item *item) {
     Item *again = dispatcher_acknowledge(&dispatcher, item);
     if (again) wake_worker(again->queue);
@@ -172,7 +171,7 @@ int fail_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     size_t end = (size_t)snprintf(error, sizeof error, "KEYMISS failed ");
     size_t room = sizeof error - 1 - end;
     if (message.length > room) {
-        /* Cut between characters: clients choke on half of one. */
+        /* Cut between characters, since clients cannot decode half of one. */
         while (room && (message.bytes[room] & 0xC0) == 0x80) room--;
         message.length = room;
     }
@@ -185,7 +184,7 @@ int fail_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return RM_ReplyWithLongLong(ctx, 1);
 }
 
-/* A computed value is a string. What is of another type is somebody else's. */
+/* A computed value is a string. A key of another type is somebody else's. */
 static int holds_string(RedisModuleCtx *ctx, RedisModuleString *name) {
     RedisModuleKey *key =
         RM_OpenKey(ctx, name,
@@ -200,7 +199,7 @@ static int drop(RedisModuleCtx *ctx, RedisModuleString *name) {
     Function *function = function_of(ctx, name);
     Text key = text_of(name);
     if (function && function->options.kind == ON_MISS) {
-        if (!dispatcher_computes(function, key.bytes, key.length)) return 0; /* not its own */
+        if (!dispatcher_computes(function, key.bytes, key.length)) return 0; /* not its key */
         Item *item = dispatcher_find(&dispatcher, &function->queue, key.bytes, key.length);
         if (item) dispatcher_drop(&dispatcher, item);
     }
@@ -212,8 +211,8 @@ static int drop(RedisModuleCtx *ctx, RedisModuleString *name) {
     return deleted;
 }
 
-/* KEYMISS.DROP key [key ...]: replies how many keys were deleted. What is being computed answers
- * those who wait, but is not stored, and is not given to those who ask later. */
+/* KEYMISS.DROP key [key ...]: replies how many keys were deleted. A value in computation is sent to
+ * the clients that wait for it, but is not stored, and clients that ask later do not get it. */
 int drop_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc < 2) return RM_WrongArity(ctx);
     long long deleted = 0;

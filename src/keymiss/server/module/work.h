@@ -1,4 +1,4 @@
-/* work.h: what workers say of items. */
+/* work.h: the commands of workers about items. */
 #ifndef KEYMISS_WORK_H
 #define KEYMISS_WORK_H
 

@@ -1,29 +1,30 @@
-/* workers.h: which connections are workers, and those of them that wait for items.
+/* workers.h: the connections that are workers, and how they wait for items.
  *
  * A worker is a connection that has sent SERVE. It is parked with BlockClient, since there is no
- * key to park on. The parked handle is unblocked exactly once: by unpark_worker, by its own
- * timeout, or when the client goes away; each of them clears Worker.parked first. */
+ * key to park on. The parked handle is unblocked exactly once: when there are items, when the wait
+ * times out, or when the client leaves. Each time unpark_worker clears Worker.parked first. */
 #ifndef KEYMISS_WORKERS_H
 #define KEYMISS_WORKERS_H
 
 #include "server.h"
 
 Worker *this_worker(RedisModuleCtx *ctx);
-/* The stored name of this connection's user. */
+/* The dispatcher's copy of the name of this connection's user. */
 const char *this_user(RedisModuleCtx *ctx);
 /* Counts this connection among the function's workers. */
 void attach_worker(RedisModuleCtx *ctx, Function *function);
-/* Parks this connection until `reply` is called, or `timeout` after so many milliseconds, which
- * begins with end_parking; 0 when it cannot be parked. */
+/* Parks this connection until the server calls `reply`, or calls `timeout` after this many
+ * milliseconds. `timeout` must begin with end_parking. Returns 0 when the connection cannot be
+ * parked. */
 int park_worker(RedisModuleCtx *ctx, Worker *worker, CommandFn reply, CommandFn timeout,
                 long long milliseconds);
-/* The server has ended the wait of this connection. */
+/* Notes that the server has ended the wait of this connection. */
 void end_parking(RedisModuleCtx *ctx);
-/* Ends the worker's wait, so that it finds what there is. */
+/* Ends the worker's wait, so that it takes the items that there are. */
 void unpark_worker(Worker *worker);
-/* Ends the wait of a worker that should look at this queue, if there is one. */
+/* Ends the wait of a worker that can take items of this queue, if one waits. */
 void wake_worker(const Queue *queue);
-/* The same for these functions' queues that hold something. */
+/* The same for the queues of these functions, one bit for each slot, that have READY items. */
 void wake_workers(uint64_t slots);
 
 #endif

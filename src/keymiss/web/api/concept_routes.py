@@ -22,7 +22,7 @@ router = APIRouter(responses=PROBLEM_RESPONSES)
 
 
 class NodeBody(BaseModel):
-    """A concept; `rank` is that of its links together."""
+    """A concept. Its `rank` is the sum of the ranks of its links."""
 
     id: str
     name: str
@@ -31,8 +31,8 @@ class NodeBody(BaseModel):
 
 
 class LinkBody(BaseModel):
-    """An edge of the concept graph: `rank` sentences name both concepts, the first of them in the
-    year `created_at`."""
+    """An edge of the concept graph: `rank` sentences name both concepts. The year of the earliest
+    is `created_at`."""
 
     source: str
     target: str
@@ -45,15 +45,15 @@ class ConceptSearchBody(BaseModel):
 
     search: str = Field(description="A text that names concepts.", examples=["measles vaccine"])
     years: list[int] = Field([], max_length=200, description="Count sentences of these years only.")
-    limit: int = Field(200, ge=1, le=MOST_LINKS, description="Links at most.")
+    limit: int = Field(200, ge=1, le=MOST_LINKS, description="How many links to return, at most.")
 
 
 class ConceptsBody(BaseModel):
-    """The concepts of a text, their strongest links and what these lead to."""
+    """The concepts of a text, their strongest links, and the concepts that these lead to."""
 
     nodes: list[NodeBody]
     links: list[LinkBody]
-    years: list[int] = Field(description="Of all sentences behind the links, years unrestricted.")
+    years: list[int] = Field(description="All years of the links' sentences, asked for or not.")
     complete: bool = Field(description="False when part of the corpus did not answer.")
 
 
@@ -66,7 +66,7 @@ class EdgeSentenceBody(BaseModel):
 
 
 class EdgeBody(BaseModel):
-    """Sentences of an edge, best first, one of each article."""
+    """The sentences of an edge, best first, one from each article."""
 
     results: list[EdgeSentenceBody]
     years: list[int]
@@ -74,7 +74,7 @@ class EdgeBody(BaseModel):
 
 
 class ExclusionBody(BaseModel):
-    """A concept that the visitor wants to see no more."""
+    """A concept that the visitor does not want to see."""
 
     id: str
 
@@ -86,7 +86,7 @@ class ExcludedBody(BaseModel):
 
 
 def shown_links(found: list[Link]) -> list[LinkBody]:
-    """Links in the form of the routes."""
+    """Links in the form that the routes return."""
     return [
         LinkBody(
             source=link.source, target=link.target, rank=link.rank, created_at=link.first or None
@@ -122,7 +122,7 @@ async def get_search(
     years: Annotated[list[int], Query(max_length=200)] = [],  # noqa: B006
     limit: Annotated[int, Query(ge=1, le=MOST_LINKS)] = 200,
 ) -> ConceptsBody:
-    """The same, for a browser's address line."""
+    """The same as POST, for a browser's address bar."""
     return await search(ConceptSearchBody(search=search_for, years=years, limit=limit), request)
 
 
@@ -133,7 +133,7 @@ async def edge(
     """The best sentences of an edge; `name` is `edges:SRC:DST`."""
     match = _EDGE.fullmatch(name.removeprefix("edges:"))
     if not match:
-        raise BadInput(f"{name[:100]!r} is no edge; write edges:SRC:DST")
+        raise BadInput(f"{name[:100]!r} is not an edge; write edges:SRC:DST")
     async with request.app.state.turns:
         found = await edge_sentences(
             request.app.state.servers, match["source"], match["target"], limit
@@ -159,7 +159,7 @@ async def post_exclude(body: ExclusionBody, request: Request, response: Response
 
 @router.delete("/exclude/{concept}")
 async def delete_exclude(concept: str, request: Request, response: Response) -> ExcludedBody:
-    """Takes that back."""
+    """Lets a concept and its links into this visitor's later searches again."""
     state = request.app.state
     visitor = state.visitors.of(request).include(concept)
     state.visitors.remember(visitor, request, response)

@@ -1,4 +1,4 @@
-"""Routes for those who look after the process: health and metrics."""
+"""Routes for the people who run the process: health and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter()
 
 
 class HealthBody(BaseModel):
-    """What is up."""
+    """The state of the process: `live` or `ready`."""
 
     status: str
 
@@ -29,7 +29,7 @@ async def live() -> HealthBody:
 
 @router.get("/health/ready", responses=PROBLEM_RESPONSES)
 async def ready(request: Request) -> HealthBody:
-    """Whether a question can be answered: the server is there and workers serve it."""
+    """Whether a question can be answered: the server can be reached, and workers serve it."""
     try:
         missing = await missing_functions(request.app.state.servers, ASKED)
     except (ValkeyError, OSError) as error:

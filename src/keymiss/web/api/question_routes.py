@@ -11,7 +11,7 @@ from keymiss.web.problems import PROBLEM_RESPONSES
 from keymiss.web.question_log import QUESTION_ID, QuestionLog
 
 MOST_ANSWER_LINKS = 20
-"""How many links of its concepts an answer comes with, at most."""
+"""How many links of the question's concepts come with its answers, at most."""
 
 router = APIRouter(responses=PROBLEM_RESPONSES)
 
@@ -23,20 +23,20 @@ class QuestionBody(BaseModel):
 
 
 class AnswerBody(BaseModel):
-    """An answer and where it stands: `sentence[start:end] == answer`, in characters."""
+    """An answer and its place in a sentence: `sentence[start:end] == answer`, in characters."""
 
     answer: str
     sentence: str
     sentencekey: str = Field(description="Document, tag and number of the sentence.")
     title: str
-    score: float = Field(description="Logits by which the answer beats 'no answer'.")
-    probability: float = Field(description="How often an answer of this score is right.")
+    score: float = Field(description="By how many logits the answer beats 'no answer'.")
+    probability: float = Field(description="How often an answer with this score is right.")
     start: int
     end: int
 
 
 class AnswersBody(BaseModel):
-    """Ranked answers, best first; none when nothing in the corpus answers the question."""
+    """The answers, best first; empty when nothing in the corpus answers the question."""
 
     links: list[LinkBody] = Field(description="The strongest links of the question's concepts.")
     results: list[AnswerBody]
@@ -45,7 +45,7 @@ class AnswersBody(BaseModel):
 
 @router.post("/qasearch")
 async def qasearch(body: QuestionBody, request: Request, response: Response) -> AnswersBody:
-    """CorpusAnswers a question from the corpus."""
+    """Answers a question from the corpus."""
     state = request.app.state
     with QuestionLog() as log:
         request.state.question = response.headers[QUESTION_ID] = log.id
