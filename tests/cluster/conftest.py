@@ -23,13 +23,13 @@ from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
 from keymiss.keys import bertqa_key
+from keymiss.local_stack import running_stack
 from keymiss.operating.served_functions import missing_functions
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.client import Client, connect
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.local_cluster import LocalCluster, LocalNode, free_cluster_ports
 from keymiss.server.servers import Servers
-from keymiss.stack import running_stack
 from tests.cluster.load import Load, expected_answers, wait_for
 
 PRIMARIES = 4

@@ -19,11 +19,11 @@ def fuzzer(tmp_path_factory):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [
         Path(__file__).with_name("fuzz_dispatcher.c"),
-        SOURCES / "budget.c",
+        SOURCES / "memory_budget.c",
         SOURCES / "dispatcher.c",
-        SOURCES / "form.c",
+        SOURCES / "key_form.c",
         SOURCES / "items.c",
-        SOURCES / "options.c",
+        SOURCES / "function_options.c",
     ]
     options = ["-std=gnu11", "-g", "-O1", *warnings, *sanitizers, "-DSEEDED", f"-I{SOURCES}"]
     subprocess.run(["cc", *options, *map(str, sources), "-o", str(program)], check=True)
@@ -39,15 +39,15 @@ def test_whatever_is_done_the_dispatcher_keeps_its_books(fuzzer):
 
 def test_the_dispatcher_knows_nothing_of_the_server():
     headers = (
-        "list.h",
-        "budget.h",
+        "linked_list.h",
+        "memory_budget.h",
         "dispatcher.h",
-        "form.h",
+        "key_form.h",
         "items.h",
-        "model.h",
-        "options.h",
+        "dispatcher_model.h",
+        "function_options.h",
         "text.h",
     )
-    for name in (*headers, "budget.c", "dispatcher.c", "items.c", "options.c"):
-        assert "api.h" not in (SOURCES / name).read_text()
+    for name in (*headers, "memory_budget.c", "dispatcher.c", "items.c", "function_options.c"):
+        assert "server_api.h" not in (SOURCES / name).read_text()
         assert "RedisModule" not in (SOURCES / name).read_text()

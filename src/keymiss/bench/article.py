@@ -34,6 +34,7 @@ from keymiss.keys import (
     modelinfo_key,
     statistics_key,
 )
+from keymiss.local_stack import running_stack
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
 from keymiss.reader.encoder_config import load_config
@@ -43,7 +44,6 @@ from keymiss.reader.processor import processor_name
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
-from keymiss.stack import running_stack
 
 SCRIPT_SECONDS, QASEARCH_SECONDS, GETS_PER_SECOND = 10.351818372, 0.747, 5.7
 """What the article measured: its plain script (processor time, loading included), `/qasearch`, and

@@ -21,10 +21,10 @@ from keymiss.bench.bench_processes import COUNTED_SECONDS
 from keymiss.corpus.demo import load_questions
 from keymiss.errors import missing_extra
 from keymiss.keys import modelinfo_key
+from keymiss.local_stack import demo_cluster, running_stack
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.client import Client, connect, primaries_of
 from keymiss.server.embedded_server import LOOPBACK, free_port
-from keymiss.stack import demo_cluster, running_stack
 
 LOAD_QUESTIONS = 20
 """How many questions are asked, either again and again, or each time with another number added."""

@@ -40,12 +40,12 @@ from keymiss.corpus.ingest import ingest
 from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
 from keymiss.evaluation.squad import evaluate_reader, load_squad
 from keymiss.keys import qa_key
+from keymiss.local_stack import running_stack
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.calibration import CALIBRATION
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded_server import free_port
 from keymiss.server.servers import Servers
-from keymiss.stack import running_stack
 from keymiss.values.qa_value import Found, found_from_json
 
 BINS = 10

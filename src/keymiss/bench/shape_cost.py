@@ -23,8 +23,8 @@ from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.network import Ids
 from keymiss.reader.openvino.kept_graphs import KEPT_KERNELS, Precision, graph_file, options
+from keymiss.reader.openvino.padding import SLOW_REST, VECTOR
 from keymiss.reader.openvino.precision import choose_arithmetic
-from keymiss.reader.openvino.row_groups import SLOW_REST, VECTOR
 
 LENGTHS = range(32, 65, 2)
 ROWS = (1, 8)

@@ -19,7 +19,7 @@ from keymiss.cli import (
 )
 from keymiss.cli.terminal import EXIT_FAILED, app, err
 from keymiss.errors import KeymissError, SetupError
-from keymiss.stack import EXIT_SETUP
+from keymiss.local_stack import EXIT_SETUP
 
 __all__ = [
     "app",

@@ -26,10 +26,10 @@ from keymiss.cli.terminal import (
 from keymiss.corpus.demo import load_questions, load_unanswerable
 from keymiss.errors import BadInput
 from keymiss.evaluation.answer_scores import score, score_refusals
+from keymiss.local_stack import running_stack, stop_signals
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
-from keymiss.stack import running_stack, stop_signals
 
 
 @app.command("ask")

@@ -20,10 +20,10 @@ from keymiss.cli.ask_commands import ask_all
 from keymiss.cli.terminal import ModelOption, app, connect, number_of, out, print_answers
 from keymiss.corpus.demo import load_questions
 from keymiss.keys import bertqa_key
+from keymiss.local_stack import demo_cluster, running_stack, stop_signals
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
-from keymiss.stack import demo_cluster, running_stack, stop_signals
 
 PRIMARIES, REPLICAS = 4, 1
 

@@ -33,12 +33,12 @@ from keymiss.cli.terminal import (
     serve_functions,
 )
 from keymiss.errors import SetupError
+from keymiss.local_stack import Interrupted, running_stack, stop_signals, watch_forever
 from keymiss.operating.doctor import examine
 from keymiss.operating.exporter import ServerCollector
 from keymiss.reader import BUNDLED_MODEL, default_cache
 from keymiss.server import client as server_client
 from keymiss.server.embedded_server import LOOPBACK
-from keymiss.stack import Interrupted, running_stack, stop_signals, watch_forever
 
 LOOPBACK_NAMES = (LOOPBACK, "::1", "localhost")
 

@@ -13,7 +13,7 @@ from valkey.exceptions import ConnectionError, ResponseError
 from keymiss.errors import KeymissError, SetupError, Superseded
 from keymiss.functions.function import Function, Result
 from keymiss.functions.shard import Shard
-from keymiss.server.connection import Wire, connect_wire, raised
+from keymiss.server.connection import ServerConnection, open_connection, raised
 from keymiss.server.transactions import Command
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class FunctionConnection:
     def __init__(self, url: str, function: Function) -> None:
         self._url = url
         self._function = function
-        self._wire: Wire | None = None
+        self._connection: ServerConnection | None = None
 
     async def attach(self) -> bool:
         """Registers the function and this connection as its worker.
@@ -63,7 +63,7 @@ class FunctionConnection:
             SetupError: the server refuses the function, or has no module.
             ConnectionError, TimeoutError, OSError: the server cannot be reached.
         """
-        self._wire = await connect_wire(self._url, TAKE_REPLY_SECONDS)
+        self._connection = await open_connection(self._url, TAKE_REPLY_SECONDS)
         serve = ("KEYMISS.SERVE", *self._function.serve_arguments())
         # Because of large keys, `maxmemory-clients` would disconnect this client first. When the
         # user or the server does not allow the command, the function is served all the same.
@@ -124,8 +124,8 @@ class FunctionConnection:
 
     def close(self) -> None:
         """Closes the connection; the server gives the items that it held to another worker."""
-        if self._wire:
-            self._wire.close()
+        if self._connection:
+            self._connection.close()
 
     def _check_settled(self, reply: Any) -> None:
         try:
@@ -137,10 +137,10 @@ class FunctionConnection:
             logger.error("%s: %s", self._function.name, error)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._wire:
+        if not self._connection:
             raise ConnectionError("attach first")
         async with asyncio.timeout(BLOCK_MS / 1000 + TAKE_REPLY_SECONDS):
-            return await self._wire.send(commands)
+            return await self._connection.send(commands)
 
 
 def _settle(item: Item, result: Result) -> tuple[Any, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from keymiss.functions.batches import Batches
 from keymiss.functions.function import Event, MissFunction
 from keymiss.functions.function_connection import FunctionConnection, Item
+from keymiss.functions.handler_batches import Batches
 from keymiss.functions.shard import Shard
 from keymiss.functions.take_loop import Consumer, Settled
 from keymiss.server.client import SCAN_COUNT

@@ -14,7 +14,7 @@ from keymiss.errors import SetupError, ShardLost
 from keymiss.functions.coverage import Coverage
 from keymiss.keys import decode
 from keymiss.server.client import SCAN_COUNT
-from keymiss.server.connection import Wire, connect_wire, raised
+from keymiss.server.connection import ServerConnection, open_connection, raised
 from keymiss.server.topology import (
     MOVED,
     address_of,
@@ -40,7 +40,7 @@ class Shard:
         self.name = server_name(url)
         """The server's address and database, as people know them."""
         self.host = address_of(url)[0]
-        self._wire: Wire | None = None
+        self._connection: ServerConnection | None = None
         self._connecting = asyncio.Lock()
         self.id = id or url
         self._node = ""
@@ -100,8 +100,8 @@ class Shard:
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        if self._wire:
-            self._wire.close()
+        if self._connection:
+            self._connection.close()
             await asyncio.sleep(0)  # the connection closes in the loop's next turn
         if "client" in vars(self):
             await self.client.aclose()
@@ -139,25 +139,25 @@ class Shard:
         return [[next(replies) for _ in group] for group in groups]
 
     async def _sent(self, commands: Sequence[Command]) -> list[Any]:
-        wire = await self._connected()
+        connection = await self._connected()
         try:
             async with asyncio.timeout(SHARD_REPLY_SECONDS):
-                return await wire.send(commands)
+                return await connection.send(commands)
         except TimeoutError:
-            wire.close()
+            connection.close()
             raise ShardLost(f"{self.name} does not answer") from None
         except ValkeyError as error:
             raise ShardLost(f"{self.name}: {error}") from error
 
-    async def _connected(self) -> Wire:
+    async def _connected(self) -> ServerConnection:
         async with self._connecting:
-            if self._wire and self._wire.is_open:
-                return self._wire
+            if self._connection and self._connection.is_open:
+                return self._connection
             try:
-                self._wire = await connect_wire(self.url)
+                self._connection = await open_connection(self.url)
             except (TimeoutError, ValkeyError, OSError) as error:
                 raise ShardLost(f"{self.name} cannot be reached: {error}") from error
-            return self._wire
+            return self._connection
 
 
 def _is_moved(replies: Sequence[Any]) -> bool:

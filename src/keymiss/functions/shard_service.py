@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from valkey.exceptions import ValkeyError
 
-from keymiss.functions.batches import Batches
 from keymiss.functions.function import Function, MissFunction, WriteFunction
+from keymiss.functions.handler_batches import Batches
 from keymiss.functions.miss_consumer import MissConsumer
 from keymiss.functions.shard import Shard
 from keymiss.functions.take_loop import TakeLoop

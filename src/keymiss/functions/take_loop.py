@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from valkey.exceptions import NoPermissionError, ValkeyError
 
 from keymiss.errors import SetupError
-from keymiss.functions.batches import Batches, More
 from keymiss.functions.function import Event, Function, Result
 from keymiss.functions.function_connection import FunctionConnection, Item
+from keymiss.functions.handler_batches import Batches, More
 from keymiss.functions.metrics import HANDLED
 from keymiss.functions.shard import Shard
 from keymiss.keys import decode

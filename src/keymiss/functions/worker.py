@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from valkey.exceptions import ValkeyError
 
 from keymiss.errors import SetupError
-from keymiss.functions.batches import Batches
 from keymiss.functions.function import Function
+from keymiss.functions.handler_batches import Batches
 from keymiss.functions.shard import Shard
 from keymiss.functions.shard_service import serve_shard
 from keymiss.server.servers import Servers

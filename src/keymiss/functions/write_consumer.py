@@ -10,9 +10,9 @@ import valkey
 from valkey.exceptions import BusyLoadingError, OutOfMemoryError
 
 from keymiss.errors import ShardLost
-from keymiss.functions.batches import Batches, More
 from keymiss.functions.function import Event, Result, WriteFunction
 from keymiss.functions.function_connection import FunctionConnection, Item
+from keymiss.functions.handler_batches import Batches, More
 from keymiss.functions.shard import Shard
 from keymiss.functions.take_loop import Consumer, Settled
 from keymiss.keys import decode

@@ -33,7 +33,16 @@ from keymiss.keys.function_keys import (
     statistics_key,
 )
 from keymiss.keys.hash_tags import BUCKETS, SLOTS, bucket_tag, crc16, slot_tag
-from keymiss.keys.key_names import (
+from keymiss.keys.key_escaping import (
+    MAX_DOCUMENT_BYTES,
+    decode,
+    decode_text,
+    encode,
+    escape,
+    unescape,
+)
+from keymiss.keys.key_ownership import has_known_form, is_reserved, vocabulary_part
+from keymiss.keys.key_prefixes import (
     ANSWERS,
     BERTQA,
     BERTQA_FORM,
@@ -76,8 +85,6 @@ from keymiss.keys.key_names import (
     VOCABULARY,
     YEAR,
 )
-from keymiss.keys.key_ownership import has_known_form, is_reserved, vocabulary_part
-from keymiss.keys.key_text import MAX_DOCUMENT_BYTES, decode, decode_text, encode, escape, unescape
 
 __all__ = [
     "ANSWERS",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from keymiss.errors import BadInput
 from keymiss.keys.hash_tags import BUCKETS, bucket_tag, crc16, is_bucket_tag
-from keymiss.keys.key_names import (
+from keymiss.keys.key_escaping import MAX_DOCUMENT_BYTES, encode, escape, escape_name, unescape
+from keymiss.keys.key_prefixes import (
     ANSWERS,
     BUCKET,
     CONCEPTS,
@@ -17,7 +18,6 @@ from keymiss.keys.key_names import (
     SENTENCES,
     TOKENS,
 )
-from keymiss.keys.key_text import MAX_DOCUMENT_BYTES, encode, escape, escape_name, unescape
 
 PART = r"[^{}:]+"
 """The pattern of a name as it stands in a key."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from keymiss.errors import BadInput
 from keymiss.keys.document_keys import PART, DocumentKeys
-from keymiss.keys.key_names import (
+from keymiss.keys.key_escaping import MAX_DOCUMENT_BYTES, encode, escape_name, unescape
+from keymiss.keys.key_prefixes import (
     BERTQA,
     EDGE,
     FIND,
@@ -18,7 +19,6 @@ from keymiss.keys.key_names import (
     QA,
     STATISTICS,
 )
-from keymiss.keys.key_text import MAX_DOCUMENT_BYTES, encode, escape_name, unescape
 
 ANSWER_PATTERN = re.compile(
     rf"(?:{OURS}qa|bertqa)\{{(?P<tag>{PART})\}}"

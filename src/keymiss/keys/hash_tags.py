@@ -7,7 +7,7 @@ import functools
 import itertools
 import string
 
-from keymiss.keys.key_text import encode
+from keymiss.keys.key_escaping import encode
 
 SLOTS = 16384
 """How many hash slots a cluster has (Valkey cluster specification)."""

@@ -13,7 +13,7 @@ from keymiss.keys.document_keys import (
 )
 from keymiss.keys.function_keys import ANSWER_PATTERN
 from keymiss.keys.hash_tags import is_bucket_tag
-from keymiss.keys.key_names import CORPUS, EDGES, OURS, STATISTICS, VOCABULARY
+from keymiss.keys.key_prefixes import CORPUS, EDGES, OURS, STATISTICS, VOCABULARY
 
 _EDGES = re.compile(rf"{EDGES}{PART}:{PART}:\{{(?P<tag>{PART})\}}")
 _VOCABULARY_PART = re.compile(rf"{VOCABULARY}:[0-9a-f]+:[0-9]+")

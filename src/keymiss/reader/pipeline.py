@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keymiss.reader.checkpoint import BUNDLED_MODEL
+from keymiss.reader.passage_windows import Limits
 from keymiss.reader.reader import Reader, WindowLogits
-from keymiss.reader.rows import Limits
 from keymiss.reader.spans import trim
 
 TASK = "question-answering"

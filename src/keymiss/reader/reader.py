@@ -13,8 +13,8 @@ from keymiss.reader.checkpoint import model_folder, model_name
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.network import Ids, Logits, Network
 from keymiss.reader.openvino.openvino_network import load_network
+from keymiss.reader.passage_windows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
 from keymiss.reader.reader_statistics import Statistics
-from keymiss.reader.rows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
 from keymiss.reader.spans import Span, best_spans, trim
 from keymiss.reader.tokenizer import Tokenizer
 

@@ -1,7 +1,7 @@
 """Connections on asyncio: commands go out at once, and their replies come in the same order.
 
 The client library connects: address, TLS, user, database. From then on keymiss itself writes and
-reads, since every question goes this way: docs/decisions/0015-wire.md.
+reads, since every question goes this way: docs/decisions/0015-connections.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Sent:
     replies: list[Any] = field(default_factory=list)
 
 
-class Wire(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """A connection. Tasks may share it as long as no task sends a command that blocks."""
 
     def __init__(self, connection: Connection) -> None:
@@ -117,7 +117,7 @@ class Wire(asyncio.Protocol):
         self._sent.clear()
 
 
-async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
+async def open_connection(url: str, seconds: float = CONNECT_SECONDS) -> ServerConnection:
     """A connection to the server at this URL.
 
     Raises:
@@ -139,10 +139,10 @@ async def connect_wire(url: str, seconds: float = CONNECT_SECONDS) -> Wire:
         if isinstance(error, RuntimeError):  # from uvloop, when the server has just hung up
             raise ConnectionError(f"the connection was lost: {error}") from error
         raise
-    return Wire(connection)
+    return ServerConnection(connection)
 
 
-class Wires:
+class ServerConnections:
     """The connections to one server, each lent to one task at a time.
 
     Args:
@@ -152,34 +152,35 @@ class Wires:
     def __init__(self, url: str, most: int) -> None:
         self._url = url
         self._places = asyncio.Semaphore(most)
-        self._idle: list[Wire] = []
+        self._idle: list[ServerConnection] = []
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, one of which may block.
 
-        Raises what `connect_wire` and `Wire.send` raise.
+        Raises what `open_connection` and `ServerConnection.send` raise.
         """
         async with self._places:
-            wire = self._idle_wire() or await connect_wire(self._url)
+            connection = self._idle_connection() or await open_connection(self._url)
             try:
-                replies = await wire.send(commands)
+                replies = await connection.send(commands)
             except BaseException:
-                wire.close()  # the server should not work for a caller that has stopped waiting
+                # The server should not work for a caller that has stopped waiting.
+                connection.close()
                 raise
-            self._idle.append(wire)
+            self._idle.append(connection)
             return replies
 
-    def _idle_wire(self) -> Wire | None:
+    def _idle_connection(self) -> ServerConnection | None:
         while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open:
-                return wire
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
         return None
 
     def close(self) -> None:
         """Closes the connections that are not in use."""
-        while wire := self._idle_wire():
-            wire.close()
+        while connection := self._idle_connection():
+            connection.close()
 
 
 def raised(reply: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from valkey.exceptions import NoPermissionError, ResponseError, ValkeyError
 
 from keymiss.server.backoff import Backoff
-from keymiss.server.connection import CONNECT_SECONDS, Wires, raised
+from keymiss.server.connection import CONNECT_SECONDS, ServerConnections, raised
 from keymiss.server.topology import (
     ASK,
     Primary,
@@ -48,7 +48,7 @@ class Servers:
         self._url = url
         self._given = address_of(url)
         self._connections = connections
-        self._wires: dict[tuple[str, int], Wires] = {}
+        self._nodes: dict[tuple[str, int], ServerConnections] = {}
         self._topology: Topology | None = None
         self._known_at = 0.0
         self._asking = asyncio.Lock()
@@ -57,14 +57,14 @@ class Servers:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        for wires in self._wires.values():
-            wires.close()
+        for connections in self._nodes.values():
+            connections.close()
         await asyncio.sleep(0)  # the connections close in the loop's next turn
 
     async def _send(self, host: str, port: int, commands: Sequence[Command]) -> list[Any]:
-        if (host, port) not in self._wires:
-            self._wires[host, port] = Wires(self._url_of(host, port), self._connections)
-        return await self._wires[host, port].send(commands)
+        if (host, port) not in self._nodes:
+            self._nodes[host, port] = ServerConnections(self._url_of(host, port), self._connections)
+        return await self._nodes[host, port].send(commands)
 
     def _url_of(self, host: str, port: int) -> str:
         return self._url if (host, port) == self._given else node_url(self._url, host, port)

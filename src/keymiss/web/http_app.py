@@ -12,8 +12,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.server.servers import Servers
 from keymiss.web.api import concept_routes, health_routes, question_routes
-from keymiss.web.limits import BodyLimit, HostNames, OneCookie, Turns
 from keymiss.web.problems import install_problems
+from keymiss.web.request_limits import BodyLimit, HostNames, OneCookie, Turns
 from keymiss.web.visitors import COOKIE, Visitors
 
 ROUTERS = (question_routes.router, concept_routes.router, health_routes.router)

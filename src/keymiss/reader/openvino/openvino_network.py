@@ -15,8 +15,8 @@ from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.network import Ids, Logits, TokenRow
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import Precision, compile_kept, graph_file
+from keymiss.reader.openvino.padding import group_rows, padded_length
 from keymiss.reader.openvino.precision import choose_arithmetic, choose_precision
-from keymiss.reader.openvino.row_groups import group_rows, padded_length
 from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.weights import load_weights
 

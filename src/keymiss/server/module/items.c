@@ -1,4 +1,5 @@
-/* items.c: items, and the clients that wait for them; see model.h for the life of an item.
+/* items.c: items, and the clients that wait for them; see dispatcher_model.h for the life of an
+ * item.
  *
  * Every item is in the tree by_id. A dropped item is in the tree `dropped`, or linked to one that
  * is; every other item is in by_key. */

@@ -5,14 +5,14 @@
  * dangle, even in clients that have sent nothing but GET.
  *
  * There is one thread and no lock: all functions of the module run in the server's main thread. */
-#include "api.h"
-#include "commands.h"
+#include "server_api.h"
+#include "command_table.h"
 #include "dispatcher.h"
-#include "events.h"
-#include "filter.h"
-#include "info.h"
-#include "registry.h"
-#include "server.h"
+#include "server_events.h"
+#include "command_filter.h"
+#include "info_section.h"
+#include "function_library.h"
+#include "module_state.h"
 #include "settings.h"
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -45,7 +45,7 @@ EXPORTED int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, i
         subscribe_to_events(ctx) ||
         !RM_RegisterCommandFilter(ctx, filter_command, REDISMODULE_CMDFILTER_NOSELF))
         return REDISMODULE_ERR;
-    registry_follow(); /* the timer fires when the server's data has been loaded */
+    library_follow(); /* the timer fires when the server's data has been loaded */
     return REDISMODULE_OK;
 }
 

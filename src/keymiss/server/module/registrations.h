@@ -1,6 +1,7 @@
 /* registrations.h: which functions are registered, and which registration replaces which.
  *
- * A registration outlives its workers; registry.c keeps it over restarts and brings it to replicas.
+ * A registration outlives its workers; function_library.c keeps it over restarts and brings it to
+ * replicas.
  *
  * A registration with another prefix, kind or database replaces the one of its name when no worker
  * serves that; while a worker does, it is refused. A registration from a file or a primary replaces
@@ -8,7 +9,7 @@
 #ifndef KEYMISS_REGISTRATIONS_H
 #define KEYMISS_REGISTRATIONS_H
 
-#include "server.h"
+#include "module_state.h"
 
 /* The function of a key in the selected database, or NULL. */
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key);

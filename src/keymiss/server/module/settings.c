@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "registrations.h"
-#include "registry.h"
-#include "server.h"
+#include "function_library.h"
+#include "module_state.h"
 
 static RedisModuleString *functions_setting;
 
@@ -36,7 +36,7 @@ static int set_functions(const char *name, RedisModuleString *value, void *data,
     if (functions_setting) RM_FreeString(NULL, functions_setting);
     RM_RetainString(NULL, value);
     functions_setting = value;
-    registry_follow();
+    library_follow();
     return REDISMODULE_OK;
 }
 

@@ -2,7 +2,7 @@
 #ifndef KEYMISS_SETTINGS_H
 #define KEYMISS_SETTINGS_H
 
-#include "api.h"
+#include "server_api.h"
 
 int register_settings(RedisModuleCtx *ctx);
 
