@@ -53,7 +53,7 @@ def test_a_miss_waits_for_a_second_for_a_worker_to_come_back(
     assert reply.result(3) == "one"
 
 
-def test_waiting_clients_are_told_when_no_worker_comes(client, worker, background):
+def test_waiters_are_told_when_no_worker_comes(client, worker, background):
     worker.die()
     started = time.monotonic()
     with pytest.raises(valkey.ResponseError, match="KEYMISS unavailable"):

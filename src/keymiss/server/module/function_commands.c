@@ -10,7 +10,7 @@
 #include "dispatcher.h"
 #include "registrations.h"
 #include "function_library.h"
-#include "worker_connections.h"
+#include "workers.h"
 
 /* ---- SERVE and FORGET ---- */
 

@@ -1,5 +1,5 @@
 /* get_command.c: the GET that computes. command_filter.c turns a GET of a missing key into
- * KEYMISS.GET, which parks the client on the key (waiting_clients.h) and queues an item for the
+ * KEYMISS.GET, which parks the client on the key (waiters.h) and queues an item for the
  * workers.
  *
  * Permissions
@@ -18,8 +18,8 @@
 #include "items.h"
 #include "registrations.h"
 #include "replica_redirect.h"
-#include "waiting_clients.h"
-#include "worker_connections.h"
+#include "waiters.h"
+#include "workers.h"
 
 /* GET as the client's user (C), with errors as replies (E). NULL when it could not be called. */
 static RedisModuleCallReply *call_get(RedisModuleCtx *ctx, RedisModuleString *name) {

@@ -1,6 +1,6 @@
 /* item_commands.c: the commands of workers about items: TAKE, ANSWER, FAIL, DROP.
  *
- * A TAKE that finds no item parks its connection (worker_connections.h). The server runs take_reply
+ * A TAKE that finds no item parks its connection (workers.h). The server runs take_reply
  * at the end of the event loop's turn, so that one TAKE gets all items that arrived in that turn.
  *
  * Nothing that a worker sends is trusted. An answer needs an id of 128 random bits, and must come
@@ -15,8 +15,8 @@
 #include "dispatcher.h"
 #include "items.h"
 #include "registrations.h"
-#include "waiting_clients.h"
-#include "worker_connections.h"
+#include "waiters.h"
+#include "workers.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 
 #include "dispatcher.h"
 #include "module_state.h"
-#include "waiting_clients.h"
-#include "worker_connections.h"
+#include "waiters.h"
+#include "workers.h"
 
 static RedisModuleTimerID clock_timer;
 static long long clock_due; /* when clock_timer fires, 0 when it is not set */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "dispatcher.h"
-#include "waiting_clients.h"
-#include "worker_connections.h"
+#include "waiters.h"
+#include "workers.h"
 
 Function *function_of(RedisModuleCtx *ctx, RedisModuleString *key) {
     Text text = text_of(key);

@@ -26,8 +26,8 @@
 #include "items.h"
 #include "function_library.h"
 #include "module_state.h"
-#include "waiting_clients.h"
-#include "worker_connections.h"
+#include "waiters.h"
+#include "workers.h"
 
 static int is_replica;
 

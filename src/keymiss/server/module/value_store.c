@@ -1,7 +1,7 @@
 /* value_store.c: which computed values are stored.
  *
  * A value is stored with NX: a value that somebody has written in the meantime stays.
- * waiting_clients.h says when values are stored. */
+ * waiters.h says when values are stored. */
 #include "value_store.h"
 
 #include "dispatcher.h"

@@ -1,5 +1,5 @@
-/* worker_connections.c: see worker_connections.h. */
-#include "worker_connections.h"
+/* workers.c: see workers.h. */
+#include "workers.h"
 
 #include "dispatcher.h"
 

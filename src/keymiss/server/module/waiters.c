@@ -1,5 +1,5 @@
-/* waiting_clients.c: see waiting_clients.h. */
-#include "waiting_clients.h"
+/* waiters.c: see waiters.h. */
+#include "waiters.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* waiting_clients.h: clients that are parked on keys until an item is settled, whatever their
+/* waiters.h: clients that are parked on keys until an item is settled, whatever their
  * command.
  *
  * Parking and freeing
@@ -31,8 +31,8 @@
  *
  * The race that remains: a client that waits while its key is dropped gets the answer from before
  * the drop. It asked before the drop, too. */
-#ifndef KEYMISS_WAITING_CLIENTS_H
-#define KEYMISS_WAITING_CLIENTS_H
+#ifndef KEYMISS_WAITERS_H
+#define KEYMISS_WAITERS_H
 
 #include "module_state.h"
 

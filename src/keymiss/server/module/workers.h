@@ -1,10 +1,10 @@
-/* worker_connections.h: the connections that are workers, and how they wait for items.
+/* workers.h: the connections that are workers, and how they wait for items.
  *
  * A worker is a connection that has sent SERVE. It is parked with BlockClient, since there is no
  * key to park on. The parked handle is unblocked exactly once: when there are items, when the wait
  * times out, or when the client leaves. Each time unpark_worker clears Worker.parked first. */
-#ifndef KEYMISS_WORKER_CONNECTIONS_H
-#define KEYMISS_WORKER_CONNECTIONS_H
+#ifndef KEYMISS_WORKERS_H
+#define KEYMISS_WORKERS_H
 
 #include "module_state.h"
 
