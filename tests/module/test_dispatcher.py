@@ -44,7 +44,7 @@ def test_the_dispatcher_knows_nothing_of_the_server():
         "dispatcher.h",
         "key_form.h",
         "items.h",
-        "dispatcher_model.h",
+        "dispatcher_types.h",
         "function_options.h",
         "text.h",
     )

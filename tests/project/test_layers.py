@@ -151,7 +151,7 @@ C_LAYERS = (
     ("module_state",),
     ("dispatcher",),
     ("items",),
-    ("dispatcher_model",),
+    ("dispatcher_types",),
     ("function_options", "memory_budget"),
     ("key_form", "server_api"),
     ("linked_list", "text"),

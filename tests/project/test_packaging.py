@@ -31,7 +31,7 @@ def test_the_wheel_holds_module_model_and_articles_and_no_source_of_the_module(w
         "keymiss/reader/models/minilm-qa/model.safetensors",
         "keymiss/reader/models/minilm-qa/README.md",
         "keymiss/corpus/demo/questions.jsonl",
-        "keymiss/corpus/drop_noted.lua",
+        "keymiss/corpus/drop_answers.lua",
         "keymiss/bench/sample_questions.jsonl",
         "keymiss/py.typed",
     ):

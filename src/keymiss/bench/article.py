@@ -37,10 +37,10 @@ from keymiss.keys import (
 from keymiss.local_stack import running_stack
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
+from keymiss.reader.cpu_info import processor_name
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.kept_graphs import Precision
 from keymiss.reader.openvino.precision import choose_precision
-from keymiss.reader.processor import processor_name
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers

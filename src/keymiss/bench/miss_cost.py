@@ -26,7 +26,7 @@ from keymiss.bench.results import write_results
 from keymiss.corpus.demo import load_questions
 from keymiss.local_stack import running_stack
 from keymiss.operating.served_functions import missing_functions
-from keymiss.reader.processor import processor_name
+from keymiss.reader.cpu_info import processor_name
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 from keymiss.server.servers import Servers
 

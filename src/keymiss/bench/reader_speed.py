@@ -37,10 +37,10 @@ from keymiss.bench.reader_engines import (
 from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader import BUNDLED_FOLDER, Reader
+from keymiss.reader.cpu_info import processor_fields
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino.kept_graphs import Precision
 from keymiss.reader.openvino.precision import choose_precision
-from keymiss.reader.processor import processor_fields
 
 MIXED = tuple(random.Random(16).choices(range(24, 73), k=16))
 WORKLOADS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keymiss.reader.processor import processor_name
+from keymiss.reader.cpu_info import processor_name
 
 RESULTS_FOLDER = Path("bench-results")
 

@@ -30,7 +30,7 @@ from keymiss.server.lua_script import load_lua
 from keymiss.server.transactions import Command
 
 _CLEAR = load_lua(__file__, "clear_document")
-_DROP_NOTED = load_lua(__file__, "drop_noted")
+_DROP_ANSWERS = load_lua(__file__, "drop_answers")
 _FORGET = load_lua(__file__, "forget_document")
 _WRITE_FACTS = load_lua(__file__, "write_facts")
 
@@ -148,7 +148,7 @@ def _writing(one: Prepared) -> list[Command]:
         ("EVAL", _CLEAR, 2, one.keys.sentences, one.keys.facts),
         ("HSET", one.keys.sentences, *itertools.chain(*enumerate(one.sentences))),
         ("SADD", one.keys.bucket, one.keys.document),
-        ("EVAL", _DROP_NOTED, 1, one.keys.answers),
+        ("EVAL", _DROP_ANSWERS, 1, one.keys.answers),
         ("HSET", one.keys.facts, *_facts(one), *itertools.chain(*text.items())),
     ]
 
@@ -176,7 +176,7 @@ def forget_documents(client: Client, keys: Sequence[DocumentKeys]) -> list[bool]
             each.facts,
             [
                 ("EVAL", _FORGET, 3, each.facts, each.sentences, each.bucket, each.document),
-                ("EVAL", _DROP_NOTED, 1, each.answers),
+                ("EVAL", _DROP_ANSWERS, 1, each.answers),
             ],
         )
         for each in keys

@@ -20,11 +20,11 @@ import openvino as ov
 
 from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import READING
+from keymiss.reader.cpu_info import processor_name
 from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.model_cache import default_cache, read_object, write_object
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import Arithmetic, Precision, compile_graph
-from keymiss.reader.processor import processor_name
 from keymiss.reader.weights import Array, Weights
 
 Name = TypeVar("Name", bound=str)

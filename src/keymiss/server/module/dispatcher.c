@@ -1,4 +1,4 @@
-/* dispatcher.c: functions and their workers; see dispatcher_model.h for who owns what. */
+/* dispatcher.c: functions and their workers; see dispatcher_types.h for who owns what. */
 #include "dispatcher.h"
 
 #include "items.h"

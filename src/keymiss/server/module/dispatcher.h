@@ -1,8 +1,8 @@
-/* dispatcher.h: functions and their workers; see dispatcher_model.h for who owns what. */
+/* dispatcher.h: functions and their workers; see dispatcher_types.h for who owns what. */
 #ifndef KEYMISS_DISPATCHER_H
 #define KEYMISS_DISPATCHER_H
 
-#include "dispatcher_model.h"
+#include "dispatcher_types.h"
 
 void dispatcher_init(Dispatcher *dispatcher);
 

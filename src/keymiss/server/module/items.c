@@ -1,4 +1,4 @@
-/* items.c: items, and the clients that wait for them; see dispatcher_model.h for the life of an
+/* items.c: items, and the clients that wait for them; see dispatcher_types.h for the life of an
  * item.
  *
  * Every item is in the tree by_id. A dropped item is in the tree `dropped`, or linked to one that

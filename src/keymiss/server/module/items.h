@@ -1,9 +1,9 @@
-/* items.h: items, and the clients that wait for them; see dispatcher_model.h for the life of an
+/* items.h: items, and the clients that wait for them; see dispatcher_types.h for the life of an
  * item. */
 #ifndef KEYMISS_ITEMS_H
 #define KEYMISS_ITEMS_H
 
-#include "dispatcher_model.h"
+#include "dispatcher_types.h"
 
 Item *dispatcher_find(const Dispatcher *dispatcher, Queue *queue, const char *key, size_t length);
 /* The item that the attempt with this id may still answer, or NULL. */

@@ -1,4 +1,4 @@
-/* dispatcher_model.h: the structures of the dispatcher: functions, queues, items, waiters and
+/* dispatcher_types.h: the structures of the dispatcher: functions, queues, items, waiters and
  * workers.
  *
  * This file knows nothing of the server. items.h declares what happens to items and to the clients
@@ -44,8 +44,8 @@
  * one leaves room for the others. A waiting client counts with the memory that it costs the server,
  * which is far more than its item. Times are milliseconds of one monotonic clock, which the caller
  * reads. */
-#ifndef KEYMISS_DISPATCHER_MODEL_H
-#define KEYMISS_DISPATCHER_MODEL_H
+#ifndef KEYMISS_DISPATCHER_TYPES_H
+#define KEYMISS_DISPATCHER_TYPES_H
 
 #include <stdint.h>
 #include <string.h>
