@@ -50,4 +50,4 @@ def test_what_is_missing_is_one_line(tmp_path):
     path = tmp_path / "squad.json"
     path.write_text(squad(("Who barks?", ["dogs"])))
     done = evaluate(path, "--precision", "fp8")
-    assert (done.returncode, "is none of auto, fp32, bf16" in done.stderr) == (2, True)
+    assert (done.returncode, "is not one of auto, fp32, bf16" in done.stderr) == (2, True)
