@@ -3,6 +3,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 C_FILES := $(wildcard src/keymiss/server/module/*.[ch])
+ENGINE := src/keymiss/reader/engine
+ENGINE_FILES := $(wildcard $(ENGINE)/*.[ch])
 
 .PHONY: demo demo-cluster serve test lint bench clean
 
@@ -43,12 +45,28 @@ $(SANITIZED): $(C_FILES)
 	$(CC) -Wall -Wextra -Werror -fPIC -shared tests/module/without_deepbind.c \
 	  -o $(@D)/without_deepbind.so
 
+# The engine's threads under a thread sanitizer, and all of it, with damaged packed models, under
+# AddressSanitizer and UBSan; STORM_SECONDS=600 makes each storm long.
+STORM_SECONDS ?= 10
+.PHONY: test-engine-sanitized
+test-engine-sanitized: build/engine-thread/storm build/engine-address/storm
+	build/engine-thread/storm build/engine-thread/$(ENGINE)/keymiss_engine.so threads $(STORM_SECONDS)
+	build/engine-address/storm build/engine-address/$(ENGINE)/keymiss_engine.so threads $(STORM_SECONDS)
+	build/engine-address/storm build/engine-address/$(ENGINE)/keymiss_engine.so loader $(STORM_SECONDS)
+
+build/engine-thread/storm: SANITIZE := -fsanitize=thread -g
+build/engine-address/storm: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -g
+build/engine-%/storm: tests/reader/engine/storm.c $(ENGINE_FILES)
+	cmake -S . -B $(@D) -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS="$(SANITIZE)" >/dev/null
+	cmake --build $(@D) --target keymiss_engine >/dev/null
+	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror $(SANITIZE) $< -o $@ -lpthread -ldl
+
 lint: $(READY)
 	$(VENV)/bin/ruff check src tests deploy
 	$(VENV)/bin/ruff format --check src tests deploy
 	$(VENV)/bin/mypy
 	$(VENV)/bin/clang-format --dry-run --Werror --style=file:src/keymiss/server/module/.clang-format \
-	  $(C_FILES) $(wildcard tests/module/*.c)
+	  $(C_FILES) $(ENGINE_FILES) $(wildcard tests/module/*.c tests/reader/engine/*.c)
 
 bench: $(READY)
 	$(PYTHON) -m keymiss.bench.miss_cost
@@ -111,7 +129,7 @@ clean:
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Editable: Python changes need no reinstall, changes of the C files rebuild the module.
-$(READY): pyproject.toml CMakeLists.txt $(C_FILES)
+$(READY): pyproject.toml CMakeLists.txt $(ENGINE)/CMakeLists.txt $(C_FILES) $(ENGINE_FILES)
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

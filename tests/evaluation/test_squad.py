@@ -1,6 +1,7 @@
 """Scoring a reader on a file in SQuAD's format, by the command and what stands behind it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 
 from keymiss.errors import BadInput
 from keymiss.evaluation.squad import load_squad
+from keymiss.reader import BUNDLED_FOLDER
+from keymiss.reader.int8_check import INT8_CHECK, load_check
 
 
 def squad(*questions):
@@ -18,9 +21,9 @@ def squad(*questions):
     return json.dumps({"data": [{"paragraphs": [{"context": "Dogs bark at night.", "qas": qas}]}]})
 
 
-def evaluate(path, *options):
+def evaluate(path, *options, command="eval", model="minilm-qa"):
     return subprocess.run(
-        [sys.executable, "-m", "keymiss", "model", "eval", "minilm-qa", str(path), *options],
+        [sys.executable, "-m", "keymiss", "model", command, str(model), str(path), *options],
         capture_output=True,
         text=True,
         timeout=60,
@@ -51,3 +54,16 @@ def test_what_is_missing_is_one_line(tmp_path):
     path.write_text(squad(("Who barks?", ["dogs"])))
     done = evaluate(path, "--precision", "fp8")
     assert (done.returncode, "is not one of auto, fp32, bf16" in done.stderr) == (2, True)
+
+
+def test_a_check_in_int8_is_kept_beside_the_weights_and_auto_follows_it(tmp_path):
+    folder = shutil.copytree(BUNDLED_FOLDER, tmp_path / "model")
+    (folder / INT8_CHECK).unlink(missing_ok=True)
+    assert load_check(folder) is None
+    path = tmp_path / "squad.json"
+    path.write_text(squad(("Who barks?", ["dogs"]), ("When do dogs bark?", ["at night"])))
+    done = json.loads(evaluate(path, "--json", command="check", model=folder).stdout)
+    check = load_check(folder)
+    assert (done["fp32"], done["int8"], done["questions"]) == (check.fp32, check.int8, 2)
+    assert done["passed"] is check.passed is True
+    assert json.loads(evaluate(path, "--json", model=folder).stdout)["precision"] == "int8"

@@ -11,6 +11,7 @@ import keymiss
 
 ROOT = Path(keymiss.__file__).parent
 MODULE = ROOT / "server" / "module"
+ENGINE = ROOT / "reader" / "engine"
 
 # From top to bottom; each may import what stands below it. Rooms of one line are neighbours that
 # know nothing of each other.
@@ -137,9 +138,9 @@ def test_no_file_of_python_imports_in_a_circle():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
 
 
-# ---- the module in C ----
+# ---- what is written in C ----
 
-C_LAYERS = (
+MODULE_LAYERS = (
     ("load",),
     ("command_table", "server_events", "settings", "info_section"),
     ("command_filter", "function_commands", "item_commands", "get_command"),
@@ -158,35 +159,66 @@ C_LAYERS = (
 )
 """From top to bottom: the files of the module; those of one line know nothing of each other."""
 
+ENGINE_LAYERS = (
+    ("engine",),
+    ("packing", "encoder"),
+    ("token_steps", "dense_steps", "attention_steps", "encoder_room"),
+    ("encoder_steps",),
+    ("thread_pool", "token_rows"),
+    ("rows_bf16",),
+    ("rows_portable", "rows_avx2", "rows_avx512"),
+    ("row_loops", "product_amx"),
+    ("product_f32_avx2", "product_int8_avx2", "product_portable"),
+    ("product_f32_avx512", "product_bf16_avx512", "product_int8_vnni"),
+    ("product_blocks",),
+    ("kernels",),
+    ("packed_model", "row_blocks"),
+)
+"""The same for the reader's engine."""
+
+IN_C = {MODULE: MODULE_LAYERS, ENGINE: ENGINE_LAYERS}
+SHARED_HEADERS = {"kernels", "encoder_steps"}
+"""Headers of the engine that declare what several files define."""
+
 
 def includes(path):
-    """The headers of the module that a file includes, its own left out."""
+    """The headers of its folder that a file includes, its own left out."""
     found = re.findall(r'^#include "(\w+)\.h"', path.read_text(encoding="utf-8"), re.MULTILINE)
     return set(found) - {path.stem}
 
 
-def c_files():
-    return sorted(MODULE.glob("*.[ch]"))
+def c_files(folder):
+    return sorted(folder.glob("*.[ch]"))
 
 
-def test_every_file_of_the_module_has_its_place_and_one_header():
-    placed = {name for layer in C_LAYERS for name in layer}
-    assert {path.stem for path in c_files()} == placed
+every_c_file = pytest.mark.parametrize(
+    "path", [path for folder in IN_C for path in c_files(folder)], ids=lambda path: path.name
+)
+
+
+@pytest.mark.parametrize("folder", IN_C, ids=lambda folder: folder.name)
+def test_every_file_in_c_has_its_place(folder):
+    placed = {name for layer in IN_C[folder] for name in layer}
+    assert {path.stem for path in c_files(folder)} == placed
+
+
+def test_every_file_of_the_module_has_one_header():
     for path in MODULE.glob("*.c"):
         if path.stem != "load":  # nothing stands above it
             assert path.with_suffix(".h").exists(), path.name
 
 
-@pytest.mark.parametrize("path", c_files(), ids=lambda path: path.name)
-def test_a_file_of_the_module_includes_only_what_stands_below_it(path):
-    place = next(place for place, layer in enumerate(C_LAYERS) if path.stem in layer)
-    below = {name for layer in C_LAYERS[place + 1 :] for name in layer}
+@every_c_file
+def test_a_file_in_c_includes_only_what_stands_below_it(path):
+    layers = IN_C[path.parent]
+    place = next(place for place, layer in enumerate(layers) if path.stem in layer)
+    below = {name for layer in layers[place + 1 :] for name in layer}
     upward = includes(path) - below
     assert not upward, f"{path.name} includes {upward}"
 
 
-@pytest.mark.parametrize("path", c_files(), ids=lambda path: path.name)
+@every_c_file
 def test_a_header_declares_only_what_its_own_file_defines(path):
-    if path.suffix != ".h":
+    if path.suffix != ".h" or path.stem in SHARED_HEADERS:
         return
     assert "extern" not in path.read_text() or path.with_suffix(".c").exists()

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "keymiss"
+ENGINE = PACKAGE / "reader" / "engine"
 LONGEST_LINE = 100
 
 
@@ -53,7 +54,7 @@ def paths(text):
 @pytest.mark.parametrize("name", ["docs/design.md", "CONTRIBUTING.md"])
 def test_the_files_that_a_page_names_are_there(name):
     text = (ROOT / name).read_text(encoding="utf-8")
-    places = (ROOT, PACKAGE, PACKAGE / "server" / "module", PACKAGE / "reader")
+    places = (ROOT, PACKAGE, PACKAGE / "server" / "module", PACKAGE / "reader", ENGINE)
     missing = [
         named for named in paths(text) if not any((place / named).exists() for place in places)
     ]

@@ -5,8 +5,7 @@
 FILE is in SQuAD's format. The reference cuts pairs into windows of 384 tokens that overlap by 128,
 and takes the best of twenty starts and twenty ends, at most 30 tokens apart, of each window (Devlin
 et al. 2018). Windows are compared by score, as is common, and by score less that of no answer, as
-the reader does; the second is what it has to agree with. Needs the extra `reference`; int8 needs a
-model quantized before.
+the reader does; the second is what it has to agree with. Needs the extra `reference`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from keymiss.evaluation.squad import SquadQuestion, best_f1, evaluate_reader, lo
 from keymiss.reader import BUNDLED_FOLDER, Reader
 
 WINDOW, OVERLAP, N_BEST, LONGEST = 384, 128, 20, 30
-ALLOWED = {"fp32": 0.05, "bf16": 0.5, "int8": 0.6}
+ALLOWED = {"fp32": 0.05, "bf16": 0.2, "int8": 0.3}
 """Points of F1."""
 
 

@@ -1,94 +1,88 @@
-"""The precision: the one that is asked for, or the faster one, which is measured once."""
+"""The precision: the one that is asked for, or the fastest that the model may use here."""
 
 import json
-import os
-from dataclasses import replace
+import shutil
 
 import numpy as np
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, ModelError, Reader
-from keymiss.reader.encoder_config import load_config
-from keymiss.reader.openvino import precision
-
-CONFIG = load_config(BUNDLED_FOLDER)
+from keymiss.errors import SetupError
+from keymiss.reader import ModelError, Reader
+from keymiss.reader.int8_check import INT8_CHECK, Int8Check, keep_check, load_check
+from keymiss.reader.precision import choose_precision
+from tests.reader.test_families import GOLDEN
 
 
 @pytest.fixture
-def kept(monkeypatch, tmp_path):
-    """Where outcomes are kept, empty."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "keymiss" / "precision.json"
+def folder(tmp_path):
+    return shutil.copytree(GOLDEN / "bert", tmp_path / "model")
 
 
-def test_auto_takes_what_the_probe_says_and_asks_it_once(kept, monkeypatch):
-    monkeypatch.setattr(precision, "probe", lambda config: "bf16")
-    assert precision.choose_precision("auto", CONFIG) == "bf16"
-    assert list(json.loads(kept.read_text()).values()) == ["bf16"]
-    monkeypatch.setattr(precision, "probe", lambda config: "fp32")
-    assert precision.choose_precision("auto", CONFIG) == "bf16"
+@pytest.mark.parametrize("wanted", ["fp32", "bf16", "int8"])
+def test_what_is_asked_for_is_taken(folder, wanted):
+    assert Reader.from_pretrained(folder, wanted).precision == wanted
 
 
-def test_models_of_another_width_are_probed_anew(kept, monkeypatch):
-    wide = replace(CONFIG, inner=9)
-    for config, outcome in ((CONFIG, "bf16"), (wide, "fp32")):
-        monkeypatch.setattr(precision, "probe", lambda config, outcome=outcome: outcome)
-        assert precision.choose_precision("auto", config) == outcome
+def test_an_unknown_precision_is_named(folder):
+    with pytest.raises(ModelError, match="'fp8' is not one of auto, fp32, bf16, int8"):
+        Reader.from_pretrained(folder, precision="fp8")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', None])
-def test_what_was_kept_and_is_damaged_is_probed_anew(kept, monkeypatch, content):
-    kept.parent.mkdir()
-    damaged = json.dumps({precision._machine(CONFIG): ["bf16"]})
-    kept.write_text(damaged if content is None else content)
-    monkeypatch.setattr(precision, "probe", lambda config: "bf16")
-    assert precision.choose_precision("auto", CONFIG) == "bf16"
-    assert "bf16" in json.loads(kept.read_text()).values()
+@pytest.mark.parametrize(("isa", "expected"), [("portable", "fp32"), (None, None)])
+def test_without_a_check_auto_takes_bf16_only_where_it_is_native(
+    folder, monkeypatch, isa, expected
+):
+    if isa:
+        monkeypatch.setenv("KEYMISS_ISA", isa)
+    assert choose_precision("auto", folder) in ([expected] if expected else ["fp32", "bf16"])
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    monkeypatch.setattr(precision, "probe", lambda config: "fp32")
-    assert precision.choose_precision("auto", CONFIG) == "fp32"
+@pytest.mark.parametrize(("int8", "passed"), [(80.0, True), (79.8, True), (79.6, False)])
+def test_auto_takes_int8_after_a_check_that_lost_little(folder, int8, passed):
+    keep_check(folder, Int8Check(80.0, int8, 100))
+    assert (Reader.from_pretrained(folder).precision == "int8") is passed
 
 
-def test_the_probe_runs_both(kept):
-    assert precision.probe(CONFIG) in ("fp32", "bf16")
+def test_a_check_of_other_weights_does_not_count(folder):
+    keep_check(folder, Int8Check(80.0, 80.0, 100))
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    assert load_check(folder) is None
+    assert choose_precision("auto", folder) != "int8"
 
 
-def test_with_int8_what_is_not_rounded_takes_what_the_probe_says(kept, monkeypatch):
-    monkeypatch.setattr(precision, "probe", lambda config: "bf16")
-    assert precision.choose_arithmetic("int8", CONFIG) == "bf16"
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"fp32": 1}', '{"fp32": "x", "int8": 2}'])
+def test_a_damaged_check_is_named(folder, content):
+    (folder / INT8_CHECK).write_text(content)
+    with pytest.raises(ModelError, match=f"{INT8_CHECK} is damaged"):
+        Reader.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
-def test_a_precision_that_is_wanted_is_computed_in_without_a_probe(kept, monkeypatch, wanted):
-    monkeypatch.setattr(precision, "probe", None)
-    assert precision.choose_arithmetic(wanted, CONFIG) == wanted
+def test_a_check_that_cannot_be_kept_is_an_error(folder):
+    (folder / INT8_CHECK).mkdir()
+    with pytest.raises(SetupError, match="cannot be written"):
+        keep_check(folder, Int8Check(80.0, 80.0, 100))
 
 
-def test_an_unknown_precision_is_named():
-    with pytest.raises(ModelError, match="'fp8' is not one of auto, fp32, bf16"):
-        Reader.from_pretrained(BUNDLED_FOLDER, precision="fp8")
+def test_the_check_is_readable_json(folder):
+    path = keep_check(folder, Int8Check(80.5, 80.25, 100))
+    record = json.loads(path.read_text())
+    assert {name: record[name] for name in ("fp32", "int8", "questions")} == {
+        "fp32": 80.5,
+        "int8": 80.25,
+        "questions": 100,
+    }
 
 
-def test_what_is_asked_for_is_taken_without_a_probe(kept, monkeypatch):
-    monkeypatch.setattr(precision, "probe", lambda config: pytest.fail("probed"))
-    assert Reader.from_pretrained(BUNDLED_FOLDER, precision="bf16").precision == "bf16"
-    assert not kept.exists()
-
-
-def test_both_precisions_are_close(kept):
+def test_all_precisions_are_close():
     pairs = [("Who barks?", "Dogs bark at night."), ("When?", "Cats sleep at noon.")]
-    fp32, bf16 = (
+    fp32, *others = (
         [answers[0] for answers in Reader.from_pretrained("minilm-qa", each).read_batch(pairs)]
-        for each in ("fp32", "bf16")
+        for each in ("fp32", "bf16", "int8")
     )
-    assert [one.text for one in fp32] == [one.text for one in bf16]
-    np.testing.assert_allclose(
-        [one.margin for one in fp32], [one.margin for one in bf16], rtol=0, atol=0.5
-    )
-
-
-def test_processors_of_this_process_are_part_of_the_machine():
-    assert f", {len(os.sched_getaffinity(0))} cores, " in precision._machine(CONFIG)
+    for other in others:
+        assert [one.text for one in fp32] == [one.text for one in other]
+        ours, theirs = ([one.margin for one in answers] for answers in (fp32, other))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.7)

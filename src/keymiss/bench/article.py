@@ -38,9 +38,8 @@ from keymiss.local_stack import running_stack
 from keymiss.reader import model_folder
 from keymiss.reader.checkpoint import model_name
 from keymiss.reader.cpu_info import processor_name
-from keymiss.reader.encoder_config import load_config
-from keymiss.reader.openvino.kept_graphs import Precision
-from keymiss.reader.openvino.precision import choose_precision
+from keymiss.reader.network import Precision
+from keymiss.reader.precision import choose_precision
 from keymiss.search.question import normalise_question
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
@@ -106,7 +105,7 @@ def measure_article(model: str, repeats: int, wanted: str = "auto") -> Iterator[
         wanted: the precision in which the model reads.
     """
     folder = model_folder(model)
-    precision = choose_precision(wanted, load_config(folder))
+    precision = choose_precision(wanted, folder)
     bench = Bench(folder, precision, _hardware(), free_port(), free_port(), repeats)
     questions = [question.text for question in load_questions()]
     with running_stack(None, bench.port, bench.http_port, model, demo=True, precision=precision):

@@ -2,7 +2,7 @@
 
     python -m keymiss.bench.bert_large [--int8]
 
-Prints the model's folder; with --int8 the model is quantized.
+Prints the model's folder; with --int8 it is also rounded for OpenVINO.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def main() -> None:
     folder = make_large()
     if parser.parse_args().int8:
         with redirect_stdout(sys.stderr):  # NNCF prints its progress on standard output
-            from keymiss.bench.reader_engines import quantize_roughly
+            from keymiss.bench.openvino_int8 import quantize_roughly
 
             quantize_roughly(folder)
     print(folder)

@@ -15,13 +15,13 @@ import openvino as ov
 import torch
 from openvino import opset15 as op
 
-from keymiss.bench.reader_engines import Pairs
+from keymiss.bench.reader_pairs import Pairs
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader.encoder_config import EncoderConfig
-from keymiss.reader.openvino.kept_graphs import Arithmetic, Precision, compile_graph
-from keymiss.reader.openvino.precision import choose_arithmetic
+from keymiss.reader.network import PRECISIONS, Precision
+from keymiss.reader.openvino.arithmetic_probe import choose_arithmetic
+from keymiss.reader.openvino.kept_graphs import Arithmetic, compile_graph
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 
 GEMM_ROWS = 384

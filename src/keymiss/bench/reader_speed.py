@@ -25,22 +25,21 @@ from typing import Any, cast
 import torch
 
 from keymiss.bench.bert_large import LARGE, make_large
-from keymiss.bench.ceilings import PRECISIONS, ceiling_ms, gemm_rates, memory_rate
+from keymiss.bench.ceilings import ceiling_ms, gemm_rates, memory_rate
+from keymiss.bench.openvino_int8 import quantize_roughly
 from keymiss.bench.reader_engines import (
-    SHORT_QUESTION,
     Engine,
-    Pairs,
     engines,
     keymiss_engine,
-    quantize_roughly,
 )
+from keymiss.bench.reader_pairs import SHORT_QUESTION, Pairs
 from keymiss.bench.results import write_results
 from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.cpu_info import processor_fields
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.openvino.kept_graphs import Precision
-from keymiss.reader.openvino.precision import choose_precision
+from keymiss.reader.network import PRECISIONS, Precision
+from keymiss.reader.precision import choose_precision
 
 MIXED = tuple(random.Random(16).choices(range(24, 73), k=16))
 WORKLOADS = {
@@ -48,6 +47,7 @@ WORKLOADS = {
     "1x128": Pairs((128,)),
     "1x384": Pairs((384,)),
     "8x48": Pairs((48,) * 8),
+    "10x104": Pairs((104,) * 10),
     "mixed16": Pairs(MIXED),
     "mixed16_padded": Pairs((max(MIXED),) * 16),
 }
@@ -117,7 +117,7 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
         "rows": [asdict(each) for each in rows],
         "gemm_gmacs": {each: round(rate, 1) for each, rate in rates.items()},
         "memory_gb_s": round(memory / 1e9, 1),
-        "auto": automatic(choose_precision("auto", config), rows),
+        "auto": automatic(choose_precision("auto", folder), rows),
         "starts": {each: start(folder, each) for each in PRECISIONS},
     }
 

@@ -21,10 +21,10 @@ from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader import Reader, model_folder
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.network import Ids
-from keymiss.reader.openvino.kept_graphs import KEPT_KERNELS, Precision, graph_file, options
+from keymiss.reader.network import Ids, Precision
+from keymiss.reader.openvino.arithmetic_probe import choose_arithmetic
+from keymiss.reader.openvino.kept_graphs import KEPT_KERNELS, graph_file, options
 from keymiss.reader.openvino.padding import SLOW_REST, VECTOR
-from keymiss.reader.openvino.precision import choose_arithmetic
 
 LENGTHS = range(32, 65, 2)
 ROWS = (1, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -19,7 +19,7 @@ from keymiss.bench.corpus_size import estimate
 from keymiss.bench.open_loop_load import measure_load
 from keymiss.cli.terminal import AsJsonOption, app, err, number_of, out
 from keymiss.reader import BUNDLED_MODEL
-from keymiss.reader.openvino.kept_graphs import Precision
+from keymiss.reader.network import PRECISIONS
 
 REPEATS, QUICK_REPEATS = 11, 5
 
@@ -73,7 +73,7 @@ def bench_article(
 def named_model(model: str) -> tuple[str, str]:
     """A model, and the precision after its last @: a folder's name may have other @ signs."""
     name, _, precision = model.rpartition("@")
-    return (name, precision) if precision in get_args(Precision) else (model, "auto")
+    return (name, precision) if precision in PRECISIONS else (model, "auto")
 
 
 @bench_app.command("load")

@@ -1,11 +1,8 @@
-"""Commands for readers: model pull, list, info, eval and quantize."""
+"""Commands for readers: model pull, list, info, eval and check."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,12 +22,12 @@ from keymiss.cli.terminal import (
     out,
 )
 from keymiss.errors import Unavailable
-from keymiss.evaluation.squad import best_f1, evaluate_reader, first_answers, load_squad
+from keymiss.evaluation.squad import evaluate_reader, load_squad
 from keymiss.keys import modelinfo_key, statistics_key
 from keymiss.reader import BUNDLED_FOLDER, BUNDLED_MODEL, Reader, model_folder
 from keymiss.reader.checkpoint import model_files
 from keymiss.reader.hub import Pulled, pull, pulled
-from keymiss.reader.openvino.quantization import quantize
+from keymiss.reader.int8_check import Int8Check, keep_check
 
 model_app = typer.Typer(help="Look after the readers.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
@@ -107,24 +104,21 @@ def model_eval(
     _show(asdict(evaluate_reader(reader, asked)), as_json)
 
 
-@model_app.command("quantize")
-def model_quantize(
+@model_app.command("check")
+def model_check(
     name: Annotated[str, typer.Argument(help="A model folder, or a model's name.")],
-    calibrate: Annotated[Path, typer.Option(help="Questions of your field, in SQuAD's format.")],
+    file: Annotated[Path, typer.Argument(help="Questions in SQuAD's format.")],
     as_json: AsJsonOption = False,
 ) -> None:
-    """Round a reader to int8, unless it then answers these questions worse."""
-    asked = load_squad(calibrate)
-
-    def score(reader: Reader, chosen: Sequence[int]) -> list[float]:
-        some = [asked[index] for index in chosen]
-        texts = first_answers(reader, some)
-        return [best_f1(text, one) for text, one in zip(texts, some, strict=True)]
-
-    pairs = [(one.question, one.passage) for one in asked]
-    with redirect_stdout(sys.stderr):  # NNCF shows its progress on standard output
-        quantization = quantize(model_folder(name), pairs, score)
-    _show(asdict(quantization), as_json)
+    """Measure what int8 costs a reader; when it costs little, workers read in int8."""
+    asked = load_squad(file)
+    fp32, int8 = (
+        evaluate_reader(Reader.from_pretrained(name, precision), asked).f1
+        for precision in ("fp32", "int8")
+    )
+    check = Int8Check(fp32, int8, len(asked))
+    kept = keep_check(model_folder(name), check)
+    _show(asdict(check) | {"passed": check.passed, "kept": str(kept)}, as_json)
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:

@@ -37,6 +37,8 @@ from keymiss.local_stack import Interrupted, running_stack, stop_signals, watch_
 from keymiss.operating.doctor import examine
 from keymiss.operating.exporter import ServerCollector
 from keymiss.reader import BUNDLED_MODEL, default_cache
+from keymiss.reader.engine.engine_library import instruction_set
+from keymiss.reader.network import PRECISIONS
 from keymiss.server import client as server_client
 from keymiss.server.embedded_server import LOOPBACK
 
@@ -166,6 +168,8 @@ def doctor(url: UrlOption = DEFAULT_URL) -> None:
         defects = examine(client)
     for defect in defects:
         out.print(Text(f"{defect.wrong}\n    {defect.advice}"), soft_wrap=True)
+    sets = ", ".join(f"{each} with {instruction_set(each)}" for each in PRECISIONS)
+    out.print(f"the reader computes {sets}", highlight=False, soft_wrap=True)
     if defects:
         raise typer.Exit(EXIT_FAILED)
     out.print("all is well")

@@ -53,7 +53,7 @@ UrlOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
 PrecisionOption = Annotated[
-    str, typer.Option(help="fp32, bf16, int8, or auto: the faster of fp32 and bf16 here.")
+    str, typer.Option(help="fp32, bf16, int8, or auto: the fastest that the model may use here.")
 ]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPortOption = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]

@@ -8,7 +8,7 @@ import numpy as np
 
 from keymiss.reader.calibration import Calibration
 from keymiss.reader.checkpoint import BUNDLED_FOLDER
-from keymiss.reader.network import Logits, TokenRow
+from keymiss.reader.network import Logits, Precision, TokenRow
 from keymiss.reader.reader import Reader
 from keymiss.reader.tokenizer import Tokenizer
 
@@ -17,7 +17,7 @@ class FakeNetwork:
     """Says at once that the first token of every passage is the answer."""
 
     max_tokens = 512
-    precision = "fp32"
+    precision: Precision = "fp32"
     version = "fake"
 
     def logits(self, rows: Sequence[TokenRow]) -> Iterator[tuple[int, Logits]]:

@@ -1,21 +1,27 @@
 """The interface between the reader and a neural network: token ids in, span logits out.
 
-An implementation decides how rows are padded, grouped and cut into calls.
-`openvino/openvino_network.py` is the implementation that computes answers; `fake_network.py` is one
-for tests and measurements of everything around it.
+An implementation decides how rows are grouped and cut into calls.
+`engine/engine_network.py` is the implementation that computes answers; `fake_network.py` is one
+for tests and measurements of everything around it. `openvino/` is another one, which the engine is
+measured against.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int32]
 Logits = NDArray[np.float32]
+
+Precision = Literal["fp32", "bf16", "int8"]
+"""The type that products are computed in."""
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,8 @@ class Network(Protocol):
         """The longest row that it can read, in tokens."""
 
     @property
-    def precision(self) -> str:
-        """The precision that it computes in: "fp32", "bf16" or "int8"."""
+    def precision(self) -> Precision:
+        """The precision that it computes in."""
 
     @property
     def version(self) -> str:

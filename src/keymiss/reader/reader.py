@@ -11,9 +11,10 @@ from keymiss.errors import ModelError
 from keymiss.reader.calibration import Calibration, load_calibration
 from keymiss.reader.checkpoint import model_folder, model_name
 from keymiss.reader.encoder_config import load_config
-from keymiss.reader.network import Ids, Logits, Network
-from keymiss.reader.openvino.openvino_network import load_network
+from keymiss.reader.engine.engine_network import load_engine_network
+from keymiss.reader.network import Ids, Logits, Network, Precision
 from keymiss.reader.passage_windows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
+from keymiss.reader.precision import choose_precision
 from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.spans import Span, best_spans, trim
 from keymiss.reader.tokenizer import Tokenizer
@@ -101,8 +102,8 @@ class Reader:
         self.statistics = statistics or Statistics()
 
     @property
-    def precision(self) -> str:
-        """The precision that the network computes in: "fp32", "bf16" or "int8"."""
+    def precision(self) -> Precision:
+        """The precision that the network computes in."""
         return self.network.precision
 
     @property
@@ -120,9 +121,11 @@ class Reader:
             name_or_path: the model's folder; its name on the hub, such as
                 `bert-large-uncased-whole-word-masking-finetuned-squad`, which is downloaded
                 once; or `minilm-qa`, the model that comes with the package.
-            precision: "fp32"; "bf16", which moves logits by a percent or two; "auto", the faster
-                of these two on this machine; or "int8", for a model that has been quantized here.
-            threads: how many threads compute; by default, all processors of this process do.
+            precision: "fp32"; "bf16", which moves logits by a percent or two; "int8", which moves
+                them by a few percent; or "auto", the fastest that the model may use on this
+                machine: int8 only after a check (`keymiss model check`).
+            threads: how many threads compute; by default as many as this process may use
+                processors.
 
         Raises:
             ModelError: there is no such model or precision, or the model is incomplete or damaged.
@@ -138,8 +141,8 @@ class Reader:
             )
         calibration = load_calibration(folder)
         statistics = Statistics()
-        padding = tokenizer.special.padding
-        network = load_network(folder, config, padding, precision, threads, statistics)
+        chosen = choose_precision(precision, folder)
+        network = load_engine_network(folder, config, chosen, threads, statistics)
         statistics.add(load_seconds=time.perf_counter() - started)
         return cls(model_name(folder), tokenizer, network, calibration, statistics)
 

@@ -19,8 +19,8 @@ from typing import Literal
 import openvino as ov
 
 from keymiss.reader.model_cache import default_cache
+from keymiss.reader.network import Precision
 
-Precision = Literal["fp32", "bf16", "int8"]
 Arithmetic = Literal["fp32", "bf16"]
 """The type that floating-point numbers are computed in; in int8, those that are not rounded."""
 

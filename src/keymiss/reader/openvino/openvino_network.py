@@ -12,11 +12,11 @@ import openvino as ov
 from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import model_files, model_name, model_version
 from keymiss.reader.encoder_config import EncoderConfig
-from keymiss.reader.network import Ids, Logits, TokenRow
+from keymiss.reader.network import Ids, Logits, Precision, TokenRow
+from keymiss.reader.openvino.arithmetic_probe import choose_arithmetic, choose_precision
 from keymiss.reader.openvino.encoder_graph import build_graph
-from keymiss.reader.openvino.kept_graphs import Precision, compile_kept, graph_file
+from keymiss.reader.openvino.kept_graphs import compile_kept, graph_file
 from keymiss.reader.openvino.padding import group_rows, padded_length
-from keymiss.reader.openvino.precision import choose_arithmetic, choose_precision
 from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.weights import load_weights
 
@@ -123,8 +123,8 @@ def load_network(
     def graph() -> ov.Model:
         if precision == "int8":
             raise ModelError(
-                f"{model_name(folder)} is not quantized here; run `keymiss model quantize NAME "
-                "--calibrate FILE` with questions in SQuAD's format"
+                f"{model_name(folder)} has no graph in int8 here; keymiss.bench.reader_speed makes "
+                "one"
             )
         return build_graph(config, load_weights(folder))
 

@@ -23,8 +23,9 @@ from keymiss.reader.checkpoint import READING
 from keymiss.reader.cpu_info import processor_name
 from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.model_cache import default_cache, read_object, write_object
+from keymiss.reader.network import Precision
 from keymiss.reader.openvino.encoder_graph import build_graph
-from keymiss.reader.openvino.kept_graphs import Arithmetic, Precision, compile_graph
+from keymiss.reader.openvino.kept_graphs import Arithmetic, compile_graph
 from keymiss.reader.weights import Array, Weights
 
 Name = TypeVar("Name", bound=str)

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from keymiss.reader import BUNDLED_FOLDER, Reader
+from keymiss.reader import BUNDLED_FOLDER
+from tests.reader.openvino.conftest import openvino_reader
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def shapes_read(monkeypatch):
 
     def warm(precision, most=512):
         shapes = []
-        reader = Reader.from_pretrained(BUNDLED_FOLDER, "fp32")
+        reader = openvino_reader(BUNDLED_FOLDER)
         engine = SimpleNamespace(infer=lambda inputs, **_: shapes.append(inputs[0].shape))
         monkeypatch.setattr(reader.network, "precision", precision)
         monkeypatch.setattr(reader.network, "_request", engine)

@@ -1,0 +1,1 @@
+"""The engine: BERT's encoder with a span head, in C, for the processors that are common."""

@@ -1,0 +1,194 @@
+/* encoder.c: see encoder.h. */
+#include "encoder.h"
+
+#include "encoder_steps.h"
+#include "thread_pool.h"
+
+#include <stdlib.h>
+
+enum { STEPS_OF_LAYER = 9, OTHER_STEPS = 4 };
+
+Encoder *new_encoder(const Model *model, const Kernels *kernels) {
+    Encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder) return NULL;
+    const Shape *shape = &model->shape;
+    size_t steps = (size_t)shape->layers * STEPS_OF_LAYER + OTHER_STEPS;
+    size_t widest = (size_t)(shape->embedding > shape->hidden ? shape->embedding : shape->hidden);
+    encoder->model = *model;
+    encoder->kernels = *kernels;
+    encoder->is_half = shape->precision == PRECISION_BF16 ||
+                       (shape->precision == PRECISION_INT8 && kernels->bf16_is_native);
+    encoder->number = encoder->is_half ? sizeof(uint16_t) : sizeof(float);
+    encoder->input_number = shape->precision == PRECISION_INT8 ? sizeof(uint8_t) : encoder->number;
+    encoder->width = rounded_up(widest, INPUT_STEP);
+    encoder->inner = rounded_up((size_t)shape->inner, INPUT_STEP);
+    encoder->steps = calloc(steps, sizeof *encoder->steps);
+    encoder->items = calloc(steps, sizeof *encoder->items);
+    if (encoder->steps && encoder->items) return encoder;
+    free_encoder(encoder);
+    return NULL;
+}
+
+void free_encoder(Encoder *encoder) {
+    if (!encoder) return;
+    free(encoder->room);
+    free(encoder->steps);
+    free(encoder->items);
+    free(encoder);
+}
+
+static Step *add_step(Encoder *encoder, Work *work, int items) {
+    Step *step = &encoder->steps[encoder->step_count];
+    encoder->items[encoder->step_count++] = items;
+    *step = (Step){.work = work};
+    return step;
+}
+
+static Step *add_by_tokens(Encoder *encoder, Work *work) {
+    return add_step(encoder, work, divided(encoder->token_count, TOKENS_OF_ITEM));
+}
+
+/* A product of these blocks, whose rows have `width` numbers. */
+static Step *add_product(Encoder *encoder, const Dense *dense, const void *blocks, size_t width,
+                         int threads) {
+    Grid grid = grid_of(encoder, dense, threads);
+    Step *step = add_step(encoder, multiply, grid.row_groups * grid.panel_groups);
+    step->dense = dense;
+    step->input = blocks;
+    step->width = width;
+    step->grid = grid;
+    return step;
+}
+
+/* A product whose sums become numbers, in rows of this stride. */
+static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *out, size_t stride,
+                                    int threads) {
+    Step *step = add_product(encoder, dense, encoder->input, encoder->width, threads);
+    step->finish.stride = stride;
+    if (encoder->is_half) step->finish.halves = out;
+    else step->finish.floats = out;
+    return step;
+}
+
+/* A product that is added to the states, and the norm of the sums. */
+static void add_product_to_states(Encoder *encoder, const Dense *dense, const Norm *norm,
+                                  const void *blocks, size_t width, int threads) {
+    Step *step = add_product(encoder, dense, blocks, width, threads);
+    step->finish.floats = encoder->summed;
+    step->finish.residual = encoder->states;
+    step->finish.stride = (size_t)encoder->model.shape.hidden;
+    step = add_by_tokens(encoder, normalise);
+    step->norm = norm;
+    step->blocks = encoder->input;
+    step->width = encoder->width;
+}
+
+/* Rows of numbers become the input of a product. */
+static void add_rounding(Encoder *encoder, const void *numbers, size_t used, void *blocks,
+                         size_t width) {
+    Step *step = add_by_tokens(encoder, round_rows);
+    step->input = numbers;
+    step->used = used;
+    step->blocks = blocks;
+    step->width = width;
+}
+
+static void add_layer(Encoder *encoder, const Layer *layer, int threads) {
+    const Shape *shape = &encoder->model.shape;
+    size_t hidden = (size_t)shape->hidden;
+    add_product_to_numbers(encoder, &layer->projections, encoder->projected, 3 * hidden, threads);
+    add_step(encoder, attend, encoder->rows.count * shape->heads);
+    add_rounding(encoder, encoder->context, hidden, encoder->input, encoder->width);
+    add_product_to_states(encoder, &layer->attended, &layer->attended_norm, encoder->input,
+                          encoder->width, threads);
+    Step *step =
+        add_product_to_numbers(encoder, &layer->widened, encoder->widened, encoder->inner, threads);
+    step->finish.gelu = 1;
+    step->writes_blocks = shape->precision != PRECISION_INT8;
+    if (!step->writes_blocks)
+        add_rounding(encoder, encoder->widened, (size_t)shape->inner, encoder->inner_input,
+                     encoder->inner);
+    add_product_to_states(encoder, &layer->narrowed, &layer->narrowed_norm, encoder->inner_input,
+                          encoder->inner, threads);
+}
+
+static void add_embeddings(Encoder *encoder, int threads) {
+    const Model *model = &encoder->model;
+    size_t hidden = (size_t)model->shape.hidden;
+    int is_narrow = model->shape.embedding != model->shape.hidden;
+    Step *step = add_by_tokens(encoder, embed);
+    step->norm = &model->embedded_norm;
+    step->blocks = encoder->input;
+    step->width = encoder->width;
+    step->finish.floats = encoder->states;
+    step->finish.stride = (size_t)model->shape.embedding;
+    if (!is_narrow) return;
+    step = add_product(encoder, &model->embedded, encoder->input, encoder->width, threads);
+    step->finish.floats = encoder->states;
+    step->finish.stride = hidden;
+    step = add_by_tokens(encoder, round_states);
+    step->blocks = encoder->input;
+    step->width = encoder->width;
+}
+
+static void add_steps(Encoder *encoder, int threads) {
+    encoder->step_count = 0;
+    add_embeddings(encoder, threads);
+    for (int32_t i = 0; i < encoder->model.shape.layers; i++)
+        add_layer(encoder, &encoder->model.layers[i], threads);
+    add_by_tokens(encoder, judge);
+}
+
+static int rows_are_right(const Encoder *encoder, const TokenRows *rows, int *tokens,
+                          int *longest) {
+    const Shape *shape = &encoder->model.shape;
+    int32_t most = shape->positions - shape->first_position;
+    int64_t total = 0;
+    *longest = 0;
+    for (int row = 0; row < rows->count; row++) {
+        int32_t length = rows->lengths[row];
+        if (length < 1 || length > most || rows->passage_at[row] < 0) return 0;
+        if (length > *longest) *longest = length;
+        total += length;
+        if (total > MAX_TOKENS) return 0;
+    }
+    for (int64_t i = 0; i < total; i++)
+        if (rows->ids[i] < 0 || rows->ids[i] >= shape->vocabulary) return 0;
+    *tokens = (int)total;
+    return 1;
+}
+
+static void describe_tokens(Encoder *encoder) {
+    const Shape *shape = &encoder->model.shape;
+    int token = 0;
+    for (int row = 0; row < encoder->rows.count; row++) {
+        encoder->starts[row] = token;
+        for (int i = 0; i < encoder->rows.lengths[row]; i++, token++) {
+            encoder->places[token] = shape->first_position + i;
+            encoder->kinds[token] = shape->types > 1 && i >= encoder->rows.passage_at[row];
+        }
+    }
+}
+
+static void work_on_step(void *context, int stage, int item, int thread) {
+    Encoder *encoder = context;
+    const Step *step = &encoder->steps[stage];
+    step->work(encoder, step, item, thread);
+}
+
+Outcome encode(Encoder *encoder, const TokenRows *rows, int threads, float *logits) {
+    int tokens, longest;
+    if (rows->count < 0 || threads < 1 || !rows_are_right(encoder, rows, &tokens, &longest))
+        return WRONG_ROWS;
+    if (tokens == 0) return COMPUTED;
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    if (!make_room(encoder, tokens, longest, threads)) return NO_MEMORY;
+    encoder->rows = *rows;
+    encoder->token_count = tokens;
+    encoder->logits = logits;
+    describe_tokens(encoder);
+    add_steps(encoder, threads);
+    Job job = {encoder->step_count, encoder->items, work_on_step, encoder};
+    run_job(&job, threads);
+    return COMPUTED;
+}

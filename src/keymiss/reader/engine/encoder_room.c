@@ -1,0 +1,75 @@
+/* encoder_room.c: the memory of a call, which the next calls use again. */
+#include "encoder_steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Room {
+    char *bytes; /* NULL when only the size is wanted */
+    size_t used;
+} Room;
+
+static void *take(Room *room, size_t count, size_t size) {
+    void *found = room->bytes ? room->bytes + room->used : NULL;
+    room->used += rounded_up(count * size, 64);
+    return found;
+}
+
+static void take_thread(Room *room, const Encoder *encoder, ThreadScratch *scratch) {
+    const Shape *shape = &encoder->model.shape;
+    size_t keys = rounded_up((size_t)encoder->longest, PANEL);
+    size_t head = rounded_up((size_t)(shape->hidden / shape->heads), PANEL);
+    scratch->queries = take(room, BLOCK_ROWS * head, sizeof(float));
+    scratch->keys = take(room, keys * head, sizeof(float));
+    scratch->values = take(room, keys * head, sizeof(float));
+    scratch->scores = take(room, BLOCK_ROWS * keys, sizeof(float));
+    scratch->shares = take(room, BLOCK_ROWS * keys, sizeof(float));
+    scratch->sums = take(room, BLOCK_ROWS * PANEL, sizeof(float));
+    scratch->row = take(room, encoder->width > encoder->inner ? encoder->width : encoder->inner,
+                        sizeof(float));
+}
+
+static void take_room(Room *room, Encoder *encoder) {
+    const Shape *shape = &encoder->model.shape;
+    size_t tokens = (size_t)encoder->tokens, hidden = (size_t)shape->hidden;
+    size_t rows = rounded_up(tokens, BLOCK_ROWS) + SLACK_ROWS;
+    encoder->states = take(room, rows * hidden, sizeof(float));
+    encoder->summed = take(room, rows * encoder->width, sizeof(float));
+    encoder->scales = take(room, rows, sizeof(float));
+    encoder->input = take(room, rows * encoder->width, encoder->input_number);
+    encoder->inner_input = take(room, rows * encoder->inner, encoder->input_number);
+    encoder->projected = take(room, rows * 3 * hidden, encoder->number);
+    encoder->context = take(room, rows * encoder->width, encoder->number);
+    encoder->widened = encoder->inner_input;
+    if (shape->precision == PRECISION_INT8)
+        encoder->widened = take(room, rows * encoder->inner, encoder->number);
+    encoder->places = take(room, tokens, sizeof(int32_t));
+    encoder->kinds = take(room, tokens, sizeof(int32_t));
+    encoder->starts = take(room, tokens, sizeof(int32_t));
+    ThreadScratch *scratch = take(room, (size_t)encoder->threads, sizeof(ThreadScratch)), unused;
+    encoder->scratch = scratch;
+    for (int i = 0; i < encoder->threads; i++)
+        take_thread(room, encoder, scratch ? &scratch[i] : &unused);
+}
+
+/* Zeros where nothing is written: products read them, and multiply them by zeros. */
+int make_room(Encoder *encoder, int tokens, int longest, int threads) {
+    if (tokens <= encoder->tokens && longest <= encoder->longest && threads <= encoder->threads)
+        return 1;
+    free(encoder->room);
+    encoder->room = NULL;
+    encoder->tokens = tokens > encoder->tokens ? tokens : encoder->tokens;
+    encoder->longest = longest > encoder->longest ? longest : encoder->longest;
+    encoder->threads = threads > encoder->threads ? threads : encoder->threads;
+    Room room = {0};
+    take_room(&room, encoder);
+    if (posix_memalign(&encoder->room, 64, room.used) != 0) {
+        encoder->room = NULL;
+        encoder->tokens = 0;
+        return 0;
+    }
+    memset(encoder->room, 0, room.used);
+    room = (Room){.bytes = encoder->room};
+    take_room(&room, encoder);
+    return 1;
+}

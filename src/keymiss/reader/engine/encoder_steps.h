@@ -1,0 +1,95 @@
+/* encoder_steps.h: a call of the encoder as a list of steps, and the work that each does.
+ *
+ * A step is divided into items for the threads. Steps that go token by token have an item for every
+ * TOKENS_OF_ITEM tokens. */
+#ifndef KEYMISS_ENCODER_STEPS_H
+#define KEYMISS_ENCODER_STEPS_H
+
+#include "kernels.h"
+#include "packed_model.h"
+#include "row_blocks.h"
+#include "token_rows.h"
+
+typedef struct Encoder Encoder;
+
+enum {
+    TOKENS_OF_ITEM = 16,
+    SLACK_ROWS = 32, /* what is packed of a head may read some rows more */
+};
+
+typedef struct Grid {
+    int row_groups, blocks_of_group; /* a block has BLOCK_ROWS tokens */
+    int panel_groups, panels_of_group;
+} Grid;
+
+typedef struct Step Step;
+typedef void Work(Encoder *encoder, const Step *step, int item, int thread);
+
+struct Step {
+    Work *work;
+    const Dense *dense;
+    const Norm *norm;
+    const void *input; /* of a product: blocks; of rounding: rows of numbers */
+    void *blocks;      /* where the input of the next product is written, if at all */
+    size_t width;      /* of a row of `input` or `blocks`, filled up */
+    size_t used;       /* how many numbers of a row are rounded */
+    Finish finish;     /* what follows a product */
+    int writes_blocks; /* whether the product's output is the input of the next one */
+    Grid grid;
+};
+
+typedef struct ThreadScratch {
+    void *queries, *keys, *values; /* of a head: a block, and packed like panels */
+    float *scores, *sums;          /* of a block of queries */
+    void *shares;                  /* the scores after softmax, as a block */
+    float *row;
+} ThreadScratch;
+
+struct Encoder {
+    Model model;
+    Kernels kernels;
+    int is_half;                  /* numbers between products are bf16, otherwise float */
+    size_t number;                /* their size */
+    size_t input_number;          /* the size of what products multiply */
+    size_t width, inner;          /* of rows of `input` and `inner_input`, in numbers */
+    int tokens, longest, threads; /* that there is room for */
+    void *room;
+    float *states, *summed, *scales;
+    void *input, *inner_input;           /* blocks */
+    void *projected, *context, *widened; /* rows of numbers */
+    int32_t *places, *kinds, *starts;
+    ThreadScratch *scratch;
+    Step *steps;
+    int *items;
+    int step_count;
+    TokenRows rows; /* of this call */
+    int token_count;
+    float *logits;
+};
+
+static inline int divided(int number, int by) { return (number + by - 1) / by; }
+
+/* Tokens -> states, and the input of the next product. */
+Work embed;
+/* States -> the input of a product, after a projection of the embeddings. */
+Work round_states;
+/* Sums -> states, and the input of the next product. */
+Work normalise;
+/* Rows of numbers -> the input of a product. */
+Work round_rows;
+/* States -> logits. */
+Work judge;
+
+/* A dense layer for some tokens and some panels, with what follows each sum. */
+Work multiply;
+/* Divides a dense layer so that each thread has several items, and an item's inputs and weights
+ * stay in a processor's own cache. */
+Grid grid_of(const Encoder *encoder, const Dense *dense, int threads);
+
+/* One head of one row. */
+Work attend;
+
+/* Makes room for a call of this size. Returns 0 when memory is short. */
+int make_room(Encoder *encoder, int tokens, int longest, int threads);
+
+#endif

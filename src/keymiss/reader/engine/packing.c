@@ -1,0 +1,80 @@
+/* packing.c: see packing.h. */
+#include "packing.h"
+
+#include <math.h>
+#include <string.h>
+
+int pack_floats(float *out, const float *numbers, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        if (!isfinite(numbers[i])) return 0;
+        out[i] = numbers[i];
+    }
+    return 1;
+}
+
+static uint16_t narrowed(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* Where the number of an input stands in a panel, for groups of this many inputs. */
+static size_t place_in_panel(size_t input, size_t column, size_t group) {
+    return input / group * group * PANEL + column * group + input % group;
+}
+
+/* The number of weights of a panel. */
+static size_t panel_length(const Dense *dense) {
+    return rounded_up((size_t)dense->inputs, INPUT_STEP) * PANEL;
+}
+
+static void pack_int8(const Dense *dense, size_t column, const float *weights) {
+    int8_t *panel = (int8_t *)dense->panels + column / PANEL * panel_length(dense);
+    float largest = 0;
+    int32_t sum = 0;
+    for (int32_t i = 0; i < dense->inputs; i++) largest = fmaxf(largest, fabsf(weights[i]));
+    float scale = largest / 127.0f;
+    for (int32_t i = 0; i < dense->inputs; i++) {
+        int8_t number = scale > 0 ? (int8_t)lrintf(weights[i] / scale) : 0;
+        panel[place_in_panel((size_t)i, column % PANEL, 4)] = number;
+        sum += number;
+    }
+    dense->scales[column] = scale;
+    dense->sums[column] = sum;
+}
+
+static void pack_column(const Dense *dense, int32_t precision, size_t column,
+                        const float *weights) {
+    size_t in_panel = column % PANEL, panel = column / PANEL * panel_length(dense);
+    if (precision == PRECISION_INT8) {
+        pack_int8(dense, column, weights);
+        return;
+    }
+    for (size_t i = 0; i < (size_t)dense->inputs; i++)
+        if (precision == PRECISION_FP32)
+            ((float *)dense->panels)[panel + place_in_panel(i, in_panel, 1)] = weights[i];
+        else
+            ((uint16_t *)dense->panels)[panel + place_in_panel(i, in_panel, 2)] =
+                narrowed(weights[i]);
+}
+
+static int is_finite(const float *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i])) return 0;
+    return 1;
+}
+
+int pack_dense(const Dense *dense, int32_t precision, int32_t first, int32_t outputs,
+               const float *matrix, const float *bias, float factor) {
+    float weights[65536];
+    size_t inputs = (size_t)dense->inputs;
+    if (!is_finite(bias, (size_t)outputs)) return 0;
+    for (int32_t output = 0; output < outputs; output++) {
+        const float *row = matrix + (size_t)output * inputs;
+        if (!is_finite(row, inputs)) return 0;
+        for (size_t i = 0; i < inputs; i++) weights[i] = row[i] * factor;
+        dense->bias[first + output] = bias[output] * factor;
+        pack_column(dense, precision, (size_t)(first + output), weights);
+    }
+    return 1;
+}

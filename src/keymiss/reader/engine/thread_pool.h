@@ -1,0 +1,24 @@
+/* thread_pool.h: threads that work on one job at a time, stage by stage.
+ *
+ * A job has stages, and a stage has items. Threads claim items one by one; a stage begins when all
+ * items of the stage before are done. So a thread that the system has put aside holds nobody up,
+ * unless it is in the middle of an item: the calling thread can do a whole job alone.
+ *
+ * Between jobs, threads look for work for some fifty microseconds, then sleep. All readers of a
+ * process share the pool; callers take turns. */
+#ifndef KEYMISS_THREAD_POOL_H
+#define KEYMISS_THREAD_POOL_H
+
+enum { MAX_THREADS = 256, MAX_STAGES = 12000 };
+
+typedef struct Job {
+    int stages;
+    const int *items; /* of each stage; none is 0 */
+    void (*work)(void *context, int stage, int item, int thread);
+    void *context;
+} Job;
+
+/* Does a job with up to `threads` threads, the caller among them, and returns when it is done. */
+void run_job(const Job *job, int threads);
+
+#endif
