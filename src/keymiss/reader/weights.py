@@ -7,9 +7,11 @@ the name that current `transformers` gives to BERT's array, without the family's
 from __future__ import annotations
 
 import json
+import mmap
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from keymiss.errors import ModelError
 
 Array = NDArray[np.float16] | NDArray[np.float32]
+Stored = Array | NDArray[np.uint16]
 
 TYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 """The number types that are read. numpy has no bfloat16, so it is mapped as uint16."""
@@ -48,12 +51,15 @@ _RENAMED = (
 class Weights:
     """The arrays of a model. Each is handed out only in the shape that the graph needs."""
 
-    def __init__(self, path: Path, arrays: dict[str, Array]) -> None:
+    def __init__(
+        self, path: Path, arrays: dict[str, Stored], files: Sequence[mmap.mmap] = ()
+    ) -> None:
         self._path = path
         self._arrays = {canonical_name(name): array for name, array in arrays.items()}
+        self._files = files
 
     def get(self, name: str, *shape: int) -> Array:
-        """Returns one array, float16 or float32 as stored.
+        """Returns one array, float16 or float32; what is stored as bfloat16 becomes float32.
 
         Raises:
             ModelError: the array is missing, or has another type or another shape.
@@ -67,7 +73,14 @@ class Weights:
             raise ModelError(
                 f"{self._path}: {name} has the shape {array.shape}; the config says {shape}"
             )
-        return array
+        if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        return cast(Array, array)
+
+    def release(self) -> None:
+        """Gives back the memory of what was read; it is read again when it is needed."""
+        for file in self._files:
+            file.madvise(mmap.MADV_DONTNEED)
 
 
 def canonical_name(name: str) -> str:
@@ -115,23 +128,26 @@ def load_weights(folder: Path) -> Weights:
     Raises:
         ModelError: a file is missing or damaged.
     """
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Stored] = {}
+    mapped: list[mmap.mmap] = []
     files = weight_files(folder)
     for path in files:
         try:
-            arrays.update(_map(path))
+            with path.open("rb") as file:
+                # Copy-on-write, because OpenVINO does not accept read-only memory. Nothing writes
+                # to it.
+                mapped.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            arrays.update(_arrays(np.frombuffer(mapped[-1], np.uint8)))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{path} is damaged: {error!r}") from None
-    return Weights(files[0], arrays)
+    return Weights(files[0], arrays, mapped)
 
 
-def _map(path: Path) -> dict[str, Array]:
+def _arrays(mapped: NDArray[np.uint8]) -> dict[str, Stored]:
     """The arrays of a safetensors file, in the file's own pages.
 
     The format's library copies each array before it returns it: 1.3 GB for BERT-large.
     """
-    # Copy-on-write, because OpenVINO does not accept read-only memory. Nothing writes to it.
-    mapped = np.memmap(path, np.uint8, "c")
     size = int.from_bytes(mapped[:8].tobytes(), "little")
     if not 2 <= size <= min(MAX_HEADER_BYTES, len(mapped) - 8):
         raise ValueError(f"the header cannot have {size} bytes")
@@ -141,11 +157,9 @@ def _map(path: Path) -> dict[str, Array]:
     return {name: _array(data, entry) for name, entry in header.items() if entry["dtype"] in TYPES}
 
 
-def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> Array:
+def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> Stored:
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data):
         raise ValueError(f"the bytes {begin} to {end} are not in the file")
     array = data[begin:end].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
-    if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
-        return (array.astype(np.uint32) << 16).view(np.float32)
     return np.require(array, requirements="A")

@@ -91,6 +91,7 @@ def pack(folder: Path, config: EncoderConfig, shape: Shape, out: Bytes) -> None:
             shape, out.ctypes.data, number, layer, weight.ctypes.data, pointer
         )
         check(wrong, f"{folder}: {name}")
+        weights.release()  # a checkpoint is as large as what is packed
     library.keymiss_end_packing(out.ctypes.data)
 
 
