@@ -8,33 +8,62 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Asked here and not of the compiler's runtime, whose answer depends on how the library is linked.
+ * Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, CPUID, and volume 1,
+ * XCR0. */
+typedef struct Processor {
+    unsigned b, c, d; /* leaf 7, registers ebx, ecx and edx */
+    unsigned a1;      /* leaf 7, subleaf 1, register eax */
+    unsigned c1;      /* leaf 1, register ecx */
+    unsigned saved;   /* what the system saves when threads change: XCR0 */
+} Processor;
+
 enum {
-    REQUEST_PERMISSION = 0x1023,            /* ARCH_REQ_XCOMP_PERM of arch_prctl */
-    TILE_DATA = 18,                         /* the state component of AMX's tiles */
-    AMX_BITS = 1 << 22 | 1 << 24 | 1 << 25, /* bf16, tiles, int8: cpuid 7, edx */
+    REQUEST_PERMISSION = 0x1023, /* ARCH_REQ_XCOMP_PERM of arch_prctl */
+    TILE_DATA = 18,              /* the state component of AMX's tiles */
 };
 
-/* Linux lets a process use the tiles after it has asked for them. */
-static int has_amx(void) {
+/* Bits of Processor.saved, c1, b, c, a1 and d. */
+static const unsigned YMM = 0x6, ZMM = 0xe6, TILES = 1u << 17 | 1u << 18;
+static const unsigned FMA = 1u << 12, OSXSAVE = 1u << 27;
+static const unsigned AVX2 = 1u << 5;
+static const unsigned AVX512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
+static const unsigned VNNI = 1u << 11;
+static const unsigned BF16 = 1u << 5;
+static const unsigned AMX = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
+
+static Processor processor(void) {
+    Processor found = {0};
     unsigned a, b, c, d;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & AMX_BITS) != AMX_BITS) return 0;
-    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    if (!__get_cpuid(1, &a, &b, &found.c1, &d) || !(found.c1 & OSXSAVE)) return found;
+    __asm__ volatile("xgetbv" : "=a"(found.saved), "=d"(d) : "c"(0));
+    if (__get_cpuid_count(7, 0, &a, &found.b, &found.c, &found.d))
+        __get_cpuid_count(7, 1, &found.a1, &b, &c, &d);
+    return found;
 }
 
+static int has(unsigned found, unsigned wanted) { return (found & wanted) == wanted; }
+
 static int has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    Processor found = processor();
+    return has(found.saved, YMM) && has(found.c1, FMA) && has(found.b, AVX2);
 }
 
 static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    Processor found = processor();
+    return has_avx2() && has(found.saved, ZMM) && has(found.b, AVX512);
 }
 
-static int has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+static int has_vnni(void) { return has_avx512() && has(processor().c, VNNI); }
 
-static int has_bf16(void) { return has_vnni() && __builtin_cpu_supports("avx512bf16"); }
+static int has_bf16(void) { return has_vnni() && has(processor().a1, BF16); }
 
-static int has_amx_and_bf16(void) { return has_bf16() && has_amx(); }
+/* Linux lets a process use the tiles after it has asked for them. */
+static int has_amx(void) {
+    Processor found = processor();
+    return has_bf16() && has(found.saved, TILES) && has(found.d, AMX) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
 
 static void use_avx2(Kernels *kernels) {
     kernels->f32_name = kernels->int8_name = "avx2";
@@ -85,7 +114,7 @@ static const InstructionSet SETS[] = {
     {"avx512", has_avx512, use_avx512},
     {"avx512-vnni", has_vnni, use_vnni},
     {"avx512-bf16", has_bf16, use_bf16},
-    {"amx", has_amx_and_bf16, use_amx},
+    {"amx", has_amx, use_amx},
 #endif
     {NULL, NULL, NULL},
 };
