@@ -139,16 +139,13 @@ static void add_steps(Encoder *encoder, int threads) {
     add_by_tokens(encoder, judge);
 }
 
-static int rows_are_right(const Encoder *encoder, const TokenRows *rows, int *tokens,
-                          int *longest) {
+static int rows_are_right(const Encoder *encoder, const TokenRows *rows, int *tokens) {
     const Shape *shape = &encoder->model.shape;
     int32_t most = shape->positions - shape->first_position;
     int64_t total = 0;
-    *longest = 0;
     for (int row = 0; row < rows->count; row++) {
         int32_t length = rows->lengths[row];
         if (length < 1 || length > most || rows->passage_at[row] < 0) return 0;
-        if (length > *longest) *longest = length;
         total += length;
         if (total > MAX_TOKENS) return 0;
     }
@@ -177,12 +174,12 @@ static void work_on_step(void *context, int stage, int item, int thread) {
 }
 
 Outcome encode(Encoder *encoder, const TokenRows *rows, int threads, float *logits) {
-    int tokens, longest;
-    if (rows->count < 0 || threads < 1 || !rows_are_right(encoder, rows, &tokens, &longest))
+    int tokens;
+    if (rows->count < 0 || threads < 1 || !rows_are_right(encoder, rows, &tokens))
         return WRONG_ROWS;
     if (tokens == 0) return COMPUTED;
     if (threads > MAX_THREADS) threads = MAX_THREADS;
-    if (!make_room(encoder, tokens, longest, threads)) return NO_MEMORY;
+    if (!make_room(encoder, tokens, threads)) return NO_MEMORY;
     encoder->rows = *rows;
     encoder->token_count = tokens;
     encoder->logits = logits;

@@ -2,7 +2,8 @@
 #include "encoder_steps.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+enum { ALIGNMENT = 64, USUAL_TOKENS = 2048 };
 
 typedef struct Room {
     char *bytes; /* NULL when only the size is wanted */
@@ -11,13 +12,13 @@ typedef struct Room {
 
 static void *take(Room *room, size_t count, size_t size) {
     void *found = room->bytes ? room->bytes + room->used : NULL;
-    room->used += rounded_up(count * size, 64);
+    room->used += rounded_up(count * size, ALIGNMENT);
     return found;
 }
 
 static void take_thread(Room *room, const Encoder *encoder, ThreadScratch *scratch) {
     const Shape *shape = &encoder->model.shape;
-    size_t keys = rounded_up((size_t)encoder->longest, PANEL);
+    size_t keys = rounded_up((size_t)shape->positions, PANEL);
     size_t head = rounded_up((size_t)(shape->hidden / shape->heads), PANEL);
     scratch->queries = take(room, BLOCK_ROWS * head, sizeof(float));
     scratch->keys = take(room, keys * head, sizeof(float));
@@ -52,24 +53,23 @@ static void take_room(Room *room, Encoder *encoder) {
         take_thread(room, encoder, scratch ? &scratch[i] : &unused);
 }
 
-/* Zeros where nothing is written: products read them, and multiply them by zeros. */
-int make_room(Encoder *encoder, int tokens, int longest, int threads) {
-    if (tokens <= encoder->tokens && longest <= encoder->longest && threads <= encoder->threads)
-        return 1;
+/* Room for most calls from the first one on: the system gives memory when it is written, and the
+ * next calls do not wait for it. Zeros where nothing is written: products read them, and multiply
+ * them by zeros. */
+int make_room(Encoder *encoder, int tokens, int threads) {
+    if (tokens <= encoder->tokens && threads <= encoder->threads) return 1;
     free(encoder->room);
-    encoder->room = NULL;
-    encoder->tokens = tokens > encoder->tokens ? tokens : encoder->tokens;
-    encoder->longest = longest > encoder->longest ? longest : encoder->longest;
+    encoder->tokens = tokens > USUAL_TOKENS ? tokens : USUAL_TOKENS;
     encoder->threads = threads > encoder->threads ? threads : encoder->threads;
     Room room = {0};
     take_room(&room, encoder);
-    if (posix_memalign(&encoder->room, 64, room.used) != 0) {
-        encoder->room = NULL;
+    encoder->room = calloc(1, room.used + ALIGNMENT);
+    if (!encoder->room) {
         encoder->tokens = 0;
         return 0;
     }
-    memset(encoder->room, 0, room.used);
-    room = (Room){.bytes = encoder->room};
+    uintptr_t first = (uintptr_t)encoder->room;
+    room = (Room){.bytes = (char *)rounded_up(first, ALIGNMENT)};
     take_room(&room, encoder);
     return 1;
 }

@@ -48,11 +48,11 @@ typedef struct ThreadScratch {
 struct Encoder {
     Model model;
     Kernels kernels;
-    int is_half;                  /* numbers between products are bf16, otherwise float */
-    size_t number;                /* their size */
-    size_t input_number;          /* the size of what products multiply */
-    size_t width, inner;          /* of rows of `input` and `inner_input`, in numbers */
-    int tokens, longest, threads; /* that there is room for */
+    int is_half;         /* numbers between products are bf16, otherwise float */
+    size_t number;       /* their size */
+    size_t input_number; /* the size of what products multiply */
+    size_t width, inner; /* of rows of `input` and `inner_input`, in numbers */
+    int tokens, threads; /* that there is room for */
     void *room;
     float *states, *summed, *scales;
     void *input, *inner_input;           /* blocks */
@@ -90,6 +90,6 @@ Grid grid_of(const Encoder *encoder, const Dense *dense, int threads);
 Work attend;
 
 /* Makes room for a call of this size. Returns 0 when memory is short. */
-int make_room(Encoder *encoder, int tokens, int longest, int threads);
+int make_room(Encoder *encoder, int tokens, int threads);
 
 #endif
