@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from keymiss.errors import ModelError
 
 Array = NDArray[np.float16] | NDArray[np.float32]
-Stored = Array | NDArray[np.uint16]
+StoredArray = Array | NDArray[np.uint16]
 
 TYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 """The number types that are read. numpy has no bfloat16, so it is mapped as uint16."""
@@ -52,7 +52,7 @@ class Weights:
     """The arrays of a model. Each is handed out only in the shape that the graph needs."""
 
     def __init__(
-        self, path: Path, arrays: dict[str, Stored], files: Sequence[mmap.mmap] = ()
+        self, path: Path, arrays: dict[str, StoredArray], files: Sequence[mmap.mmap] = ()
     ) -> None:
         self._path = path
         self._arrays = {canonical_name(name): array for name, array in arrays.items()}
@@ -128,7 +128,7 @@ def load_weights(folder: Path) -> Weights:
     Raises:
         ModelError: a file is missing or damaged.
     """
-    arrays: dict[str, Stored] = {}
+    arrays: dict[str, StoredArray] = {}
     mapped: list[mmap.mmap] = []
     files = weight_files(folder)
     for path in files:
@@ -143,7 +143,7 @@ def load_weights(folder: Path) -> Weights:
     return Weights(files[0], arrays, mapped)
 
 
-def _arrays(mapped: NDArray[np.uint8]) -> dict[str, Stored]:
+def _arrays(mapped: NDArray[np.uint8]) -> dict[str, StoredArray]:
     """The arrays of a safetensors file, in the file's own pages.
 
     The format's library copies each array before it returns it: 1.3 GB for BERT-large.
@@ -157,7 +157,7 @@ def _arrays(mapped: NDArray[np.uint8]) -> dict[str, Stored]:
     return {name: _array(data, entry) for name, entry in header.items() if entry["dtype"] in TYPES}
 
 
-def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> Stored:
+def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> StoredArray:
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data):
         raise ValueError(f"the bytes {begin} to {end} are not in the file")
