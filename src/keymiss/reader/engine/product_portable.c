@@ -19,12 +19,10 @@ void product_f32_portable(const float *a, const float *b, size_t inputs, float *
     }
 }
 
-static float widened(uint16_t half) {
-    uint32_t bits = (uint32_t)half << 16;
+typedef union Bits {
+    uint32_t bits;
     float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+} Bits;
 
 void product_bf16_portable(const uint16_t *a, const uint16_t *b, size_t inputs, float *c,
                            size_t c_stride, int rows) {
@@ -34,11 +32,14 @@ void product_bf16_portable(const uint16_t *a, const uint16_t *b, size_t inputs, 
         for (size_t i = 0; i < inputs; i += 2) {
             const uint16_t *pair =
                 chunk + i / CHUNK_HALVES * BLOCK_ROWS * CHUNK_HALVES + i % CHUNK_HALVES;
-            float first = widened(pair[0]), second = widened(pair[1]);
-            const uint16_t *group = b + i * PANEL;
-            for (int column = 0; column < PANEL; column++)
-                sums[column] +=
-                    first * widened(group[2 * column]) + second * widened(group[2 * column + 1]);
+            Bits first = {.bits = (uint32_t)pair[0] << 16},
+                 second = {.bits = (uint32_t)pair[1] << 16};
+            uint32_t group[PANEL]; /* the two numbers of a column together */
+            memcpy(group, b + i * PANEL, sizeof group);
+            for (int column = 0; column < PANEL; column++) {
+                Bits low = {.bits = group[column] << 16}, high = {.bits = group[column] & ~0xffffu};
+                sums[column] += first.value * low.value + second.value * high.value;
+            }
         }
         memcpy(c + (size_t)row * c_stride, sums, sizeof sums);
     }
