@@ -18,28 +18,23 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertForQuestionAnswering
 
 from keymiss.bench.reader_pairs import SHORT_QUESTION, Pairs
-from keymiss.reader import Reader, Tokenizer
-from keymiss.reader.calibration import Calibration
-from keymiss.reader.encoder_config import load_config
-from keymiss.reader.network import PRECISIONS, Ids, Precision
-from keymiss.reader.openvino.openvino_network import load_network
-from keymiss.reader.reader_statistics import Statistics
+from keymiss.reader import Reader
+from keymiss.reader.network import PRECISIONS, Ids
+from keymiss.reader.openvino.openvino_reader import openvino_reader
 
 Engine = Callable[[Pairs], Any]
 
 
 def keymiss_engine(folder: Path, precision: str) -> Engine:
-    reader = Reader.from_pretrained(folder, precision)
-    reader.warm_up()
-    return lambda pairs: list(reader.windows([(SHORT_QUESTION, each) for each in pairs.passages()]))
+    return _warmed_up(Reader.from_pretrained(folder, precision))
 
 
-def openvino_engine(folder: Path, precision: Precision) -> Engine:
+def openvino_engine(folder: Path, precision: str) -> Engine:
     """OpenVINO with keymiss's own graph, grouping and padding. In int8 the graph must be there."""
-    config, tokenizer = load_config(folder), Tokenizer(folder)
-    padding, statistics = tokenizer.special.padding, Statistics()
-    network = load_network(folder, config, padding, precision, None, statistics)
-    reader = Reader(folder.name, tokenizer, network, Calibration(), statistics)
+    return _warmed_up(openvino_reader(folder, precision))
+
+
+def _warmed_up(reader: Reader) -> Engine:
     reader.warm_up()
     return lambda pairs: list(reader.windows([(SHORT_QUESTION, each) for each in pairs.passages()]))
 

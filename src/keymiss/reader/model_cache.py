@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ def write_object(path: Path, record: dict[str, Any]) -> None:
         draft.replace(path)
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock on this file, which is created, during a block; other processes wait for it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def digest_of(files: Sequence[Path]) -> str:
     """One SHA-256 over the SHA-256 of each file, in hexadecimal.
 
@@ -53,8 +67,9 @@ def digest_of(files: Sequence[Path]) -> str:
     path = default_cache() / DIGESTS
     known = read_object(path)
     digests = {_identity(file): known.get(_identity(file)) for file in files}
-    if not all(isinstance(digest, str) for digest in digests.values()):
-        digests = {_identity(file): _sha256(file) for file in files}
+    missing = [file for file in files if not isinstance(digests[_identity(file)], str)]
+    if missing:
+        digests |= {_identity(file): _sha256(file) for file in missing}
         kept = dict(list(known.items())[-MOST_DIGESTS:])
         write_object(path, kept | digests)
     joined = "".join(str(digest) for digest in digests.values())

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino import openvino_network
 from keymiss.reader.openvino.encoder_graph import build_graph
 from keymiss.reader.openvino.kept_graphs import graph_file, keep_graph
+from keymiss.reader.openvino.openvino_reader import openvino_reader
 from keymiss.reader.weights import load_weights
-from tests.reader.openvino.conftest import openvino_reader
 
 QUESTION, PASSAGES = "Who found it?", ["Robert Koch found the bacillus of cholera."]
 
@@ -82,12 +81,12 @@ def test_a_cache_that_cannot_be_written_is_no_error(folder, monkeypatch):
 
 def test_two_first_starts_at_once(folder):
     code = (
-        "import sys; from pathlib import Path; from tests.reader.openvino.conftest import *;"
+        "import sys; from pathlib import Path;"
+        "from keymiss.reader.openvino.openvino_reader import openvino_reader;"
         "openvino_reader(Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, str(folder)]
-    root = Path(__file__).parents[3]
-    processes = [subprocess.Popen(command, env=os.environ, cwd=root) for _ in range(3)]
+    processes = [subprocess.Popen(command, env=os.environ) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.reader.openvino.conftest import openvino_reader
+from keymiss.reader.openvino.openvino_reader import openvino_reader
 from tests.reader.test_families import CLOSE, FAMILIES, GOLDEN, expected
 
 

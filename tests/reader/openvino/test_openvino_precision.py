@@ -10,7 +10,7 @@ import pytest
 from keymiss.reader import BUNDLED_FOLDER, ModelError
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.openvino import arithmetic_probe
-from tests.reader.openvino.conftest import openvino_reader
+from keymiss.reader.openvino.openvino_reader import openvino_reader
 
 CONFIG = load_config(BUNDLED_FOLDER)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from keymiss.reader import BUNDLED_FOLDER
-from tests.reader.openvino.conftest import openvino_reader
+from keymiss.reader.openvino.openvino_reader import openvino_reader
 
 
 @pytest.fixture

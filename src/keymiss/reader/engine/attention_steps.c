@@ -5,7 +5,7 @@
 
 /* One head of one row: where its queries, keys and values stand, and how many there are. */
 typedef struct Head {
-    size_t start, length, padded; /* tokens */
+    size_t length, padded; /* tokens */
     size_t width, padded_width;
     size_t queries, keys, values, context; /* places in `projected` and `context` */
     size_t stride;                         /* of `projected` */
@@ -18,7 +18,6 @@ static Head head_of(const Encoder *encoder, int item) {
     size_t start = (size_t)encoder->starts[row], length = (size_t)encoder->rows.lengths[row];
     size_t at = start * 3 * hidden + number * width;
     return (Head){
-        .start = start,
         .length = length,
         .padded = rounded_up(length, PANEL),
         .width = width,

@@ -19,7 +19,7 @@ Encoder *new_encoder(const Model *model, const Kernels *kernels) {
     encoder->is_half = shape->precision == PRECISION_BF16 ||
                        (shape->precision == PRECISION_INT8 && kernels->bf16_is_native);
     encoder->number = encoder->is_half ? sizeof(uint16_t) : sizeof(float);
-    encoder->input_number = shape->precision == PRECISION_INT8 ? sizeof(uint8_t) : encoder->number;
+    encoder->input_number = number_size(shape->precision);
     encoder->width = rounded_up(widest, INPUT_STEP);
     encoder->inner = rounded_up((size_t)shape->inner, INPUT_STEP);
     encoder->steps = calloc(steps, sizeof *encoder->steps);

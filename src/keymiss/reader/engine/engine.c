@@ -154,11 +154,10 @@ static void make_block(const char *rows, size_t row_bytes, int32_t count, char *
 
 const char *keymiss_product(const char *isa, int32_t precision, const void *a, const void *b,
                             const int32_t *sums, int32_t inputs, int32_t rows, void *c) {
-    static const size_t sizes[PRECISIONS] = {4, 2, 1};
     float whole[BLOCK_ROWS * PANEL];
     Kernels kernels;
     if (!choose_kernels(&kernels, isa)) return "this machine lacks that instruction set";
-    size_t length = (size_t)inputs, row_bytes = length * sizes[precision];
+    size_t length = (size_t)inputs, row_bytes = length * number_size(precision);
     uint8_t *block = calloc(BLOCK_ROWS, row_bytes);
     if (!block) return "memory is short";
     make_block(a, row_bytes, rows, (char *)block);

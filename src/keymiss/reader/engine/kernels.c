@@ -32,7 +32,7 @@ static const unsigned VNNI = 1u << 11;
 static const unsigned BF16 = 1u << 5;
 static const unsigned AMX = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
 
-static Processor processor(void) {
+static Processor this_processor(void) {
     Processor found = {0};
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &found.c1, &d) || !(found.c1 & OSXSAVE)) return found;
@@ -44,24 +44,22 @@ static Processor processor(void) {
 
 static int has(unsigned found, unsigned wanted) { return (found & wanted) == wanted; }
 
-static int has_avx2(void) {
-    Processor found = processor();
-    return has(found.saved, YMM) && has(found.c1, FMA) && has(found.b, AVX2);
+/* Each of these is asked only where the set before it runs. */
+static int has_avx2(const Processor *found) {
+    return has(found->saved, YMM) && has(found->c1, FMA) && has(found->b, AVX2);
 }
 
-static int has_avx512(void) {
-    Processor found = processor();
-    return has_avx2() && has(found.saved, ZMM) && has(found.b, AVX512);
+static int has_avx512(const Processor *found) {
+    return has(found->saved, ZMM) && has(found->b, AVX512);
 }
 
-static int has_vnni(void) { return has_avx512() && has(processor().c, VNNI); }
+static int has_vnni(const Processor *found) { return has(found->c, VNNI); }
 
-static int has_bf16(void) { return has_vnni() && has(processor().a1, BF16); }
+static int has_bf16(const Processor *found) { return has(found->a1, BF16); }
 
 /* Linux lets a process use the tiles after it has asked for them. */
-static int has_amx(void) {
-    Processor found = processor();
-    return has_bf16() && has(found.saved, TILES) && has(found.d, AMX) &&
+static int has_amx(const Processor *found) {
+    return has(found->saved, TILES) && has(found->d, AMX) &&
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
@@ -99,11 +97,15 @@ static void use_amx(Kernels *kernels) {
     kernels->begin = amx_begin;
     kernels->end = amx_end;
 }
+#else
+typedef int Processor;
+
+static Processor this_processor(void) { return 0; }
 #endif
 
 typedef struct InstructionSet {
     const char *name;
-    int (*runs)(void);
+    int (*runs)(const Processor *found);
     void (*use)(Kernels *kernels);
 } InstructionSet;
 
@@ -130,8 +132,9 @@ int choose_kernels(Kernels *kernels, const char *named) {
         .rows = &ROW_LOOPS_PORTABLE,
     };
     if (named && strcmp(named, "portable") == 0) return 1;
+    Processor found = this_processor();
     for (const InstructionSet *set = SETS; set->name; set++) {
-        if (!set->runs()) return named == NULL;
+        if (!set->runs(&found)) return named == NULL;
         set->use(kernels);
         if (named && strcmp(named, set->name) == 0) return 1;
     }

@@ -40,7 +40,7 @@ static void *take(Place *place, uint64_t count, size_t size) {
     return found;
 }
 
-static size_t size_of(int32_t precision) {
+size_t number_size(int32_t precision) {
     static const size_t sizes[PRECISIONS] = {sizeof(float), sizeof(uint16_t), sizeof(int8_t)};
     return sizes[precision];
 }
@@ -49,7 +49,7 @@ static Dense take_dense(Place *place, int32_t precision, int32_t inputs, int32_t
     uint64_t columns = rounded_up((size_t)outputs, PANEL);
     uint64_t rows = rounded_up((size_t)inputs, INPUT_STEP);
     Dense dense = {.inputs = inputs, .outputs = outputs};
-    dense.panels = take(place, rows * columns, size_of(precision));
+    dense.panels = take(place, rows * columns, number_size(precision));
     dense.bias = take(place, columns, sizeof(float));
     if (precision == PRECISION_INT8) {
         dense.scales = take(place, columns, sizeof(float));

@@ -73,6 +73,9 @@ typedef struct Model {
 /* Whether a model can have this shape. */
 int shape_is_valid(const Shape *shape);
 
+/* The bytes of a number that products multiply. */
+size_t number_size(int32_t precision);
+
 /* How many bytes a packed model of this shape has; 0 when a shape is not valid. */
 uint64_t packed_size(const Shape *shape);
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from keymiss.reader.engine.engine_library import (
     engine_library,
     shape_of,
 )
-from keymiss.reader.model_cache import default_cache
+from keymiss.reader.model_cache import default_cache, locked
 from keymiss.reader.network import Precision
 from keymiss.reader.weights import Weights, load_weights
 
@@ -63,8 +61,7 @@ def packed_weights(
         )
     path = default_cache() / "models" / f"{version}-{precision}.packed"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        with locked(path.with_suffix(".lock")):
             mapped = _mapped(path, size)
             if mapped is None or not _opens(shape, mapped):
                 _keep(folder, config, shape, size, path)
@@ -156,11 +153,3 @@ def _opens(shape: Shape, packed: Bytes) -> bool:
         return False
     library.keymiss_close(engine)
     return True
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """While one process packs, no other does the same."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -276,16 +276,23 @@ static float quantise(const float *row, size_t width, int offset, uint8_t *out) 
     return largest / 127.0f;
 }
 
-#ifndef PACK_KEYS
-#define PACK_KEYS pack_keys
+/* TRANSPOSE turns 16 tokens of 16 pairs of numbers, where the set has registers for that. It reads
+ * tokens after the last, too: memory that holds anything, whose columns count for nothing. */
 static void pack_keys(const uint16_t *keys, size_t stride, size_t count, size_t width,
                       size_t padded_width, uint16_t *panel) {
+#ifdef TRANSPOSE
+    if (width == padded_width) {
+        for (size_t i = 0; i < width; i += CHUNK_HALVES)
+            for (size_t token = 0; token < count; token += LANES)
+                TRANSPOSE(keys + token * stride + i, stride, panel + i * PANEL + 2 * token);
+        return;
+    }
+#endif
     memset(panel, 0, padded_width * PANEL * sizeof *panel);
     for (size_t token = 0; token < count; token++)
         for (size_t i = 0; i < width; i++)
             panel[i / 2 * 2 * PANEL + 2 * token + i % 2] = keys[token * stride + i];
 }
-#endif
 
 /* Two tokens beside each other are a group of a panel. */
 static void pack_values(const uint16_t *values, size_t stride, size_t count, size_t padded,
@@ -309,4 +316,4 @@ static void pack_values(const uint16_t *values, size_t stride, size_t count, siz
 }
 
 const RowLoops ROW_LOOPS = {finish, normalise, softmax,   place_f32,   place_bf16,
-                            narrow, widen,     PACK_KEYS, pack_values, quantise};
+                            narrow, widen,     pack_keys, pack_values, quantise};

@@ -3,8 +3,6 @@
 
 #include "packed_model.h"
 
-#include <string.h>
-
 /* 16 rows of 16 numbers become 16 columns, by four rounds of exchanges between pairs of registers:
  * of neighbouring numbers, of pairs, and of quarters of a register twice. */
 static void transpose(const uint16_t *in, size_t stride, uint16_t *out) {
@@ -33,23 +31,6 @@ static void transpose(const uint16_t *in, size_t stride, uint16_t *out) {
     }
 }
 
-/* Heads whose width is a multiple of 32 fill registers, and others are copied number by number.
- * Tokens after the last are read too: memory that holds anything, whose columns count for nothing.
- */
-static void pack_keys_in_registers(const uint16_t *keys, size_t stride, size_t count, size_t width,
-                                   size_t padded_width, uint16_t *panel) {
-    if (width == padded_width) {
-        for (size_t i = 0; i < width; i += 32)
-            for (size_t token = 0; token < count; token += 16)
-                transpose(keys + token * stride + i, stride, panel + i * PANEL + 2 * token);
-        return;
-    }
-    memset(panel, 0, padded_width * PANEL * sizeof *panel);
-    for (size_t token = 0; token < count; token++)
-        for (size_t i = 0; i < width; i++)
-            panel[i / 2 * 2 * PANEL + 2 * token + i % 2] = keys[token * stride + i];
-}
-
-#define PACK_KEYS pack_keys_in_registers
+#define TRANSPOSE transpose
 #define MAXIMUM(ONE, OTHER) ((Floats)_mm512_max_ps((__m512)(ONE), (__m512)(OTHER)))
 #include "row_loops.h"

@@ -8,17 +8,16 @@ start maps both and does not read the checkpoint.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import openvino as ov
 
-from keymiss.reader.model_cache import default_cache
+from keymiss.reader.model_cache import default_cache, locked
 from keymiss.reader.network import Precision
 
 Arithmetic = Literal["fp32", "bf16"]
@@ -90,7 +89,7 @@ def compile_kept(
     # The compiled graph leaves out the weights, which are in the graph's file.
     kept = {"CACHE_DIR": str(compiled), "CACHE_MODE": "OPTIMIZE_SIZE"}
     try:
-        with _locked(path.parent):
+        with locked(path.parent / "lock"):
             if not path.exists():
                 keep_graph(build(), arithmetic, path)
             return ov.Core().compile_model(path, "CPU", options(arithmetic, threads) | kept)
@@ -102,12 +101,3 @@ def compile_kept(
         with suppress(OSError):
             shutil.rmtree(path.parent)
         return compile_graph(graph, arithmetic, threads)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """While one process writes in the folder, no other reads what is half written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
