@@ -14,7 +14,7 @@ import valkey
 
 from keymiss.errors import SetupError
 from keymiss.server.embedded_server import EmbeddedServer, free_port
-from keymiss.server.folder_lock import holders_of
+from keymiss.server.folder_lock import holders_of, locked_folder
 
 ROUNDS = 100
 FORK = multiprocessing.get_context("fork")
@@ -56,6 +56,31 @@ def test_a_child_that_a_killed_server_leaves_is_waited_for(tmp_path):
         with valkey.Valkey(port=next_one.port) as client:
             assert client.dbsize() == 4000
     server.stop()
+
+
+def hold_among_files_that_come_and_go(folder, pipe):
+    """A holder that opens and closes other files all the time, as a server does while it starts."""
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
+    with locked_folder(folder):  # its descriptor is listed after all the others
+        pipe.send(os.getpid())
+        while True:
+            for descriptor in others:
+                os.close(descriptor)
+            others = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
+
+
+# Python 3.12 warns of a fork beside threads; these children use none of what threads may hold.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_holder_is_named_whatever_else_it_opens_and_closes(tmp_path):
+    ours, theirs = FORK.Pipe()
+    arguments = (tmp_path, theirs)
+    process = FORK.Process(target=hold_among_files_that_come_and_go, args=arguments, daemon=True)
+    process.start()
+    pid = ours.recv()
+    found = [holders_of(tmp_path) for _ in range(50)]
+    process.kill()
+    process.join()
+    assert [each for each in found if not (each and each[0].startswith(f"process {pid} "))] == []
 
 
 def hold(folder, port, pipe):

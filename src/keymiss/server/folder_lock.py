@@ -78,6 +78,7 @@ def holders_of(folder: Path) -> list[str]:
 
 def _holds(process: Path, descriptor: Path, path: str) -> bool:
     """Whether this descriptor holds the lock: processes that wait for it open the file, too."""
-    if os.readlink(descriptor) != path:
-        return False
-    return "FLOCK" in (process / "fdinfo" / descriptor.name).read_text()
+    with suppress(FileNotFoundError):  # closed since it was listed: the process has others to ask
+        if os.readlink(descriptor) == path:
+            return "FLOCK" in (process / "fdinfo" / descriptor.name).read_text()
+    return False
