@@ -81,9 +81,14 @@ static void attend_to_block_f32(const Encoder *encoder, const Head *head, size_t
         kernels->rows->place_f32(from + (size_t)row * head->stride, head->width, 1,
                                  (float *)scratch->queries + row * CHUNK_FLOATS);
     for (size_t key = 0; key < head->padded; key += PANEL)
-        kernels->product_f32(scratch->queries,
-                             (const float *)scratch->keys + key * head->padded_width,
-                             head->padded_width, scratch->scores + key, head->padded, rows);
+        kernels->products[PRECISION_FP32](&(Product){
+            .a = scratch->queries,
+            .b = (const float *)scratch->keys + key * head->padded_width,
+            .inputs = head->padded_width,
+            .c = scratch->scores + key,
+            .c_stride = head->padded,
+            .rows = rows,
+        });
     for (int row = 0; row < rows; row++) {
         float *scores = scratch->scores + (size_t)row * head->padded;
         float share = kernels->rows->softmax(scores, head->length, head->padded);
@@ -91,9 +96,14 @@ static void attend_to_block_f32(const Encoder *encoder, const Head *head, size_t
                                  (float *)scratch->shares + row * CHUNK_FLOATS);
     }
     for (size_t column = 0; column < head->width; column += PANEL) {
-        kernels->product_f32(scratch->shares,
-                             (const float *)scratch->values + column * head->padded, head->padded,
-                             scratch->sums, PANEL, rows);
+        kernels->products[PRECISION_FP32](&(Product){
+            .a = scratch->shares,
+            .b = (const float *)scratch->values + column * head->padded,
+            .inputs = head->padded,
+            .c = scratch->sums,
+            .c_stride = PANEL,
+            .rows = rows,
+        });
         Finish finish = context_of(encoder, head, query, column);
         kernels->rows->finish(&finish, scratch->sums, rows);
     }
@@ -108,9 +118,14 @@ static void attend_to_block_bf16(const Encoder *encoder, const Head *head, size_
         kernels->rows->place_bf16(from + (size_t)row * head->stride, head->width,
                                   (uint16_t *)scratch->queries + row * CHUNK_HALVES);
     for (size_t key = 0; key < head->padded; key += PANEL)
-        kernels->product_bf16(scratch->queries,
-                              (const uint16_t *)scratch->keys + key * head->padded_width,
-                              head->padded_width, scratch->scores + key, head->padded, rows);
+        kernels->products[PRECISION_BF16](&(Product){
+            .a = scratch->queries,
+            .b = (const uint16_t *)scratch->keys + key * head->padded_width,
+            .inputs = head->padded_width,
+            .c = scratch->scores + key,
+            .c_stride = head->padded,
+            .rows = rows,
+        });
     for (int row = 0; row < rows; row++) {
         float *scores = scratch->scores + (size_t)row * head->padded;
         float share = kernels->rows->softmax(scores, head->length, head->padded);
@@ -118,9 +133,14 @@ static void attend_to_block_bf16(const Encoder *encoder, const Head *head, size_
                               (uint16_t *)scratch->shares + row * CHUNK_HALVES);
     }
     for (size_t column = 0; column < head->width; column += PANEL) {
-        kernels->product_bf16(scratch->shares,
-                              (const uint16_t *)scratch->values + column * head->padded,
-                              head->padded, scratch->sums, PANEL, rows);
+        kernels->products[PRECISION_BF16](&(Product){
+            .a = scratch->shares,
+            .b = (const uint16_t *)scratch->values + column * head->padded,
+            .inputs = head->padded,
+            .c = scratch->sums,
+            .c_stride = PANEL,
+            .rows = rows,
+        });
         Finish finish = context_of(encoder, head, query, column);
         kernels->rows->finish(&finish, scratch->sums, rows);
     }

@@ -2,28 +2,35 @@
 #include "encoder_steps.h"
 
 enum {
-    BLOCKS_OF_ITEM = 8, /* at most, so that they stay in the second cache */
     ITEMS_OF_THREAD = 6,
+    GROUP_BYTES = 1 << 20, /* of rows, which stay in the second cache beside a panel or two */
 };
 
-/* The sums of a block and a panel. */
-static void product(const Encoder *encoder, const Step *step, int block, int rows, size_t panel,
-                    void *sums) {
+/* The product of the first block of an item's rows and one of its panels. */
+static Product product_of(const Encoder *encoder, const Step *step, int first, size_t panel,
+                          void *sums) {
     const Dense *dense = step->dense;
-    const Kernels *kernels = &encoder->kernels;
     size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP), size = encoder->input_number;
-    const void *weights = (const char *)dense->panels + panel * inputs * PANEL * size;
-    const void *a = (const char *)step->input + (size_t)block * block_bytes(step->width, size);
-    switch (encoder->model.shape.precision) {
-    case PRECISION_INT8:
-        kernels->product_int8(a, weights, dense->sums + panel * PANEL, inputs, sums, PANEL, rows);
-        return;
-    case PRECISION_BF16:
-        kernels->product_bf16(a, weights, inputs, sums, PANEL, rows);
-        return;
-    default:
-        kernels->product_f32(a, weights, inputs, sums, PANEL, rows);
-    }
+    size_t panel_bytes = inputs * PANEL * size;
+    const char *weights = (const char *)dense->panels + panel * panel_bytes;
+    int is_last = (panel + 1) * PANEL >= (size_t)dense->outputs;
+    return (Product){
+        .a = (const char *)step->input + (size_t)first * block_bytes(step->width, size),
+        .b = weights,
+        .sums = dense->sums + (dense->sums ? panel * PANEL : 0),
+        .inputs = inputs,
+        .c = sums,
+        .c_stride = PANEL,
+        .ahead = weights + panel_bytes,
+        .ahead_lines = is_last ? 0 : divided(BLOCK_ROWS, step->grid.blocks_of_group),
+    };
+}
+
+/* The same with the block after it. */
+static void go_to_next_block(const Encoder *encoder, const Step *step, Product *product) {
+    size_t bytes = block_bytes(step->width, encoder->input_number);
+    product->a = (const char *)product->a + bytes;
+    product->ahead += bytes / BLOCK_ROWS * (size_t)product->ahead_lines;
 }
 
 /* Where the output of a block and a panel begins, in numbers, and how its rows stand there. */
@@ -64,15 +71,19 @@ void multiply(Encoder *encoder, const Step *step, int item, int thread) {
     int last = first + grid->blocks_of_group < blocks ? first + grid->blocks_of_group : blocks;
     int panel = item / grid->row_groups * grid->panels_of_group;
     int end = panel + grid->panels_of_group < panels ? panel + grid->panels_of_group : panels;
+    ProductLoop *multiply_block = kernels->products[encoder->model.shape.precision];
     if (kernels->begin) kernels->begin();
-    for (; panel < end; panel++)
+    for (; panel < end; panel++) {
+        Product product = product_of(encoder, step, first, (size_t)panel, sums);
         for (int block = first; block < last; block++) {
             int left = encoder->token_count - block * BLOCK_ROWS;
-            int rows = left < BLOCK_ROWS ? left : BLOCK_ROWS;
-            product(encoder, step, block, rows, (size_t)panel, sums);
+            product.rows = left < BLOCK_ROWS ? left : BLOCK_ROWS;
+            multiply_block(&product);
             Finish finish = finish_of(encoder, step, block, (size_t)panel);
-            kernels->rows->finish(&finish, sums, rows);
+            kernels->rows->finish(&finish, sums, product.rows);
+            go_to_next_block(encoder, step, &product);
         }
+    }
     if (kernels->end) kernels->end();
 }
 
@@ -80,7 +91,9 @@ Grid grid_of(const Encoder *encoder, const Dense *dense, int threads) {
     Grid grid;
     int blocks = divided(encoder->token_count, BLOCK_ROWS);
     int panels = divided(dense->outputs, PANEL);
-    grid.row_groups = divided(blocks, BLOCKS_OF_ITEM);
+    size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
+    int most = (int)(GROUP_BYTES / block_bytes(inputs, encoder->input_number));
+    grid.row_groups = divided(blocks, most > 1 ? most : 1);
     grid.blocks_of_group = divided(blocks, grid.row_groups);
     int wanted = threads == 1 ? 1 : divided(threads * ITEMS_OF_THREAD, grid.row_groups);
     grid.panels_of_group = divided(panels, wanted);

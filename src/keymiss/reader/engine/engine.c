@@ -134,14 +134,7 @@ void keymiss_close(Engine *engine) {
 const char *keymiss_isa(const char *isa, int32_t precision) {
     Kernels kernels;
     if (!choose_kernels(&kernels, isa)) return NULL;
-    switch (precision) {
-    case PRECISION_INT8:
-        return kernels.int8_name;
-    case PRECISION_BF16:
-        return kernels.bf16_name;
-    default:
-        return kernels.f32_name;
-    }
+    return precision < 0 || precision >= PRECISIONS ? NULL : kernels.names[precision];
 }
 
 /* Writes rows of numbers of this size as a block. */
@@ -161,16 +154,20 @@ const char *keymiss_product(const char *isa, int32_t precision, const void *a, c
     uint8_t *block = calloc(BLOCK_ROWS, row_bytes);
     if (!block) return "memory is short";
     make_block(a, row_bytes, rows, (char *)block);
-    if (kernels.begin) kernels.begin();
-    if (precision == PRECISION_INT8) {
+    if (precision == PRECISION_INT8)
         for (size_t i = 0; i < BLOCK_ROWS * row_bytes; i++)
             block[i] = (uint8_t)(block[i] + kernels.offset);
-        kernels.product_int8(block, b, sums, length, (int32_t *)whole, PANEL, rows);
-    } else if (precision == PRECISION_BF16) {
-        kernels.product_bf16((uint16_t *)block, b, length, whole, PANEL, rows);
-    } else {
-        kernels.product_f32((float *)block, b, length, whole, PANEL, rows);
-    }
+    Product product = {
+        .a = block,
+        .b = b,
+        .sums = sums,
+        .inputs = length,
+        .c = whole,
+        .c_stride = PANEL,
+        .rows = rows,
+    };
+    if (kernels.begin) kernels.begin();
+    kernels.products[precision](&product);
     if (kernels.end) kernels.end();
     memcpy(c, whole, (size_t)rows * PANEL * sizeof(float));
     free(block);

@@ -64,35 +64,35 @@ static int has_amx(const Processor *found) {
 }
 
 static void use_avx2(Kernels *kernels) {
-    kernels->f32_name = kernels->int8_name = "avx2";
-    kernels->product_f32 = product_f32_avx2;
-    kernels->product_int8 = product_int8_avx2;
+    kernels->names[PRECISION_FP32] = kernels->names[PRECISION_INT8] = "avx2";
+    kernels->products[PRECISION_FP32] = product_f32_avx2;
+    kernels->products[PRECISION_INT8] = product_int8_avx2;
     kernels->rows = &ROW_LOOPS_AVX2;
 }
 
 static void use_avx512(Kernels *kernels) {
-    kernels->f32_name = "avx512";
-    kernels->product_f32 = product_f32_avx512;
+    kernels->names[PRECISION_FP32] = "avx512";
+    kernels->products[PRECISION_FP32] = product_f32_avx512;
     kernels->rows = &ROW_LOOPS_AVX512;
 }
 
 static void use_vnni(Kernels *kernels) {
-    kernels->int8_name = "avx512-vnni";
-    kernels->product_int8 = product_int8_vnni;
+    kernels->names[PRECISION_INT8] = "avx512-vnni";
+    kernels->products[PRECISION_INT8] = product_int8_vnni;
     kernels->offset = 128;
 }
 
 static void use_bf16(Kernels *kernels) {
-    kernels->bf16_name = "avx512-bf16";
-    kernels->product_bf16 = product_bf16_avx512;
+    kernels->names[PRECISION_BF16] = "avx512-bf16";
+    kernels->products[PRECISION_BF16] = product_bf16_avx512;
     kernels->bf16_is_native = 1;
     kernels->rows = &ROW_LOOPS_BF16;
 }
 
 static void use_amx(Kernels *kernels) {
-    kernels->bf16_name = kernels->int8_name = "amx";
-    kernels->product_bf16 = product_bf16_amx;
-    kernels->product_int8 = product_int8_amx;
+    kernels->names[PRECISION_BF16] = kernels->names[PRECISION_INT8] = "amx";
+    kernels->products[PRECISION_BF16] = product_bf16_amx;
+    kernels->products[PRECISION_INT8] = product_int8_amx;
     kernels->offset = 0;
     kernels->begin = amx_begin;
     kernels->end = amx_end;
@@ -123,12 +123,8 @@ static const InstructionSet SETS[] = {
 
 int choose_kernels(Kernels *kernels, const char *named) {
     *kernels = (Kernels){
-        .f32_name = "portable",
-        .bf16_name = "portable",
-        .int8_name = "portable",
-        .product_f32 = product_f32_portable,
-        .product_bf16 = product_bf16_portable,
-        .product_int8 = product_int8_portable,
+        .names = {"portable", "portable", "portable"},
+        .products = {product_f32_portable, product_bf16_portable, product_int8_portable},
         .rows = &ROW_LOOPS_PORTABLE,
     };
     if (named && strcmp(named, "portable") == 0) return 1;

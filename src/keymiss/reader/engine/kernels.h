@@ -2,8 +2,6 @@
  *
  * A product multiplies up to 32 rows by a panel of 32 columns (packed_model.h): c[row][column] is
  * the sum over the inputs of a[row][input] * b[input][column].
- *   - `a` is a block of rows (row_blocks.h), and `inputs` fills whole chunks of it.
- *   - A product may write rows of c up to the next multiple of 16: the caller has room for them.
  *   - In int8, a[row][input] is offset by the set's `offset` (0 or 128), modulo 256. The sums are
  * the same on all instruction sets: nothing saturates, and nothing is rounded.
  *
@@ -12,15 +10,26 @@
 #ifndef KEYMISS_KERNELS_H
 #define KEYMISS_KERNELS_H
 
+#include "packed_model.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-typedef void ProductF32(const float *a, const float *b, size_t inputs, float *c, size_t c_stride,
-                        int rows);
-typedef void ProductBf16(const uint16_t *a, const uint16_t *b, size_t inputs, float *c,
-                         size_t c_stride, int rows);
-typedef void ProductInt8(const uint8_t *a, const int8_t *b, const int32_t *sums, size_t inputs,
-                         int32_t *c, size_t c_stride, int rows);
+typedef struct Product {
+    const void *a;       /* a block of rows (row_blocks.h) */
+    const void *b;       /* a panel */
+    const int32_t *sums; /* of the panel's columns; int8 only */
+    size_t inputs;       /* they fill whole chunks of the block */
+    void *c;             /* float, or int32 in int8; there is room for a multiple of 16 rows */
+    size_t c_stride;     /* from row to row, in numbers */
+    int rows;
+    int adds; /* to what is in c, which a product of other inputs has begun */
+    /* What is read next: this many lines of 64 bytes of it are fetched beside each chunk. */
+    const char *ahead;
+    int ahead_lines;
+} Product;
+
+typedef void ProductLoop(const Product *product);
 
 /* What happens to the sums of a panel: in int8 they are scaled; then a bias is added, then GELU or
  * a residual, and the outcome is written as float or as bf16. */
@@ -63,10 +72,8 @@ typedef struct RowLoops {
 } RowLoops;
 
 typedef struct Kernels {
-    const char *f32_name, *bf16_name, *int8_name;
-    ProductF32 *product_f32;
-    ProductBf16 *product_bf16;
-    ProductInt8 *product_int8;
+    const char *names[PRECISIONS]; /* of the instruction set of each product */
+    ProductLoop *products[PRECISIONS];
     int bf16_is_native; /* the instruction set multiplies bf16 */
     int offset;         /* of int8 activations */
     /* Around the products of one piece of work, on the thread that does it; may be NULL. */
@@ -74,9 +81,9 @@ typedef struct Kernels {
     const RowLoops *rows;
 } Kernels;
 
-ProductF32 product_f32_portable, product_f32_avx2, product_f32_avx512;
-ProductBf16 product_bf16_portable, product_bf16_avx512, product_bf16_amx;
-ProductInt8 product_int8_portable, product_int8_avx2, product_int8_vnni, product_int8_amx;
+ProductLoop product_f32_portable, product_f32_avx2, product_f32_avx512;
+ProductLoop product_bf16_portable, product_bf16_avx512, product_bf16_amx;
+ProductLoop product_int8_portable, product_int8_avx2, product_int8_vnni, product_int8_amx;
 void amx_begin(void);
 void amx_end(void);
 

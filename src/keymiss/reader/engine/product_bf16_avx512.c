@@ -4,35 +4,38 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "packed_model.h"
 #include "row_blocks.h"
 
 /* Two neighbouring numbers of a row, in all places. */
-static inline __m512i both(const uint16_t *a) {
+static inline __m512bh both(const uint16_t *a) {
     int pair;
     memcpy(&pair, a, sizeof pair);
-    return _mm512_set1_epi32(pair);
+    return (__m512bh)_mm512_set1_epi32(pair);
 }
 
 #define NAME product_bf16_avx512
-#define ARGUMENTS const uint16_t *a, const uint16_t *b, size_t inputs, float *c, size_t c_stride
-#define PASSED a + row *CHUNK_HALVES, b, inputs, c + (size_t)row *c_stride, c_stride
+#define NUMBERS CHUNK_HALVES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
+    const uint16_t *a = (const uint16_t *)product->a + first * BLOCK_ROWS + row * CHUNK_HALVES;    \
+    const uint16_t *b = (const uint16_t *)product->b + first * PANEL;                              \
+    float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \
-    for (int r = 0; r < ROWS; r++) left[r] = right[r] = _mm512_setzero_ps();                       \
-    for (size_t i = 0; i < inputs; i += 2) {                                                       \
-        const uint16_t *rows_of_chunk = a + i / CHUNK_HALVES * CHUNK_HALVES * BLOCK_ROWS;          \
-        __m512bh first = (__m512bh)_mm512_loadu_si512(b + i * PANEL);                              \
-        __m512bh second = (__m512bh)_mm512_loadu_si512(b + i * PANEL + 32);                        \
-        for (int r = 0; r < ROWS; r++) {                                                           \
-            __m512bh value = (__m512bh)both(rows_of_chunk + r * CHUNK_HALVES + i % CHUNK_HALVES);  \
-            left[r] = _mm512_dpbf16_ps(left[r], value, first);                                     \
-            right[r] = _mm512_dpbf16_ps(right[r], value, second);                                  \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        left[r] = adds ? _mm512_loadu_ps(c + r * product->c_stride) : _mm512_setzero_ps();         \
+        right[r] = adds ? _mm512_loadu_ps(c + r * product->c_stride + 16) : _mm512_setzero_ps();   \
+    }                                                                                              \
+    EVERY_INPUT(const uint16_t, 2) {                                                               \
+        __m512bh b_left = (__m512bh)_mm512_loadu_si512(b);                                         \
+        __m512bh b_right = (__m512bh)_mm512_loadu_si512(b + 32);                                   \
+        for (size_t r = 0; r < ROWS; r++) {                                                        \
+            __m512bh value = both(input + r * CHUNK_HALVES);                                       \
+            left[r] = _mm512_dpbf16_ps(left[r], value, b_left);                                    \
+            right[r] = _mm512_dpbf16_ps(right[r], value, b_right);                                 \
         }                                                                                          \
     }                                                                                              \
-    for (int r = 0; r < ROWS; r++) {                                                               \
-        _mm512_storeu_ps(c + (size_t)r * c_stride, left[r]);                                       \
-        _mm512_storeu_ps(c + (size_t)r * c_stride + 16, right[r]);                                 \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        _mm512_storeu_ps(c + r * product->c_stride, left[r]);                                      \
+        _mm512_storeu_ps(c + r * product->c_stride + 16, right[r]);                                \
     }
 #include "product_blocks.h"

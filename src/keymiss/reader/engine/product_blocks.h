@@ -1,19 +1,32 @@
 /* product_blocks.h: the loop that the AVX products share; a file defines its parts, then includes
  * it.
  *
- *   NAME            of the product
- *   ARGUMENTS       of the product and of a block of it; `rows` is not among them
- *   PASSED          the same arguments, for the block that begins at `row`
- *   BLOCK(ROWS)     the body of a block of ROWS rows, which keeps all sums in registers
- *   MOST            the most rows that the registers have room for: 12, 6 or 3 */
+ *   NAME          of the product
+ *   NUMBERS       in a chunk of a row
+ *   BLOCK(ROWS)   the body of a block of ROWS rows, which keeps all sums in registers: the inputs
+ *                 from `first` to `end`, of the rows from `row` on; `adds` says whether to add to c
+ *   MOST          the most rows that the registers have room for: 12, 6 or 3 */
 #define BLOCK_FUNCTION(ROWS)                                                                       \
-    static void block_##ROWS(ARGUMENTS) { BLOCK(ROWS) }
+    static void block_##ROWS(const Product *product, size_t row, size_t first, size_t end) {       \
+        int adds = product->adds || first > 0;                                                     \
+        BLOCK(ROWS)                                                                                \
+    }
 #define BLOCK_CASE(ROWS)                                                                           \
     if (rows - row >= ROWS) {                                                                      \
-        block_##ROWS(PASSED);                                                                      \
+        block_##ROWS(product, row, first, end);                                                    \
         row += ROWS;                                                                               \
         continue;                                                                                  \
     }
+
+/* Goes through the inputs, GROUP at a time: `input` is that of the first row, with others a chunk's
+ * width further on, `a` the chunk's, and `b` the panel's group. By pointers, so that the addresses
+ * of the rows are constants in the instructions: computing them took longer than multiplying. */
+#define EVERY_INPUT(TYPE, GROUP)                                                                   \
+    for (size_t at = first; at < end; at += NUMBERS, a += NUMBERS * BLOCK_ROWS)                    \
+        for (TYPE *input = a; input < a + NUMBERS; input += GROUP, b += GROUP * PANEL)
+
+/* A piece of a block and one of a panel, 16 KB each, stay in the first cache together. */
+enum { PIECE = 8 * NUMBERS };
 
 #if MOST >= 12
 BLOCK_FUNCTION(12)
@@ -29,8 +42,9 @@ BLOCK_FUNCTION(3)
 BLOCK_FUNCTION(2)
 BLOCK_FUNCTION(1)
 
-void NAME(ARGUMENTS, int rows) {
-    for (int row = 0; row < rows;) {
+static void multiply_piece(const Product *product, size_t first, size_t end) {
+    size_t rows = (size_t)product->rows;
+    for (size_t row = 0; row < rows;) {
 #if MOST >= 12
         BLOCK_CASE(12)
         BLOCK_CASE(8)
@@ -44,5 +58,12 @@ void NAME(ARGUMENTS, int rows) {
 #endif
         BLOCK_CASE(2)
         BLOCK_CASE(1)
+    }
+}
+
+void NAME(const Product *product) {
+    for (size_t first = 0; first < product->inputs; first += PIECE) {
+        size_t end = product->inputs - first < PIECE ? product->inputs : first + PIECE;
+        multiply_piece(product, first, end);
     }
 }

@@ -3,31 +3,34 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "packed_model.h"
 #include "row_blocks.h"
 
 #define NAME product_f32_avx2
-#define ARGUMENTS const float *a, const float *b, size_t inputs, float *c, size_t c_stride
-#define PASSED a + row *CHUNK_FLOATS, b, inputs, c + (size_t)row *c_stride, c_stride
+#define NUMBERS CHUNK_FLOATS
 #define MOST 6
 #define BLOCK(ROWS)                                                                                \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
+        const float *a = (const float *)product->a + first * BLOCK_ROWS + row * CHUNK_FLOATS;      \
+        const float *b = (const float *)product->b + first * PANEL + half;                         \
+        float *c = (float *)product->c + row * product->c_stride + half;                           \
         __m256 left[ROWS], right[ROWS];                                                            \
-        for (int r = 0; r < ROWS; r++) left[r] = right[r] = _mm256_setzero_ps();                   \
-        for (size_t i = 0; i < inputs; i++) {                                                      \
-            const float *rows_of_chunk = a + i / CHUNK_FLOATS * CHUNK_FLOATS * BLOCK_ROWS;         \
-            __m256 first = _mm256_loadu_ps(b + i * PANEL + half);                                  \
-            __m256 second = _mm256_loadu_ps(b + i * PANEL + half + 8);                             \
-            for (int r = 0; r < ROWS; r++) {                                                       \
-                __m256 value =                                                                     \
-                    _mm256_broadcast_ss(rows_of_chunk + r * CHUNK_FLOATS + i % CHUNK_FLOATS);      \
-                left[r] = _mm256_fmadd_ps(value, first, left[r]);                                  \
-                right[r] = _mm256_fmadd_ps(value, second, right[r]);                               \
+        for (size_t r = 0; r < ROWS; r++) {                                                        \
+            left[r] = adds ? _mm256_loadu_ps(c + r * product->c_stride) : _mm256_setzero_ps();     \
+            right[r] =                                                                             \
+                adds ? _mm256_loadu_ps(c + r * product->c_stride + 8) : _mm256_setzero_ps();       \
+        }                                                                                          \
+        EVERY_INPUT(const float, 1) {                                                              \
+            __m256 b_left = _mm256_loadu_ps(b);                                                    \
+            __m256 b_right = _mm256_loadu_ps(b + 8);                                               \
+            for (size_t r = 0; r < ROWS; r++) {                                                    \
+                __m256 value = _mm256_broadcast_ss(input + r * CHUNK_FLOATS);                      \
+                left[r] = _mm256_fmadd_ps(value, b_left, left[r]);                                 \
+                right[r] = _mm256_fmadd_ps(value, b_right, right[r]);                              \
             }                                                                                      \
         }                                                                                          \
-        for (int r = 0; r < ROWS; r++) {                                                           \
-            _mm256_storeu_ps(c + (size_t)r * c_stride + half, left[r]);                            \
-            _mm256_storeu_ps(c + (size_t)r * c_stride + half + 8, right[r]);                       \
+        for (size_t r = 0; r < ROWS; r++) {                                                        \
+            _mm256_storeu_ps(c + r * product->c_stride, left[r]);                                  \
+            _mm256_storeu_ps(c + r * product->c_stride + 8, right[r]);                             \
         }                                                                                          \
     }
 #include "product_blocks.h"

@@ -2,28 +2,31 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "packed_model.h"
 #include "row_blocks.h"
 
 #define NAME product_f32_avx512
-#define ARGUMENTS const float *a, const float *b, size_t inputs, float *c, size_t c_stride
-#define PASSED a + row *CHUNK_FLOATS, b, inputs, c + (size_t)row *c_stride, c_stride
+#define NUMBERS CHUNK_FLOATS
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
+    const float *a = (const float *)product->a + first * BLOCK_ROWS + row * CHUNK_FLOATS;          \
+    const float *b = (const float *)product->b + first * PANEL;                                    \
+    float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \
-    for (int r = 0; r < ROWS; r++) left[r] = right[r] = _mm512_setzero_ps();                       \
-    for (size_t i = 0; i < inputs; i++) {                                                          \
-        const float *rows_of_chunk = a + i / CHUNK_FLOATS * CHUNK_FLOATS * BLOCK_ROWS;             \
-        __m512 first = _mm512_loadu_ps(b + i * PANEL);                                             \
-        __m512 second = _mm512_loadu_ps(b + i * PANEL + 16);                                       \
-        for (int r = 0; r < ROWS; r++) {                                                           \
-            __m512 value = _mm512_set1_ps(rows_of_chunk[r * CHUNK_FLOATS + i % CHUNK_FLOATS]);     \
-            left[r] = _mm512_fmadd_ps(value, first, left[r]);                                      \
-            right[r] = _mm512_fmadd_ps(value, second, right[r]);                                   \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        left[r] = adds ? _mm512_loadu_ps(c + r * product->c_stride) : _mm512_setzero_ps();         \
+        right[r] = adds ? _mm512_loadu_ps(c + r * product->c_stride + 16) : _mm512_setzero_ps();   \
+    }                                                                                              \
+    EVERY_INPUT(const float, 1) {                                                                  \
+        __m512 b_left = _mm512_loadu_ps(b);                                                        \
+        __m512 b_right = _mm512_loadu_ps(b + 16);                                                  \
+        for (size_t r = 0; r < ROWS; r++) {                                                        \
+            __m512 value = _mm512_set1_ps(input[r * CHUNK_FLOATS]);                                \
+            left[r] = _mm512_fmadd_ps(value, b_left, left[r]);                                     \
+            right[r] = _mm512_fmadd_ps(value, b_right, right[r]);                                  \
         }                                                                                          \
     }                                                                                              \
-    for (int r = 0; r < ROWS; r++) {                                                               \
-        _mm512_storeu_ps(c + (size_t)r * c_stride, left[r]);                                       \
-        _mm512_storeu_ps(c + (size_t)r * c_stride + 16, right[r]);                                 \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        _mm512_storeu_ps(c + r * product->c_stride, left[r]);                                      \
+        _mm512_storeu_ps(c + r * product->c_stride + 16, right[r]);                                \
     }
 #include "product_blocks.h"

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "packed_model.h"
 #include "row_blocks.h"
 
 /* Four neighbouring numbers of a row, widened, four times. */
@@ -27,32 +26,32 @@ static inline __m256i added(__m256i low, __m256i high) {
 }
 
 #define NAME product_int8_avx2
-#define ARGUMENTS                                                                                  \
-    const uint8_t *a, const int8_t *b, const int32_t *sums, size_t inputs, int32_t *c,             \
-        size_t c_stride
-#define PASSED a + row *CHUNK_BYTES, b, sums, inputs, c + (size_t)row *c_stride, c_stride
+#define NUMBERS CHUNK_BYTES
 #define MOST 3
 #define BLOCK(ROWS)                                                                                \
-    (void)sums;                                                                                    \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
+        const uint8_t *a = (const uint8_t *)product->a + first * BLOCK_ROWS + row * CHUNK_BYTES;   \
+        const int8_t *b = (const int8_t *)product->b + first * PANEL + 4 * half;                   \
+        int32_t *c = (int32_t *)product->c + row * product->c_stride + half;                       \
         __m256i total[ROWS][4];                                                                    \
-        for (int r = 0; r < ROWS; r++)                                                             \
-            for (int q = 0; q < 4; q++) total[r][q] = _mm256_setzero_si256();                      \
-        for (size_t i = 0; i < inputs; i += 4) {                                                   \
-            const uint8_t *rows_of_chunk = a + i / CHUNK_BYTES * CHUNK_BYTES * BLOCK_ROWS;         \
+        for (size_t r = 0; r < ROWS; r++)                                                          \
+            for (size_t q = 0; q < 4; q++) total[r][q] = _mm256_setzero_si256();                   \
+        EVERY_INPUT(const uint8_t, 4) {                                                            \
             __m256i value[ROWS];                                                                   \
-            for (int r = 0; r < ROWS; r++)                                                         \
-                value[r] = all_four(rows_of_chunk + r * CHUNK_BYTES + i % CHUNK_BYTES);            \
-            for (int q = 0; q < 4; q++) {                                                          \
-                __m256i four = columns(b + i * PANEL + 4 * half + 16 * q);                         \
-                for (int r = 0; r < ROWS; r++)                                                     \
+            for (size_t r = 0; r < ROWS; r++) value[r] = all_four(input + r * CHUNK_BYTES);        \
+            for (size_t q = 0; q < 4; q++) {                                                       \
+                __m256i four = columns(b + 16 * q);                                                \
+                for (size_t r = 0; r < ROWS; r++)                                                  \
                     total[r][q] =                                                                  \
                         _mm256_add_epi32(total[r][q], _mm256_madd_epi16(value[r], four));          \
             }                                                                                      \
         }                                                                                          \
-        for (int r = 0; r < ROWS; r++)                                                             \
-            for (int q = 0; q < 4; q += 2)                                                         \
-                _mm256_storeu_si256((__m256i *)(c + (size_t)r * c_stride + half + 4 * q),          \
-                                    added(total[r][q], total[r][q + 1]));                          \
+        for (size_t r = 0; r < ROWS; r++)                                                          \
+            for (size_t q = 0; q < 4; q += 2) {                                                    \
+                __m256i *to = (__m256i *)(c + r * product->c_stride + 4 * q);                      \
+                __m256i sum = added(total[r][q], total[r][q + 1]);                                 \
+                if (adds) sum = _mm256_add_epi32(sum, _mm256_loadu_si256(to));                     \
+                _mm256_storeu_si256(to, sum);                                                      \
+            }                                                                                      \
     }
 #include "product_blocks.h"

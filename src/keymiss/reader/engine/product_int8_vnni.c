@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "packed_model.h"
 #include "row_blocks.h"
 
 /* Four neighbouring numbers of a row, in all places. */
@@ -18,29 +17,31 @@ static inline __m512i all_four(const uint8_t *a) {
 }
 
 #define NAME product_int8_vnni
-#define ARGUMENTS                                                                                  \
-    const uint8_t *a, const int8_t *b, const int32_t *sums, size_t inputs, int32_t *c,             \
-        size_t c_stride
-#define PASSED a + row *CHUNK_BYTES, b, sums, inputs, c + (size_t)row *c_stride, c_stride
+#define NUMBERS CHUNK_BYTES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
+    const uint8_t *a = (const uint8_t *)product->a + first * BLOCK_ROWS + row * CHUNK_BYTES;       \
+    const int8_t *b = (const int8_t *)product->b + first * PANEL;                                  \
+    int32_t *c = (int32_t *)product->c + row * product->c_stride;                                  \
     __m512i left[ROWS], right[ROWS];                                                               \
     __m512i offset = _mm512_set1_epi32(-128);                                                      \
-    __m512i start = _mm512_mullo_epi32(offset, _mm512_loadu_si512(sums));                          \
-    __m512i start_right = _mm512_mullo_epi32(offset, _mm512_loadu_si512(sums + 16));               \
-    for (int r = 0; r < ROWS; r++) left[r] = start, right[r] = start_right;                        \
-    for (size_t i = 0; i < inputs; i += 4) {                                                       \
-        const uint8_t *rows_of_chunk = a + i / CHUNK_BYTES * CHUNK_BYTES * BLOCK_ROWS;             \
-        __m512i first = _mm512_loadu_si512(b + i * PANEL);                                         \
-        __m512i second = _mm512_loadu_si512(b + i * PANEL + 64);                                   \
-        for (int r = 0; r < ROWS; r++) {                                                           \
-            __m512i value = all_four(rows_of_chunk + r * CHUNK_BYTES + i % CHUNK_BYTES);           \
-            left[r] = _mm512_dpbusd_epi32(left[r], value, first);                                  \
-            right[r] = _mm512_dpbusd_epi32(right[r], value, second);                               \
+    __m512i start = _mm512_mullo_epi32(offset, _mm512_loadu_si512(product->sums));                 \
+    __m512i start_right = _mm512_mullo_epi32(offset, _mm512_loadu_si512(product->sums + 16));      \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        left[r] = adds ? _mm512_loadu_si512(c + r * product->c_stride) : start;                    \
+        right[r] = adds ? _mm512_loadu_si512(c + r * product->c_stride + 16) : start_right;        \
+    }                                                                                              \
+    EVERY_INPUT(const uint8_t, 4) {                                                                \
+        __m512i b_left = _mm512_loadu_si512(b);                                                    \
+        __m512i b_right = _mm512_loadu_si512(b + 64);                                              \
+        for (size_t r = 0; r < ROWS; r++) {                                                        \
+            __m512i value = all_four(input + r * CHUNK_BYTES);                                     \
+            left[r] = _mm512_dpbusd_epi32(left[r], value, b_left);                                 \
+            right[r] = _mm512_dpbusd_epi32(right[r], value, b_right);                              \
         }                                                                                          \
     }                                                                                              \
-    for (int r = 0; r < ROWS; r++) {                                                               \
-        _mm512_storeu_si512(c + (size_t)r * c_stride, left[r]);                                    \
-        _mm512_storeu_si512(c + (size_t)r * c_stride + 16, right[r]);                              \
+    for (size_t r = 0; r < ROWS; r++) {                                                            \
+        _mm512_storeu_si512(c + r * product->c_stride, left[r]);                                   \
+        _mm512_storeu_si512(c + r * product->c_stride + 16, right[r]);                             \
     }
 #include "product_blocks.h"
