@@ -1,148 +1,97 @@
 /* attention_steps.c: attention, row by row and head by head (Vaswani et al. 2017). */
 #include "encoder_steps.h"
 
-#include <string.h>
-
-/* One head of one row: where its queries, keys and values stand, and how many there are. */
+/* One head of one row. */
 typedef struct Head {
-    size_t length, padded; /* tokens */
-    size_t width, padded_width;
-    size_t queries, keys, values, context; /* places in `projected` and `context` */
-    size_t stride;                         /* of `projected` */
+    size_t first, length;                  /* tokens */
+    size_t queries, keys, values, context; /* columns of `projected` and `context` */
 } Head;
 
 static Head head_of(const Encoder *encoder, int item) {
-    const Shape *shape = &encoder->model.shape;
-    size_t hidden = (size_t)shape->hidden, width = hidden / (size_t)shape->heads;
-    size_t row = (size_t)(item / shape->heads), number = (size_t)(item % shape->heads);
-    size_t start = (size_t)encoder->starts[row], length = (size_t)encoder->rows.lengths[row];
-    size_t at = start * 3 * hidden + number * width;
+    int heads = encoder->model.shape.heads, row = item / heads;
+    size_t column = (size_t)(item % heads) * encoder->head.padded;
     return (Head){
-        .length = length,
-        .padded = rounded_up(length, PANEL),
-        .width = width,
-        .padded_width = rounded_up(width, PANEL),
-        .queries = at,
-        .keys = at + hidden,
-        .values = at + 2 * hidden,
-        .context = start * encoder->width + number * width,
-        .stride = 3 * hidden,
+        .first = (size_t)encoder->starts[row],
+        .length = (size_t)encoder->rows.lengths[row],
+        .queries = column,
+        .keys = encoder->heads + column,
+        .values = 2 * encoder->heads + column,
+        .context = column,
     };
+}
+
+/* Where a token's numbers from this column on lie in a table, in bytes. */
+static size_t place_in_table(const Encoder *encoder, size_t token, size_t column) {
+    return column * encoder->number / CHUNK_BYTES * encoder->table.chunk + token * CHUNK_BYTES;
 }
 
 /* The keys as panels whose columns are tokens, the values as panels whose columns are the head's.
  */
-static void pack_head_f32(const Encoder *encoder, const Head *head, ThreadScratch *scratch) {
-    const float *projected = encoder->projected;
-    float *keys = scratch->keys, *values = scratch->values;
-    memset(keys, 0, head->padded * head->padded_width * sizeof *keys);
-    memset(values, 0, head->padded * head->padded_width * sizeof *values);
-    for (size_t token = 0; token < head->length; token++) {
-        float *column = keys + token / PANEL * head->padded_width * PANEL + token % PANEL;
-        const float *key = projected + head->keys + token * head->stride;
-        const float *value = projected + head->values + token * head->stride;
-        for (size_t i = 0; i < head->width; i++) column[i * PANEL] = key[i];
-        for (size_t i = 0; i < head->width; i += PANEL) {
-            size_t left = head->width - i, count = left < PANEL ? left : PANEL;
-            memcpy(values + i * head->padded + token * PANEL, value + i, count * sizeof *values);
-        }
-    }
+static void pack_head(const Encoder *encoder, const Head *head, const HeadLoops *loops,
+                      ThreadScratch *scratch) {
+    const char *projected = encoder->projected;
+    size_t padded = rounded_up(head->length, PANEL), width = encoder->head.padded;
+    size_t number = encoder->number, numbers = CHUNK_BYTES / number;
+    char *panel = scratch->keys;
+    for (size_t token = 0; token < padded; token += PANEL)
+        for (size_t i = 0; i < width; i += numbers, panel += PANEL * CHUNK_BYTES)
+            encoder->kernels.rows->pack_keys(
+                projected + place_in_table(encoder, head->first + token, head->keys + i), panel);
+    panel = scratch->values;
+    for (size_t i = 0; i < width; i += PANEL, panel += padded * PANEL * number)
+        loops->pack_values(projected + place_in_table(encoder, head->first, head->values + i),
+                           encoder->table.chunk, head->length, panel);
 }
 
-static void pack_head_bf16(const Encoder *encoder, const Head *head, ThreadScratch *scratch) {
-    const uint16_t *projected = encoder->projected;
-    const RowLoops *rows = encoder->kernels.rows;
-    for (size_t token = 0; token < head->length; token += PANEL) {
-        size_t left = head->length - token;
-        rows->pack_keys(projected + head->keys + token * head->stride, head->stride,
-                        left < PANEL ? left : PANEL, head->width, head->padded_width,
-                        (uint16_t *)scratch->keys + token * head->padded_width);
-    }
-    rows->pack_values(projected + head->values, head->stride, head->length, head->padded,
-                      head->width, head->padded_width, scratch->values);
-}
-
-/* How the context of some queries and columns is written: after all queries before them. */
-static Finish context_of(const Encoder *encoder, const Head *head, size_t query, size_t column) {
-    size_t at = head->context + query * encoder->width + column, rest = head->width - column;
-    Finish finish = {.stride = encoder->width,
-                     .half_gap = PANEL / 2,
-                     .columns = (int)(rest < PANEL ? rest : PANEL)};
-    if (encoder->is_half) finish.halves = (uint16_t *)encoder->context + at;
-    else finish.floats = (float *)encoder->context + at;
+/* How the context of some queries and columns is written. */
+static Finish context_of(const Encoder *encoder, const Head *head, size_t query, size_t column,
+                         const float *factors) {
+    Finish finish = {
+        .row_scales = factors,
+        .stride = CHUNK_BYTES / encoder->number,
+        .half_gap = encoder->is_half ? PANEL / 2 : encoder->table.chunk / encoder->number,
+        .columns = PANEL,
+    };
+    size_t at = place_in_table(encoder, head->first + query, head->context + column);
+    if (encoder->is_half) finish.halves = (uint16_t *)((char *)encoder->context + at);
+    else finish.floats = (float *)((char *)encoder->context + at);
     return finish;
 }
 
-static void attend_to_block_f32(const Encoder *encoder, const Head *head, size_t query, int rows,
-                                ThreadScratch *scratch) {
+/* 32 queries, or those that are left. */
+static void attend_to_queries(const Encoder *encoder, const Head *head, const HeadLoops *loops,
+                              size_t query, ThreadScratch *scratch) {
     const Kernels *kernels = &encoder->kernels;
-    const float *from = (const float *)encoder->projected + head->queries + query * head->stride;
-    for (int row = 0; row < rows; row++)
-        kernels->rows->place_f32(from + (size_t)row * head->stride, head->width, 1,
-                                 (float *)scratch->queries + row * CHUNK_FLOATS);
-    for (size_t key = 0; key < head->padded; key += PANEL)
-        kernels->products[PRECISION_FP32](&(Product){
-            .a = scratch->queries,
-            .b = (const float *)scratch->keys + key * head->padded_width,
-            .inputs = head->padded_width,
-            .c = scratch->scores + key,
-            .c_stride = head->padded,
-            .rows = rows,
-        });
-    for (int row = 0; row < rows; row++) {
-        float *scores = scratch->scores + (size_t)row * head->padded;
-        float share = kernels->rows->softmax(scores, head->length, head->padded);
-        kernels->rows->place_f32(scores, head->padded, share,
-                                 (float *)scratch->shares + row * CHUNK_FLOATS);
+    ProductLoop *multiply_block =
+        kernels->products[encoder->is_half ? PRECISION_BF16 : PRECISION_FP32];
+    size_t left = head->length - query, padded = rounded_up(head->length, PANEL);
+    size_t width = encoder->head.padded, number = encoder->number;
+    Product product = {
+        .a = (const char *)encoder->projected +
+             place_in_table(encoder, head->first + query, head->queries),
+        .a_chunk = encoder->table.chunk,
+        .b = scratch->keys,
+        .inputs = width,
+        .c = scratch->scores,
+        .c_stride = PANEL,
+        .rows = (int)(left < BLOCK_ROWS ? left : BLOCK_ROWS),
+    };
+    for (size_t key = 0; key < padded; key += PANEL) {
+        multiply_block(&product);
+        product.b = (const char *)product.b + width * PANEL * number;
+        product.c = (float *)product.c + SCORE_PANEL;
     }
-    for (size_t column = 0; column < head->width; column += PANEL) {
-        kernels->products[PRECISION_FP32](&(Product){
-            .a = scratch->shares,
-            .b = (const float *)scratch->values + column * head->padded,
-            .inputs = head->padded,
-            .c = scratch->sums,
-            .c_stride = PANEL,
-            .rows = rows,
-        });
-        Finish finish = context_of(encoder, head, query, column);
-        kernels->rows->finish(&finish, scratch->sums, rows);
-    }
-}
-
-static void attend_to_block_bf16(const Encoder *encoder, const Head *head, size_t query, int rows,
-                                 ThreadScratch *scratch) {
-    const Kernels *kernels = &encoder->kernels;
-    const uint16_t *from =
-        (const uint16_t *)encoder->projected + head->queries + query * head->stride;
-    for (int row = 0; row < rows; row++)
-        kernels->rows->place_bf16(from + (size_t)row * head->stride, head->width,
-                                  (uint16_t *)scratch->queries + row * CHUNK_HALVES);
-    for (size_t key = 0; key < head->padded; key += PANEL)
-        kernels->products[PRECISION_BF16](&(Product){
-            .a = scratch->queries,
-            .b = (const uint16_t *)scratch->keys + key * head->padded_width,
-            .inputs = head->padded_width,
-            .c = scratch->scores + key,
-            .c_stride = head->padded,
-            .rows = rows,
-        });
-    for (int row = 0; row < rows; row++) {
-        float *scores = scratch->scores + (size_t)row * head->padded;
-        float share = kernels->rows->softmax(scores, head->length, head->padded);
-        kernels->rows->narrow(scores, head->padded, share,
-                              (uint16_t *)scratch->shares + row * CHUNK_HALVES);
-    }
-    for (size_t column = 0; column < head->width; column += PANEL) {
-        kernels->products[PRECISION_BF16](&(Product){
-            .a = scratch->shares,
-            .b = (const uint16_t *)scratch->values + column * head->padded,
-            .inputs = head->padded,
-            .c = scratch->sums,
-            .c_stride = PANEL,
-            .rows = rows,
-        });
-        Finish finish = context_of(encoder, head, query, column);
-        kernels->rows->finish(&finish, scratch->sums, rows);
+    loops->softmax(scratch->scores, head->length, product.rows, scratch->shares, scratch->factors);
+    product.a = scratch->shares;
+    product.a_chunk = BLOCK_ROWS * CHUNK_BYTES;
+    product.b = scratch->values;
+    product.inputs = padded;
+    product.c = scratch->sums;
+    for (size_t column = 0; column < width; column += PANEL) {
+        multiply_block(&product);
+        Finish finish = context_of(encoder, head, query, column, scratch->factors);
+        kernels->rows->finish(&finish, scratch->sums, product.rows);
+        product.b = (const char *)product.b + padded * PANEL * number;
     }
 }
 
@@ -150,15 +99,11 @@ void attend(Encoder *encoder, const Step *step, int item, int thread) {
     (void)step;
     Head head = head_of(encoder, item);
     const Kernels *kernels = &encoder->kernels;
+    const HeadLoops *loops = encoder->is_half ? &kernels->rows->halves : &kernels->rows->floats;
     ThreadScratch *scratch = &encoder->scratch[thread];
-    if (encoder->is_half) pack_head_bf16(encoder, &head, scratch);
-    else pack_head_f32(encoder, &head, scratch);
+    pack_head(encoder, &head, loops, scratch);
     if (kernels->begin) kernels->begin();
-    for (size_t query = 0; query < head.length; query += BLOCK_ROWS) {
-        size_t left = head.length - query;
-        int rows = (int)(left < BLOCK_ROWS ? left : BLOCK_ROWS);
-        if (encoder->is_half) attend_to_block_bf16(encoder, &head, query, rows, scratch);
-        else attend_to_block_f32(encoder, &head, query, rows, scratch);
-    }
+    for (size_t query = 0; query < head.length; query += BLOCK_ROWS)
+        attend_to_queries(encoder, &head, loops, query, scratch);
     if (kernels->end) kernels->end();
 }

@@ -7,48 +7,60 @@ enum {
 };
 
 /* The product of the first block of an item's rows and one of its panels. */
-static Product product_of(const Encoder *encoder, const Step *step, int first, size_t panel,
-                          void *sums) {
+static Product product_of(const Encoder *encoder, const Step *step, int first, size_t panel) {
     const Dense *dense = step->dense;
-    size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP), size = encoder->input_number;
-    size_t panel_bytes = inputs * PANEL * size;
+    size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
+    size_t panel_bytes = inputs * PANEL * encoder->input_number;
     const char *weights = (const char *)dense->panels + panel * panel_bytes;
     int is_last = (panel + 1) * PANEL >= (size_t)dense->outputs;
     return (Product){
-        .a = (const char *)step->input + (size_t)first * block_bytes(step->width, size),
+        .a = (const char *)step->input + (size_t)first * step->from.block,
+        .a_chunk = step->from.chunk,
         .b = weights,
         .sums = dense->sums + (dense->sums ? panel * PANEL : 0),
         .inputs = inputs,
-        .c = sums,
         .c_stride = PANEL,
         .ahead = weights + panel_bytes,
         .ahead_lines = is_last ? 0 : divided(BLOCK_ROWS, step->grid.blocks_of_group),
     };
 }
 
-/* The same with the block after it. */
-static void go_to_next_block(const Encoder *encoder, const Step *step, Product *product) {
-    size_t bytes = block_bytes(step->width, encoder->input_number);
-    product->a = (const char *)product->a + bytes;
-    product->ahead += bytes / BLOCK_ROWS * (size_t)product->ahead_lines;
+static int rows_of_block(const Encoder *encoder, int block) {
+    int left = encoder->token_count - block * BLOCK_ROWS;
+    return left < BLOCK_ROWS ? left : BLOCK_ROWS;
+}
+
+/* The sums of these blocks and a panel, and the product with the block after them. */
+static void multiply_blocks(const Encoder *encoder, const Step *step, Product *product, int first,
+                            int end, float *sums) {
+    ProductLoop *multiply_block = encoder->kernels.products[encoder->model.shape.precision];
+    size_t chunks = product->inputs * encoder->input_number / CHUNK_BYTES;
+    for (int block = first; block < end; block++, sums += BLOCK_ROWS * PANEL) {
+        product->rows = rows_of_block(encoder, block);
+        product->c = sums;
+        multiply_block(product);
+        product->a = (const char *)product->a + step->from.block;
+        product->ahead += chunks * (size_t)product->ahead_lines * CHUNK_BYTES;
+    }
 }
 
 /* Where the output of a block and a panel begins, in numbers, and how its rows stand there. */
-static size_t place_output(const Encoder *encoder, const Step *step, int block, size_t panel,
+static size_t place_output(const Encoder *encoder, const Step *step, size_t block, size_t panel,
                            Finish *finish) {
-    size_t columns = panel * PANEL, rows = (size_t)block * BLOCK_ROWS;
+    size_t bytes = PANEL * encoder->number;
     finish->half_gap = PANEL / 2;
-    if (!step->writes_blocks) return rows * finish->stride + columns;
-    finish->stride = CHUNK_BYTES / encoder->input_number;
-    if (!encoder->is_half) finish->half_gap = BLOCK_ROWS * CHUNK_FLOATS;
-    return rows * encoder->inner + columns * BLOCK_ROWS;
+    if (step->to.chunk == 0) return block * BLOCK_ROWS * finish->stride + panel * PANEL;
+    finish->stride = CHUNK_BYTES / encoder->number;
+    if (!encoder->is_half) finish->half_gap = step->to.chunk / encoder->number;
+    return (block * step->to.block + panel * bytes / CHUNK_BYTES * step->to.chunk) /
+           encoder->number;
 }
 
 /* A step's Finish for a block and a panel. */
 static Finish finish_of(const Encoder *encoder, const Step *step, int block, size_t panel) {
     Finish finish = step->finish;
     size_t column = panel * PANEL, left = (size_t)step->dense->outputs - column;
-    size_t at = place_output(encoder, step, block, panel, &finish);
+    size_t at = place_output(encoder, step, (size_t)block, panel, &finish);
     finish.columns = left < PANEL ? (int)left : PANEL;
     finish.bias = step->dense->bias + column;
     if (step->dense->scales) {
@@ -61,27 +73,31 @@ static Finish finish_of(const Encoder *encoder, const Step *step, int block, siz
     return finish;
 }
 
+static void finish_blocks(const Encoder *encoder, const Step *step, int first, int end,
+                          size_t panel, const float *sums) {
+    for (int block = first; block < end; block++, sums += BLOCK_ROWS * PANEL) {
+        Finish finish = finish_of(encoder, step, block, panel);
+        encoder->kernels.rows->finish(&finish, sums, rows_of_block(encoder, block));
+    }
+}
+
+static int least(int one, int other) { return one < other ? one : other; }
+
 void multiply(Encoder *encoder, const Step *step, int item, int thread) {
     const Kernels *kernels = &encoder->kernels;
     const Grid *grid = &step->grid;
     float *sums = encoder->scratch[thread].sums;
-    int blocks = divided(encoder->token_count, BLOCK_ROWS);
-    int panels = divided(step->dense->outputs, PANEL);
     int first = item % grid->row_groups * grid->blocks_of_group;
-    int last = first + grid->blocks_of_group < blocks ? first + grid->blocks_of_group : blocks;
+    int last = least(first + grid->blocks_of_group, divided(encoder->token_count, BLOCK_ROWS));
     int panel = item / grid->row_groups * grid->panels_of_group;
-    int end = panel + grid->panels_of_group < panels ? panel + grid->panels_of_group : panels;
-    ProductLoop *multiply_block = kernels->products[encoder->model.shape.precision];
+    int end = least(panel + grid->panels_of_group, divided(step->dense->outputs, PANEL));
     if (kernels->begin) kernels->begin();
     for (; panel < end; panel++) {
-        Product product = product_of(encoder, step, first, (size_t)panel, sums);
-        for (int block = first; block < last; block++) {
-            int left = encoder->token_count - block * BLOCK_ROWS;
-            product.rows = left < BLOCK_ROWS ? left : BLOCK_ROWS;
-            multiply_block(&product);
-            Finish finish = finish_of(encoder, step, block, (size_t)panel);
-            kernels->rows->finish(&finish, sums, product.rows);
-            go_to_next_block(encoder, step, &product);
+        Product product = product_of(encoder, step, first, (size_t)panel);
+        for (int block = first; block < last; block += BLOCKS_AT_ONCE) {
+            int next = least(block + BLOCKS_AT_ONCE, last);
+            multiply_blocks(encoder, step, &product, block, next, sums);
+            finish_blocks(encoder, step, block, next, (size_t)panel, sums);
         }
     }
     if (kernels->end) kernels->end();
@@ -92,7 +108,7 @@ Grid grid_of(const Encoder *encoder, const Dense *dense, int threads) {
     int blocks = divided(encoder->token_count, BLOCK_ROWS);
     int panels = divided(dense->outputs, PANEL);
     size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
-    int most = (int)(GROUP_BYTES / block_bytes(inputs, encoder->input_number));
+    int most = (int)(GROUP_BYTES / (inputs * encoder->input_number * BLOCK_ROWS));
     grid.row_groups = divided(blocks, most > 1 ? most : 1);
     grid.blocks_of_group = divided(blocks, grid.row_groups);
     int wanted = threads == 1 ? 1 : divided(threads * ITEMS_OF_THREAD, grid.row_groups);

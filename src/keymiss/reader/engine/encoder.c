@@ -20,6 +20,9 @@ Encoder *new_encoder(const Model *model, const Kernels *kernels) {
                        (shape->precision == PRECISION_INT8 && kernels->bf16_is_native);
     encoder->number = encoder->is_half ? sizeof(uint16_t) : sizeof(float);
     encoder->input_number = number_size(shape->precision);
+    encoder->head = heads_of(shape);
+    encoder->heads = width_of_heads(shape);
+    if (encoder->heads > widest) widest = encoder->heads;
     encoder->width = rounded_up(widest, INPUT_STEP);
     encoder->inner = rounded_up((size_t)shape->inner, INPUT_STEP);
     encoder->steps = calloc(steps, sizeof *encoder->steps);
@@ -48,23 +51,30 @@ static Step *add_by_tokens(Encoder *encoder, Work *work) {
     return add_step(encoder, work, divided(encoder->token_count, TOKENS_OF_ITEM));
 }
 
-/* A product of these blocks, whose rows have `width` numbers. */
-static Step *add_product(Encoder *encoder, const Dense *dense, const void *blocks, size_t width,
+static Layout input_blocks(const Encoder *encoder) {
+    return blocks_of(encoder->width, encoder->input_number);
+}
+
+static Layout inner_blocks(const Encoder *encoder) {
+    return blocks_of(encoder->inner, encoder->input_number);
+}
+
+static Step *add_product(Encoder *encoder, const Dense *dense, const void *input, Layout from,
                          int threads) {
     Grid grid = grid_of(encoder, dense, threads);
     Step *step = add_step(encoder, multiply, grid.row_groups * grid.panel_groups);
     step->dense = dense;
-    step->input = blocks;
-    step->width = width;
+    step->input = input;
+    step->from = from;
     step->grid = grid;
     return step;
 }
 
-/* A product whose sums become numbers, in rows of this stride. */
-static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *out, size_t stride,
+/* A product of the states whose sums become numbers. */
+static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *out, Layout to,
                                     int threads) {
-    Step *step = add_product(encoder, dense, encoder->input, encoder->width, threads);
-    step->finish.stride = stride;
+    Step *step = add_product(encoder, dense, encoder->input, input_blocks(encoder), threads);
+    step->to = to;
     if (encoder->is_half) step->finish.halves = out;
     else step->finish.floats = out;
     return step;
@@ -72,44 +82,55 @@ static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *
 
 /* A product that is added to the states, and the norm of the sums. */
 static void add_product_to_states(Encoder *encoder, const Dense *dense, const Norm *norm,
-                                  const void *blocks, size_t width, int threads) {
-    Step *step = add_product(encoder, dense, blocks, width, threads);
+                                  const void *input, Layout from, int threads) {
+    Step *step = add_product(encoder, dense, input, from, threads);
     step->finish.floats = encoder->summed;
     step->finish.residual = encoder->states;
     step->finish.stride = (size_t)encoder->model.shape.hidden;
     step = add_by_tokens(encoder, normalise);
     step->norm = norm;
-    step->blocks = encoder->input;
-    step->width = encoder->width;
+    step->output = encoder->input;
+    step->to = input_blocks(encoder);
 }
 
-/* Rows of numbers become the input of a product. */
-static void add_rounding(Encoder *encoder, const void *numbers, size_t used, void *blocks,
-                         size_t width) {
+/* A table becomes the input of a product. */
+static void add_rounding(Encoder *encoder, const void *table, size_t used, void *out, Layout to) {
     Step *step = add_by_tokens(encoder, round_rows);
-    step->input = numbers;
+    step->input = table;
+    step->from = encoder->table;
     step->used = used;
-    step->blocks = blocks;
-    step->width = width;
+    step->output = out;
+    step->to = to;
 }
 
-static void add_layer(Encoder *encoder, const Layer *layer, int threads) {
-    const Shape *shape = &encoder->model.shape;
-    size_t hidden = (size_t)shape->hidden;
-    add_product_to_numbers(encoder, &layer->projections, encoder->projected, 3 * hidden, threads);
-    add_step(encoder, attend, encoder->rows.count * shape->heads);
-    add_rounding(encoder, encoder->context, hidden, encoder->input, encoder->width);
-    add_product_to_states(encoder, &layer->attended, &layer->attended_norm, encoder->input,
-                          encoder->width, threads);
-    Step *step =
-        add_product_to_numbers(encoder, &layer->widened, encoder->widened, encoder->inner, threads);
+/* Attention, and its context as part of the states. */
+static void add_attention(Encoder *encoder, const Layer *layer, int threads) {
+    const void *context = encoder->context;
+    Layout from = encoder->table;
+    add_product_to_numbers(encoder, &layer->projections, encoder->projected, encoder->table,
+                           threads);
+    add_step(encoder, attend, encoder->rows.count * encoder->model.shape.heads);
+    if (encoder->model.shape.precision == PRECISION_INT8) {
+        add_rounding(encoder, context, encoder->heads, encoder->input, input_blocks(encoder));
+        context = encoder->input;
+        from = input_blocks(encoder);
+    }
+    add_product_to_states(encoder, &layer->attended, &layer->attended_norm, context, from, threads);
+}
+
+/* The two dense layers that follow attention. */
+static void add_dense_layers(Encoder *encoder, const Layer *layer, int threads) {
+    int rounds = encoder->model.shape.precision == PRECISION_INT8;
+    Layout blocks = inner_blocks(encoder);
+    Step *step = rounds ? add_product_to_numbers(encoder, &layer->widened, encoder->widened,
+                                                 encoder->table, threads)
+                        : add_product_to_numbers(encoder, &layer->widened, encoder->inner_input,
+                                                 blocks, threads);
     step->finish.gelu = 1;
-    step->writes_blocks = shape->precision != PRECISION_INT8;
-    if (!step->writes_blocks)
-        add_rounding(encoder, encoder->widened, (size_t)shape->inner, encoder->inner_input,
-                     encoder->inner);
+    if (rounds)
+        add_rounding(encoder, encoder->widened, encoder->inner, encoder->inner_input, blocks);
     add_product_to_states(encoder, &layer->narrowed, &layer->narrowed_norm, encoder->inner_input,
-                          encoder->inner, threads);
+                          blocks, threads);
 }
 
 static void add_embeddings(Encoder *encoder, int threads) {
@@ -118,24 +139,26 @@ static void add_embeddings(Encoder *encoder, int threads) {
     int is_narrow = model->shape.embedding != model->shape.hidden;
     Step *step = add_by_tokens(encoder, embed);
     step->norm = &model->embedded_norm;
-    step->blocks = encoder->input;
-    step->width = encoder->width;
+    step->output = encoder->input;
+    step->to = input_blocks(encoder);
     step->finish.floats = encoder->states;
     step->finish.stride = (size_t)model->shape.embedding;
     if (!is_narrow) return;
-    step = add_product(encoder, &model->embedded, encoder->input, encoder->width, threads);
+    step = add_product(encoder, &model->embedded, encoder->input, input_blocks(encoder), threads);
     step->finish.floats = encoder->states;
     step->finish.stride = hidden;
     step = add_by_tokens(encoder, round_states);
-    step->blocks = encoder->input;
-    step->width = encoder->width;
+    step->output = encoder->input;
+    step->to = input_blocks(encoder);
 }
 
 static void add_steps(Encoder *encoder, int threads) {
     encoder->step_count = 0;
     add_embeddings(encoder, threads);
-    for (int32_t i = 0; i < encoder->model.shape.layers; i++)
-        add_layer(encoder, &encoder->model.layers[i], threads);
+    for (int32_t i = 0; i < encoder->model.shape.layers; i++) {
+        add_attention(encoder, &encoder->model.layers[i], threads);
+        add_dense_layers(encoder, &encoder->model.layers[i], threads);
+    }
     add_by_tokens(encoder, judge);
 }
 

@@ -17,15 +17,14 @@ static void *take(Room *room, size_t count, size_t size) {
 }
 
 static void take_thread(Room *room, const Encoder *encoder, ThreadScratch *scratch) {
-    const Shape *shape = &encoder->model.shape;
-    size_t keys = rounded_up((size_t)shape->positions, PANEL);
-    size_t head = rounded_up((size_t)(shape->hidden / shape->heads), PANEL);
-    scratch->queries = take(room, BLOCK_ROWS * head, sizeof(float));
-    scratch->keys = take(room, keys * head, sizeof(float));
-    scratch->values = take(room, keys * head, sizeof(float));
-    scratch->scores = take(room, BLOCK_ROWS * keys, sizeof(float));
-    scratch->shares = take(room, BLOCK_ROWS * keys, sizeof(float));
-    scratch->sums = take(room, BLOCK_ROWS * PANEL, sizeof(float));
+    size_t keys = rounded_up((size_t)encoder->model.shape.positions, PANEL);
+    size_t head = encoder->head.padded;
+    scratch->keys = take(room, keys * head, encoder->number);
+    scratch->values = take(room, keys * head, encoder->number);
+    scratch->scores = take(room, keys / PANEL * SCORE_PANEL, sizeof(float));
+    scratch->shares = take(room, BLOCK_ROWS * keys, encoder->number);
+    scratch->factors = take(room, BLOCK_ROWS, sizeof(float));
+    scratch->sums = take(room, BLOCKS_AT_ONCE * BLOCK_ROWS * PANEL, sizeof(float));
     scratch->row = take(room, encoder->width > encoder->inner ? encoder->width : encoder->inner,
                         sizeof(float));
 }
@@ -33,17 +32,18 @@ static void take_thread(Room *room, const Encoder *encoder, ThreadScratch *scrat
 static void take_room(Room *room, Encoder *encoder) {
     const Shape *shape = &encoder->model.shape;
     size_t tokens = (size_t)encoder->tokens, hidden = (size_t)shape->hidden;
-    size_t rows = rounded_up(tokens, BLOCK_ROWS) + SLACK_ROWS;
+    size_t rows = rounded_up(tokens, BLOCK_ROWS);
+    encoder->table = table_of(rows + SLACK_ROWS);
     encoder->states = take(room, rows * hidden, sizeof(float));
     encoder->summed = take(room, rows * encoder->width, sizeof(float));
     encoder->scales = take(room, rows, sizeof(float));
     encoder->input = take(room, rows * encoder->width, encoder->input_number);
     encoder->inner_input = take(room, rows * encoder->inner, encoder->input_number);
-    encoder->projected = take(room, rows * 3 * hidden, encoder->number);
-    encoder->context = take(room, rows * encoder->width, encoder->number);
-    encoder->widened = encoder->inner_input;
+    encoder->projected = take(room, (rows + SLACK_ROWS) * 3 * encoder->heads, encoder->number);
+    size_t context = rounded_up(encoder->heads, INPUT_STEP);
+    encoder->context = take(room, (rows + SLACK_ROWS) * context, encoder->number);
     if (shape->precision == PRECISION_INT8)
-        encoder->widened = take(room, rows * encoder->inner, encoder->number);
+        encoder->widened = take(room, (rows + SLACK_ROWS) * encoder->inner, encoder->number);
     encoder->places = take(room, tokens, sizeof(int32_t));
     encoder->kinds = take(room, tokens, sizeof(int32_t));
     encoder->starts = take(room, tokens, sizeof(int32_t));

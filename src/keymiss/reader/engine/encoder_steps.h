@@ -14,7 +14,8 @@ typedef struct Encoder Encoder;
 
 enum {
     TOKENS_OF_ITEM = 16,
-    SLACK_ROWS = 32, /* what is packed of a head may read some rows more */
+    BLOCKS_AT_ONCE = 4, /* are multiplied by a panel before what follows their sums */
+    SLACK_ROWS = 32,    /* of tables: attention may read some rows more */
 };
 
 typedef struct Grid {
@@ -29,19 +30,22 @@ struct Step {
     Work *work;
     const Dense *dense;
     const Norm *norm;
-    const void *input; /* of a product: blocks; of rounding: rows of numbers */
-    void *blocks;      /* where the input of the next product is written, if at all */
-    size_t width;      /* of a row of `input` or `blocks`, filled up */
+    const void *input; /* of a product or of rounding */
+    Layout from;       /* of the input */
+    void *output;      /* the input of a product */
+    Layout to;         /* of the output, or of what a product's Finish writes; in int8 rounding may
+                          come between */
     size_t used;       /* how many numbers of a row are rounded */
     Finish finish;     /* what follows a product */
-    int writes_blocks; /* whether the product's output is the input of the next one */
     Grid grid;
 };
 
 typedef struct ThreadScratch {
-    void *queries, *keys, *values; /* of a head: a block, and packed like panels */
-    float *scores, *sums;          /* of a block of queries */
-    void *shares;                  /* the scores after softmax, as a block */
+    void *keys, *values; /* of a head, packed like panels */
+    float *scores;       /* of a block of queries, see SCORE_PANEL */
+    void *shares;        /* the scores after softmax, as a block */
+    float *factors;      /* of the shares of each row */
+    float *sums;         /* of products, for BLOCKS_AT_ONCE blocks */
     float *row;
 } ThreadScratch;
 
@@ -52,11 +56,14 @@ struct Encoder {
     size_t number;       /* their size */
     size_t input_number; /* the size of what products multiply */
     size_t width, inner; /* of rows of `input` and `inner_input`, in numbers */
+    size_t heads;        /* the width of the queries, keys, values or context of all heads */
+    Heads head;
     int tokens, threads; /* that there is room for */
     void *room;
     float *states, *summed, *scales;
-    void *input, *inner_input;           /* blocks */
-    void *projected, *context, *widened; /* rows of numbers */
+    void *input, *inner_input;           /* of products: blocks */
+    void *projected, *context, *widened; /* tables; `widened` in int8 only */
+    Layout table;
     int32_t *places, *kinds, *starts;
     ThreadScratch *scratch;
     Step *steps;
@@ -75,7 +82,7 @@ Work embed;
 Work round_states;
 /* Sums -> states, and the input of the next product. */
 Work normalise;
-/* Rows of numbers -> the input of a product. */
+/* A table -> the input of a product, in int8. */
 Work round_rows;
 /* States -> logits. */
 Work judge;

@@ -2,7 +2,6 @@
 #include "engine.h"
 
 #include "packing.h"
-#include "row_blocks.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -33,15 +32,48 @@ static int pack_norm(const Norm *norm, int32_t width, const float *scale, const 
 
 static int pack_whole(const Dense *dense, const Shape *shape, const float *weight,
                       const float *bias) {
-    return pack_dense(dense, shape->precision, 0, dense->outputs, weight, bias, 1);
+    Matrix matrix = {
+        .weights = weight,
+        .bias = bias,
+        .inputs = (size_t)dense->inputs,
+        .outputs = (size_t)dense->outputs,
+        .of_inputs = NO_HEADS,
+        .of_outputs = NO_HEADS,
+        .factor = 1,
+    };
+    return pack_dense(dense, shape->precision, 0, &matrix);
 }
 
-/* Queries are divided by the root of a head's width here, so that the scores need not be. */
+/* Queries are divided by the root of a head's width here, so that the scores need not be, and times
+ * log2(e), since powers of two are sooner computed than those of e. */
 static int pack_projection(const Dense *dense, const Shape *shape, int32_t tensor,
                            const float *weight, const float *bias) {
-    float factor = tensor == TENSOR_QUERIES ? 1 / sqrtf((float)(shape->hidden / shape->heads)) : 1;
-    int32_t first = (tensor - TENSOR_QUERIES) * shape->hidden;
-    return pack_dense(dense, shape->precision, first, shape->hidden, weight, bias, factor);
+    Heads heads = heads_of(shape);
+    Matrix matrix = {
+        .weights = weight,
+        .bias = bias,
+        .inputs = (size_t)shape->hidden,
+        .outputs = (size_t)shape->hidden,
+        .of_inputs = NO_HEADS,
+        .of_outputs = heads,
+        .factor = tensor == TENSOR_QUERIES ? 1.44269504f / sqrtf((float)heads.width) : 1,
+    };
+    size_t first = (size_t)(tensor - TENSOR_QUERIES) * width_of_heads(shape);
+    return pack_dense(dense, shape->precision, first, &matrix);
+}
+
+static int pack_attended(const Dense *dense, const Shape *shape, const float *weight,
+                         const float *bias) {
+    Matrix matrix = {
+        .weights = weight,
+        .bias = bias,
+        .inputs = (size_t)shape->hidden,
+        .outputs = (size_t)shape->hidden,
+        .of_inputs = heads_of(shape),
+        .of_outputs = NO_HEADS,
+        .factor = 1,
+    };
+    return pack_dense(dense, shape->precision, 0, &matrix);
 }
 
 static int pack_table(float *table, int32_t rows, const Shape *shape, const float *weight) {
@@ -67,7 +99,7 @@ static int pack_tensor(const Model *model, int32_t tensor, const Layer *layer, c
     case TENSOR_VALUES:
         return pack_projection(&layer->projections, shape, tensor, weight, bias);
     case TENSOR_ATTENDED:
-        return pack_whole(&layer->attended, shape, weight, bias);
+        return pack_attended(&layer->attended, shape, weight, bias);
     case TENSOR_ATTENDED_NORM:
         return pack_norm(&layer->attended_norm, shape->hidden, weight, bias);
     case TENSOR_WIDENED:
@@ -159,6 +191,7 @@ const char *keymiss_product(const char *isa, int32_t precision, const void *a, c
             block[i] = (uint8_t)(block[i] + kernels.offset);
     Product product = {
         .a = block,
+        .a_chunk = BLOCK_ROWS * CHUNK_BYTES,
         .b = b,
         .sums = sums,
         .inputs = length,

@@ -11,19 +11,20 @@
 #define KEYMISS_KERNELS_H
 
 #include "packed_model.h"
+#include "row_blocks.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct Product {
     const void *a;       /* a block of rows (row_blocks.h) */
+    size_t a_chunk;      /* from one chunk of a row to the next, in bytes */
     const void *b;       /* a panel */
     const int32_t *sums; /* of the panel's columns; int8 only */
     size_t inputs;       /* they fill whole chunks of the block */
     void *c;             /* float, or int32 in int8; there is room for a multiple of 16 rows */
     size_t c_stride;     /* from row to row, in numbers */
     int rows;
-    int adds; /* to what is in c, which a product of other inputs has begun */
     /* What is read next: this many lines of 64 bytes of it are fetched beside each chunk. */
     const char *ahead;
     int ahead_lines;
@@ -36,7 +37,7 @@ typedef void ProductLoop(const Product *product);
 typedef struct Finish {
     const float *bias;          /* 32, or NULL */
     const float *column_scales; /* 32; int8 only */
-    const float *row_scales;    /* one for each row; int8 only */
+    const float *row_scales;    /* one for each row, or NULL */
     int gelu;
     const float *residual; /* NULL, or has the stride of the output */
     float *floats;         /* the output, or NULL */
@@ -46,29 +47,38 @@ typedef struct Finish {
     int columns;           /* how many of the 32 are written */
 } Finish;
 
+/* The scores of 32 queries and 32 keys: [queries][keys], with a line between such panels, since
+ * addresses a page apart share their place in the first cache. */
+enum { SCORE_PANEL = BLOCK_ROWS * PANEL + CHUNK_FLOATS };
+
+/* What attention does, for numbers of one size. */
+typedef struct HeadLoops {
+    /* The values of 32 columns, in a table of chunks, become a panel whose inputs are `count`
+     * tokens, and zeros up to a multiple of 32. */
+    void (*pack_values)(const void *values, size_t chunk, size_t count, void *panel);
+    /* Scores -> 2 to the power of (score - the row's largest) for `count` keys, and nearly 0 after
+     * them, as a block; and for each row the factor that makes its sum 1. Some rows more may be
+     * computed, up to a multiple of 4. */
+    void (*softmax)(const float *scores, size_t count, int rows, void *out, float *factors);
+} HeadLoops;
+
 typedef struct RowLoops {
     void (*finish)(const Finish *finish, const void *sums, int rows);
     /* Layer normalisation of one row (Ba et al. 2016). */
     void (*normalise)(const float *row, size_t width, const float *scale, const float *bias,
                       float epsilon, float *out);
-    /* A row becomes exp(x - max), and nearly 0 from `width` on to `padded`, a multiple of 32.
-     * Returns the factor that makes its sum 1. */
-    float (*softmax)(float *row, size_t width, size_t padded);
-    /* A row of numbers, times a factor -> a row of a block. */
-    void (*place_f32)(const float *row, size_t width, float factor, float *out);
-    void (*place_bf16)(const uint16_t *row, size_t width, uint16_t *out);
-    void (*narrow)(const float *row, size_t width, float factor, uint16_t *out);
-    void (*widen)(const uint16_t *row, size_t width, float *out); /* to a row of numbers */
-    /* Keys as a panel whose columns are `count` tokens, up to 32, and whose inputs are the head's
-     * `width`; other columns may hold anything, inputs from `width` on are 0. */
-    void (*pack_keys)(const uint16_t *keys, size_t stride, size_t count, size_t width,
-                      size_t padded_width, uint16_t *panel);
-    /* Values as panels whose inputs are `count` tokens, zeros up to `padded`, and whose columns are
-     * the head's `width`, zeros up to `padded_width`. */
-    void (*pack_values)(const uint16_t *values, size_t stride, size_t count, size_t padded,
-                        size_t width, size_t padded_width, uint16_t *panels);
-    /* Rounds a row to int8, adds the offset, and writes a row of a block; returns the scale. */
+    /* A row of floats -> a row of a block. */
+    void (*place)(const float *row, size_t width, float *out);
+    void (*narrow)(const float *row, size_t width, uint16_t *out);
+    /* Rounds to int8 and adds the offset; returns the scale. */
     float (*quantise)(const float *row, size_t width, int offset, uint8_t *out);
+    /* A row of bf16 in chunks, this many bytes apart -> a row of floats; the width is a multiple
+     * of 32. */
+    void (*widen)(const uint16_t *row, size_t chunk, size_t width, float *out);
+    /* A chunk of the keys of 32 tokens becomes 16 groups of a panel whose columns are the tokens.
+     * A group has 4 bytes of each: one float or two halves. */
+    void (*pack_keys)(const void *keys, void *panel);
+    HeadLoops floats, halves;
 } RowLoops;
 
 typedef struct Kernels {

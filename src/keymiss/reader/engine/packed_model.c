@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { FORMAT = 1, ALIGNMENT = 64, LARGEST = 1 << 20 };
+enum { FORMAT = 2, ALIGNMENT = 64, LARGEST = 1 << 20 };
 
 static const char MAGIC[8] = {'k', 'e', 'y', 'm', 'i', 's', 's', '\1'};
 
@@ -20,6 +20,13 @@ typedef struct Place {
     uint64_t used;
 } Place;
 
+Heads heads_of(const Shape *shape) {
+    size_t width = (size_t)(shape->hidden / shape->heads);
+    return (Heads){width, rounded_up(width, PANEL)};
+}
+
+size_t width_of_heads(const Shape *shape) { return (size_t)shape->heads * heads_of(shape).padded; }
+
 int shape_is_valid(const Shape *shape) {
     const int32_t sizes[] = {shape->embedding, shape->hidden, shape->layers,
                              shape->heads,     shape->inner,  shape->positions};
@@ -27,10 +34,10 @@ int shape_is_valid(const Shape *shape) {
         if (sizes[i] < 1 || sizes[i] > LARGEST) return 0;
     return shape->precision >= 0 && shape->precision < PRECISIONS && shape->vocabulary >= 1 &&
            shape->vocabulary <= 16 * LARGEST && shape->types >= 0 && shape->types <= LARGEST &&
-           shape->layers <= 1024 && shape->hidden <= 16384 && shape->inner <= 65536 &&
+           shape->layers <= 1024 && shape->hidden <= 16384 && shape->inner <= WIDEST &&
            shape->embedding <= 16384 && shape->hidden % shape->heads == 0 &&
-           shape->first_position >= 0 && shape->first_position < shape->positions &&
-           shape->epsilon > 0 && shape->epsilon < 1;
+           width_of_heads(shape) <= WIDEST && shape->first_position >= 0 &&
+           shape->first_position < shape->positions && shape->epsilon > 0 && shape->epsilon < 1;
 }
 
 static void *take(Place *place, uint64_t count, size_t size) {
@@ -67,8 +74,9 @@ static Norm take_norm(Place *place, int32_t width) {
 
 static void take_layer(Place *place, const Shape *shape, Layer *layer) {
     int32_t precision = shape->precision, hidden = shape->hidden, inner = shape->inner;
-    layer->projections = take_dense(place, precision, hidden, 3 * hidden);
-    layer->attended = take_dense(place, precision, hidden, hidden);
+    int32_t heads = (int32_t)width_of_heads(shape);
+    layer->projections = take_dense(place, precision, hidden, 3 * heads);
+    layer->attended = take_dense(place, precision, heads, hidden);
     layer->attended_norm = take_norm(place, hidden);
     layer->widened = take_dense(place, precision, hidden, inner);
     layer->narrowed = take_dense(place, precision, inner, hidden);

@@ -12,6 +12,9 @@
  * All instruction sets read these layouts. Inputs are filled up to a multiple of 64 and columns to
  * a multiple of 32, with zeros.
  *
+ * A head's queries, keys, values and context are filled up to whole panels, too: columns of
+ * `projections` and inputs of `attended`.
+ *
  * In int8, a column's weights are its int8 numbers times its scale. `sums` holds the sum of each
  * column's numbers, for instruction sets that multiply by unsigned numbers only. */
 #ifndef KEYMISS_PACKED_MODEL_H
@@ -20,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PANEL = 32, INPUT_STEP = 64 };
+enum { PANEL = 32, INPUT_STEP = 64, WIDEST = 1 << 16 };
 
 typedef enum Precision { PRECISION_FP32, PRECISION_BF16, PRECISION_INT8, PRECISIONS } Precision;
 
@@ -40,6 +43,11 @@ typedef struct Shape {
     float epsilon;
 } Shape;
 
+/* How the numbers of heads stand: each head's `width` numbers are filled up to `padded`. */
+typedef struct Heads {
+    size_t width, padded;
+} Heads;
+
 typedef struct Dense {
     int32_t inputs, outputs;
     void *panels;
@@ -53,7 +61,7 @@ typedef struct Norm {
 } Norm;
 
 typedef struct Layer {
-    Dense projections; /* queries, keys and values beside each other */
+    Dense projections; /* the queries of all heads, then their keys, then their values */
     Dense attended;
     Norm attended_norm;
     Dense widened;
@@ -72,6 +80,11 @@ typedef struct Model {
 
 /* Whether a model can have this shape. */
 int shape_is_valid(const Shape *shape);
+
+Heads heads_of(const Shape *shape);
+
+/* The width of the queries, the keys, the values or the context of all heads. */
+size_t width_of_heads(const Shape *shape);
 
 /* The bytes of a number that products multiply. */
 size_t number_size(int32_t precision);

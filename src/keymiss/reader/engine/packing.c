@@ -64,17 +64,21 @@ static int is_finite(const float *numbers, size_t count) {
     return 1;
 }
 
-int pack_dense(const Dense *dense, int32_t precision, int32_t first, int32_t outputs,
-               const float *matrix, const float *bias, float factor) {
-    float weights[65536];
-    size_t inputs = (size_t)dense->inputs;
-    if (!is_finite(bias, (size_t)outputs)) return 0;
-    for (int32_t output = 0; output < outputs; output++) {
-        const float *row = matrix + (size_t)output * inputs;
-        if (!is_finite(row, inputs)) return 0;
-        for (size_t i = 0; i < inputs; i++) weights[i] = row[i] * factor;
-        dense->bias[first + output] = bias[output] * factor;
-        pack_column(dense, precision, (size_t)(first + output), weights);
+static size_t place_of(size_t number, Heads heads) {
+    return number / heads.width * heads.padded + number % heads.width;
+}
+
+int pack_dense(const Dense *dense, int32_t precision, size_t first, const Matrix *matrix) {
+    float weights[WIDEST] = {0};
+    if (!is_finite(matrix->bias, matrix->outputs)) return 0;
+    for (size_t output = 0; output < matrix->outputs; output++) {
+        const float *row = matrix->weights + output * matrix->inputs;
+        if (!is_finite(row, matrix->inputs)) return 0;
+        for (size_t i = 0; i < matrix->inputs; i++)
+            weights[place_of(i, matrix->of_inputs)] = row[i] * matrix->factor;
+        size_t column = first + place_of(output, matrix->of_outputs);
+        dense->bias[column] = matrix->bias[output] * matrix->factor;
+        pack_column(dense, precision, column, weights);
     }
     return 1;
 }

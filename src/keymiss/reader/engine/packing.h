@@ -4,11 +4,20 @@
 
 #include "packed_model.h"
 
-/* Packs a matrix [outputs][inputs] and its bias into columns of the dense layer, from `first` on,
- * which is a multiple of 32 or continues what was packed before. Returns 0 when a number is not
+/* A matrix [outputs][inputs] and its bias. */
+typedef struct Matrix {
+    const float *weights, *bias;
+    size_t inputs, outputs;
+    Heads of_inputs, of_outputs; /* where a head's numbers go in the dense layer */
+    float factor;                /* of all numbers */
+} Matrix;
+
+/* Inputs or outputs that belong to no head. */
+static const Heads NO_HEADS = {1, 1};
+
+/* Packs a matrix into the columns of a dense layer from `first` on. Returns 0 when a number is not
  * finite. */
-int pack_dense(const Dense *dense, int32_t precision, int32_t first, int32_t outputs,
-               const float *matrix, const float *bias, float factor);
+int pack_dense(const Dense *dense, int32_t precision, size_t first, const Matrix *matrix);
 
 /* Copies numbers. Returns 0 when one is not finite. */
 int pack_floats(float *out, const float *numbers, uint64_t count);

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 typedef struct TileConfig {
     uint8_t palette, start_row, reserved[14];
@@ -25,65 +24,57 @@ void amx_begin(void) { _tile_loadconfig(&WHOLE_TILES); }
 
 void amx_end(void) { _tile_release(); }
 
-/* Two tiles of sums, 16 rows of 32 columns, from or to row `row` of c. */
-#define SUMS(LEFT, RIGHT, MOVE, row)                                                               \
-    MOVE(LEFT, c + (row)*product->c_stride, c_bytes);                                              \
-    MOVE(RIGHT, c + (row)*product->c_stride + 16, c_bytes);
+/* Stores two tiles of sums, 16 rows of 32 columns, from row `row` of c on. */
+#define STORE(LEFT, RIGHT, row)                                                                    \
+    _tile_stored(LEFT, c + (row)*product->c_stride, c_bytes);                                      \
+    _tile_stored(RIGHT, c + (row)*product->c_stride + 16, c_bytes);
 
 /* Rows come from the second cache, since a panel fills most of the first one: loading them as a
  * stream leaves the panel there. */
-#define CHUNK(NUMBERS, i)                                                                          \
+#define LOAD(NUMBERS)                                                                              \
     for (int line = 0; line < product->ahead_lines; line++, ahead += CHUNK_BYTES)                  \
         _mm_prefetch(ahead, _MM_HINT_T1);                                                          \
-    _tile_stream_loadd(4, a + (i)*BLOCK_ROWS, CHUNK_BYTES);                                        \
-    _tile_loadd(6, b + (i)*PANEL, GROUP_BYTES);                                                    \
-    _tile_loadd(7, b + (i)*PANEL + NUMBERS, GROUP_BYTES);
+    _tile_stream_loadd(4, a, CHUNK_BYTES);                                                         \
+    _tile_loadd(6, b, GROUP_BYTES);                                                                \
+    _tile_loadd(7, b + NUMBERS, GROUP_BYTES);
 
 /* The loop is written once: the numbers of a chunk and the instruction differ. */
 #define PRODUCT(NUMBERS, MULTIPLY)                                                                 \
-    const char *ahead = product->ahead;                                                            \
+    const char *a = product->a, *ahead = product->ahead;                                           \
     size_t c_bytes = 4 * product->c_stride;                                                        \
     float *c = product->c;                                                                         \
-    int is_half = product->rows <= 16;                                                             \
-    if (product->adds) {                                                                           \
-        SUMS(0, 1, _tile_loadd, 0)                                                                 \
-    } else {                                                                                       \
-        _tile_zero(0);                                                                             \
-        _tile_zero(1);                                                                             \
-    }                                                                                              \
-    if (is_half) {                                                                                 \
-        for (size_t i = 0; i < product->inputs; i += NUMBERS) {                                    \
-            CHUNK(NUMBERS, i)                                                                      \
+    _tile_zero(0);                                                                                 \
+    _tile_zero(1);                                                                                 \
+    if (product->rows <= 16) {                                                                     \
+        for (size_t i = 0; i < product->inputs;                                                    \
+             i += NUMBERS, a += product->a_chunk, b += NUMBERS * PANEL) {                          \
+            LOAD(NUMBERS)                                                                          \
             MULTIPLY(0, 4, 6);                                                                     \
             MULTIPLY(1, 4, 7);                                                                     \
         }                                                                                          \
-        SUMS(0, 1, _tile_stored, 0)                                                                \
+        STORE(0, 1, 0)                                                                             \
         return;                                                                                    \
     }                                                                                              \
-    if (product->adds) {                                                                           \
-        SUMS(2, 3, _tile_loadd, 16)                                                                \
-    } else {                                                                                       \
-        _tile_zero(2);                                                                             \
-        _tile_zero(3);                                                                             \
-    }                                                                                              \
-    for (size_t i = 0; i < product->inputs; i += NUMBERS) {                                        \
-        CHUNK(NUMBERS, i)                                                                          \
-        _tile_stream_loadd(5, a + i * BLOCK_ROWS + 16 * NUMBERS, CHUNK_BYTES);                     \
+    _tile_zero(2);                                                                                 \
+    _tile_zero(3);                                                                                 \
+    for (size_t i = 0; i < product->inputs;                                                        \
+         i += NUMBERS, a += product->a_chunk, b += NUMBERS * PANEL) {                              \
+        LOAD(NUMBERS)                                                                              \
+        _tile_stream_loadd(5, a + 16 * CHUNK_BYTES, CHUNK_BYTES);                                  \
         MULTIPLY(0, 4, 6);                                                                         \
         MULTIPLY(1, 4, 7);                                                                         \
         MULTIPLY(2, 5, 6);                                                                         \
         MULTIPLY(3, 5, 7);                                                                         \
     }                                                                                              \
-    SUMS(0, 1, _tile_stored, 0)                                                                    \
-    SUMS(2, 3, _tile_stored, 16)
+    STORE(0, 1, 0)                                                                                 \
+    STORE(2, 3, 16)
 
 void product_bf16_amx(const Product *product) {
-    const uint16_t *a = product->a, *b = product->b;
+    const uint16_t *b = product->b;
     PRODUCT(CHUNK_HALVES, _tile_dpbf16ps)
 }
 
 void product_int8_amx(const Product *product) {
-    const uint8_t *a = product->a;
     const int8_t *b = product->b;
     PRODUCT(CHUNK_BYTES, _tile_dpbssd)
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 /* Two neighbouring numbers of a row, in all places. */
 static inline __m512bh both(const uint16_t *a) {
@@ -17,7 +16,8 @@ static inline __m512bh both(const uint16_t *a) {
 #define NUMBERS CHUNK_HALVES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const uint16_t *a = (const uint16_t *)product->a + first * BLOCK_ROWS + row * CHUNK_HALVES;    \
+    const uint16_t *a = (const uint16_t *)product->a +                                             \
+                        first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;            \
     const uint16_t *b = (const uint16_t *)product->b + first * PANEL;                              \
     float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \
@@ -29,7 +29,7 @@ static inline __m512bh both(const uint16_t *a) {
         __m512bh b_left = (__m512bh)_mm512_loadu_si512(b);                                         \
         __m512bh b_right = (__m512bh)_mm512_loadu_si512(b + 32);                                   \
         for (size_t r = 0; r < ROWS; r++) {                                                        \
-            __m512bh value = both(input + r * CHUNK_HALVES);                                       \
+            __m512bh value = both(input + r * NUMBERS);                                            \
             left[r] = _mm512_dpbf16_ps(left[r], value, b_left);                                    \
             right[r] = _mm512_dpbf16_ps(right[r], value, b_right);                                 \
         }                                                                                          \

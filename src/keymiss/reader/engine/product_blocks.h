@@ -8,7 +8,7 @@
  *   MOST          the most rows that the registers have room for: 12, 6 or 3 */
 #define BLOCK_FUNCTION(ROWS)                                                                       \
     static void block_##ROWS(const Product *product, size_t row, size_t first, size_t end) {       \
-        int adds = product->adds || first > 0;                                                     \
+        int adds = first > 0;                                                                      \
         BLOCK(ROWS)                                                                                \
     }
 #define BLOCK_CASE(ROWS)                                                                           \
@@ -22,7 +22,7 @@
  * width further on, `a` the chunk's, and `b` the panel's group. By pointers, so that the addresses
  * of the rows are constants in the instructions: computing them took longer than multiplying. */
 #define EVERY_INPUT(TYPE, GROUP)                                                                   \
-    for (size_t at = first; at < end; at += NUMBERS, a += NUMBERS * BLOCK_ROWS)                    \
+    for (size_t at = first; at < end; at += NUMBERS, a += product->a_chunk / sizeof *a)            \
         for (TYPE *input = a; input < a + NUMBERS; input += GROUP, b += GROUP * PANEL)
 
 /* A piece of a block and one of a panel, 16 KB each, stay in the first cache together. */

@@ -3,14 +3,14 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 #define NAME product_f32_avx2
 #define NUMBERS CHUNK_FLOATS
 #define MOST 6
 #define BLOCK(ROWS)                                                                                \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
-        const float *a = (const float *)product->a + first * BLOCK_ROWS + row * CHUNK_FLOATS;      \
+        const float *a = (const float *)product->a +                                               \
+                         first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;           \
         const float *b = (const float *)product->b + first * PANEL + half;                         \
         float *c = (float *)product->c + row * product->c_stride + half;                           \
         __m256 left[ROWS], right[ROWS];                                                            \
@@ -23,7 +23,7 @@
             __m256 b_left = _mm256_loadu_ps(b);                                                    \
             __m256 b_right = _mm256_loadu_ps(b + 8);                                               \
             for (size_t r = 0; r < ROWS; r++) {                                                    \
-                __m256 value = _mm256_broadcast_ss(input + r * CHUNK_FLOATS);                      \
+                __m256 value = _mm256_broadcast_ss(input + r * NUMBERS);                           \
                 left[r] = _mm256_fmadd_ps(value, b_left, left[r]);                                 \
                 right[r] = _mm256_fmadd_ps(value, b_right, right[r]);                              \
             }                                                                                      \

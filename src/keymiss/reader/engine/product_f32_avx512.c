@@ -2,13 +2,13 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 #define NAME product_f32_avx512
 #define NUMBERS CHUNK_FLOATS
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const float *a = (const float *)product->a + first * BLOCK_ROWS + row * CHUNK_FLOATS;          \
+    const float *a = (const float *)product->a + first / NUMBERS * product->a_chunk / sizeof *a +  \
+                     row * NUMBERS;                                                                \
     const float *b = (const float *)product->b + first * PANEL;                                    \
     float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \
@@ -20,7 +20,7 @@
         __m512 b_left = _mm512_loadu_ps(b);                                                        \
         __m512 b_right = _mm512_loadu_ps(b + 16);                                                  \
         for (size_t r = 0; r < ROWS; r++) {                                                        \
-            __m512 value = _mm512_set1_ps(input[r * CHUNK_FLOATS]);                                \
+            __m512 value = _mm512_set1_ps(input[r * NUMBERS]);                                     \
             left[r] = _mm512_fmadd_ps(value, b_left, left[r]);                                     \
             right[r] = _mm512_fmadd_ps(value, b_right, right[r]);                                  \
         }                                                                                          \

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 /* Four neighbouring numbers of a row, widened, four times. */
 static inline __m256i all_four(const uint8_t *a) {
@@ -30,7 +29,8 @@ static inline __m256i added(__m256i low, __m256i high) {
 #define MOST 3
 #define BLOCK(ROWS)                                                                                \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
-        const uint8_t *a = (const uint8_t *)product->a + first * BLOCK_ROWS + row * CHUNK_BYTES;   \
+        const uint8_t *a = (const uint8_t *)product->a +                                           \
+                           first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;         \
         const int8_t *b = (const int8_t *)product->b + first * PANEL + 4 * half;                   \
         int32_t *c = (int32_t *)product->c + row * product->c_stride + half;                       \
         __m256i total[ROWS][4];                                                                    \
@@ -38,7 +38,7 @@ static inline __m256i added(__m256i low, __m256i high) {
             for (size_t q = 0; q < 4; q++) total[r][q] = _mm256_setzero_si256();                   \
         EVERY_INPUT(const uint8_t, 4) {                                                            \
             __m256i value[ROWS];                                                                   \
-            for (size_t r = 0; r < ROWS; r++) value[r] = all_four(input + r * CHUNK_BYTES);        \
+            for (size_t r = 0; r < ROWS; r++) value[r] = all_four(input + r * NUMBERS);            \
             for (size_t q = 0; q < 4; q++) {                                                       \
                 __m256i four = columns(b + 16 * q);                                                \
                 for (size_t r = 0; r < ROWS; r++)                                                  \

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "row_blocks.h"
 
 /* Four neighbouring numbers of a row, in all places. */
 static inline __m512i all_four(const uint8_t *a) {
@@ -20,7 +19,8 @@ static inline __m512i all_four(const uint8_t *a) {
 #define NUMBERS CHUNK_BYTES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const uint8_t *a = (const uint8_t *)product->a + first * BLOCK_ROWS + row * CHUNK_BYTES;       \
+    const uint8_t *a = (const uint8_t *)product->a +                                               \
+                       first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;             \
     const int8_t *b = (const int8_t *)product->b + first * PANEL;                                  \
     int32_t *c = (int32_t *)product->c + row * product->c_stride;                                  \
     __m512i left[ROWS], right[ROWS];                                                               \
@@ -35,7 +35,7 @@ static inline __m512i all_four(const uint8_t *a) {
         __m512i b_left = _mm512_loadu_si512(b);                                                    \
         __m512i b_right = _mm512_loadu_si512(b + 64);                                              \
         for (size_t r = 0; r < ROWS; r++) {                                                        \
-            __m512i value = all_four(input + r * CHUNK_BYTES);                                     \
+            __m512i value = all_four(input + r * NUMBERS);                                         \
             left[r] = _mm512_dpbusd_epi32(left[r], value, b_left);                                 \
             right[r] = _mm512_dpbusd_epi32(right[r], value, b_right);                              \
         }                                                                                          \

@@ -5,9 +5,9 @@
 
 /* 16 rows of 16 numbers become 16 columns, by four rounds of exchanges between pairs of registers:
  * of neighbouring numbers, of pairs, and of quarters of a register twice. */
-static void transpose(const uint16_t *in, size_t stride, uint16_t *out) {
+static void transpose(const uint32_t *in, uint32_t *out) {
     __m512i rows[16], pairs[16];
-    for (int i = 0; i < 16; i++) rows[i] = _mm512_loadu_si512(in + (size_t)i * stride);
+    for (int i = 0; i < 16; i++) rows[i] = _mm512_loadu_si512(in + (size_t)i * 16);
     for (int i = 0; i < 16; i += 2) {
         pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
         pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
@@ -26,11 +26,12 @@ static void transpose(const uint16_t *in, size_t stride, uint16_t *out) {
     for (int i = 0; i < 8; i++) {
         __m512i low = _mm512_shuffle_i32x4(pairs[i], pairs[i + 8], 0x88);
         __m512i high = _mm512_shuffle_i32x4(pairs[i], pairs[i + 8], 0xdd);
-        _mm512_storeu_si512(out + (size_t)i * 2 * PANEL, low);
-        _mm512_storeu_si512(out + (size_t)(i + 8) * 2 * PANEL, high);
+        _mm512_storeu_si512(out + (size_t)i * PANEL, low);
+        _mm512_storeu_si512(out + (size_t)(i + 8) * PANEL, high);
     }
 }
 
 #define TRANSPOSE transpose
 #define MAXIMUM(ONE, OTHER) ((Floats)_mm512_max_ps((__m512)(ONE), (__m512)(OTHER)))
+#define MINIMUM(ONE, OTHER) ((Floats)_mm512_min_ps((__m512)(ONE), (__m512)(OTHER)))
 #include "row_loops.h"

@@ -10,21 +10,20 @@ static int last_token(const Encoder *encoder, int item) {
     return end < encoder->token_count ? end : encoder->token_count;
 }
 
-/* Writes a row of floats as the input of a product, a row of the step's blocks. */
+/* Writes a row of floats as the input of a product. */
 static void write_input(Encoder *encoder, const Step *step, const float *row, size_t used,
                         int token) {
     const RowLoops *rows = encoder->kernels.rows;
-    char *out =
-        (char *)step->blocks + place_of_row((size_t)token, step->width, encoder->input_number);
+    char *out = (char *)step->output + place_of_row(step->to, (size_t)token);
     switch (encoder->model.shape.precision) {
     case PRECISION_INT8:
         encoder->scales[token] = rows->quantise(row, used, encoder->kernels.offset, (uint8_t *)out);
         return;
     case PRECISION_BF16:
-        rows->narrow(row, used, 1, (uint16_t *)out);
+        rows->narrow(row, used, (uint16_t *)out);
         return;
     default:
-        rows->place_f32(row, used, 1, (float *)out);
+        rows->place(row, used, (float *)out);
     }
 }
 
@@ -66,23 +65,18 @@ void round_states(Encoder *encoder, const Step *step, int item, int thread) {
         write_input(encoder, step, encoder->states + (size_t)token * width, width, token);
 }
 
+static void gather(const float *row, size_t chunk, size_t width, float *out) {
+    for (size_t i = 0; i < width; i += CHUNK_FLOATS, row += chunk / sizeof *row)
+        memcpy(out + i, row, CHUNK_BYTES);
+}
+
 void round_rows(Encoder *encoder, const Step *step, int item, int thread) {
-    const RowLoops *rows = encoder->kernels.rows;
     float *copy = encoder->scratch[thread].row;
     for (int token = first_token(item); token < last_token(encoder, item); token++) {
-        size_t at = (size_t)token * step->width;
-        if (!encoder->is_half) {
-            write_input(encoder, step, (const float *)step->input + at, step->used, token);
-            continue;
-        }
-        const uint16_t *row = (const uint16_t *)step->input + at;
-        if (encoder->model.shape.precision == PRECISION_BF16) {
-            size_t place = place_of_row((size_t)token, step->width, encoder->input_number);
-            rows->place_bf16(row, step->used, (uint16_t *)((char *)step->blocks + place));
-        } else {
-            rows->widen(row, step->used, copy);
-            write_input(encoder, step, copy, step->used, token);
-        }
+        const void *row = (const char *)step->input + place_of_row(step->from, (size_t)token);
+        if (encoder->is_half) encoder->kernels.rows->widen(row, step->from.chunk, step->used, copy);
+        else gather(row, step->from.chunk, step->used, copy);
+        write_input(encoder, step, copy, step->used, token);
     }
 }
 
