@@ -3,11 +3,13 @@
 
 enum {
     ITEMS_OF_THREAD = 6,
-    GROUP_BYTES = 1 << 20, /* of rows, which stay in the second cache beside a panel or two */
+    LEAST_BLOCKS = 4,      /* of a thread: with fewer, all threads work on the same rows */
+    GROUP_BYTES = 3 << 18, /* of rows, which stay in the second cache beside a panel or two */
 };
 
-/* The product of the first block of an item's rows and one of its panels. */
-static Product product_of(const Encoder *encoder, const Step *step, int first, size_t panel) {
+/* The product of the first of an item's blocks and one of its panels. */
+static Product product_of(const Encoder *encoder, const Step *step, int first, int blocks,
+                          size_t panel) {
     const Dense *dense = step->dense;
     size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
     size_t panel_bytes = inputs * PANEL * encoder->input_number;
@@ -21,7 +23,7 @@ static Product product_of(const Encoder *encoder, const Step *step, int first, s
         .inputs = inputs,
         .c_stride = PANEL,
         .ahead = weights + panel_bytes,
-        .ahead_lines = is_last ? 0 : divided(BLOCK_ROWS, step->grid.blocks_of_group),
+        .ahead_lines = is_last ? 0 : divided(BLOCK_ROWS, blocks),
     };
 }
 
@@ -87,13 +89,15 @@ void multiply(Encoder *encoder, const Step *step, int item, int thread) {
     const Kernels *kernels = &encoder->kernels;
     const Grid *grid = &step->grid;
     float *sums = encoder->scratch[thread].sums;
-    int first = item % grid->row_groups * grid->blocks_of_group;
-    int last = least(first + grid->blocks_of_group, divided(encoder->token_count, BLOCK_ROWS));
-    int panel = item / grid->row_groups * grid->panels_of_group;
-    int end = least(panel + grid->panels_of_group, divided(step->dense->outputs, PANEL));
+    int blocks = divided(encoder->token_count, BLOCK_ROWS);
+    int panels = divided(step->dense->outputs, PANEL);
+    int group = item / grid->panel_groups, panel_group = item % grid->panel_groups;
+    int first = blocks * group / grid->row_groups, last = blocks * (group + 1) / grid->row_groups;
+    int panel = panels * panel_group / grid->panel_groups;
+    int end = panels * (panel_group + 1) / grid->panel_groups;
     if (kernels->begin) kernels->begin();
     for (; panel < end; panel++) {
-        Product product = product_of(encoder, step, first, (size_t)panel);
+        Product product = product_of(encoder, step, first, last - first, (size_t)panel);
         for (int block = first; block < last; block += BLOCKS_AT_ONCE) {
             int next = least(block + BLOCKS_AT_ONCE, last);
             multiply_blocks(encoder, step, &product, block, next, sums);
@@ -104,15 +108,12 @@ void multiply(Encoder *encoder, const Step *step, int item, int thread) {
 }
 
 Grid grid_of(const Encoder *encoder, const Dense *dense, int threads) {
-    Grid grid;
     int blocks = divided(encoder->token_count, BLOCK_ROWS);
     int panels = divided(dense->outputs, PANEL);
     size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
     int most = (int)(GROUP_BYTES / (inputs * encoder->input_number * BLOCK_ROWS));
-    grid.row_groups = divided(blocks, most > 1 ? most : 1);
-    grid.blocks_of_group = divided(blocks, grid.row_groups);
-    int wanted = threads == 1 ? 1 : divided(threads * ITEMS_OF_THREAD, grid.row_groups);
-    grid.panels_of_group = divided(panels, wanted);
-    grid.panel_groups = divided(panels, grid.panels_of_group);
-    return grid;
+    int groups = divided(blocks, most > 1 ? most : 1);
+    if (blocks >= LEAST_BLOCKS * threads) groups = divided(groups, threads) * threads;
+    int wanted = threads == 1 ? 1 : divided(threads * ITEMS_OF_THREAD, groups);
+    return (Grid){.row_groups = groups, .panel_groups = least(wanted, panels)};
 }

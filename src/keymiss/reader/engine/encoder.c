@@ -84,7 +84,7 @@ static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *
 static void add_product_to_states(Encoder *encoder, const Dense *dense, const Norm *norm,
                                   const void *input, Layout from, int threads) {
     Step *step = add_product(encoder, dense, input, from, threads);
-    step->finish.floats = encoder->summed;
+    step->finish.floats = encoder->states;
     step->finish.residual = encoder->states;
     step->finish.stride = (size_t)encoder->model.shape.hidden;
     step = add_by_tokens(encoder, normalise);
@@ -141,8 +141,6 @@ static void add_embeddings(Encoder *encoder, int threads) {
     step->norm = &model->embedded_norm;
     step->output = encoder->input;
     step->to = input_blocks(encoder);
-    step->finish.floats = encoder->states;
-    step->finish.stride = (size_t)model->shape.embedding;
     if (!is_narrow) return;
     step = add_product(encoder, &model->embedded, encoder->input, input_blocks(encoder), threads);
     step->finish.floats = encoder->states;

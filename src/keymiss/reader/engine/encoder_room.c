@@ -31,11 +31,10 @@ static void take_thread(Room *room, const Encoder *encoder, ThreadScratch *scrat
 
 static void take_room(Room *room, Encoder *encoder) {
     const Shape *shape = &encoder->model.shape;
-    size_t tokens = (size_t)encoder->tokens, hidden = (size_t)shape->hidden;
+    size_t tokens = (size_t)encoder->tokens;
     size_t rows = rounded_up(tokens, BLOCK_ROWS);
     encoder->table = table_of(rows + SLACK_ROWS);
-    encoder->states = take(room, rows * hidden, sizeof(float));
-    encoder->summed = take(room, rows * encoder->width, sizeof(float));
+    encoder->states = take(room, rows * encoder->width, sizeof(float));
     encoder->scales = take(room, rows, sizeof(float));
     encoder->input = take(room, rows * encoder->width, encoder->input_number);
     encoder->inner_input = take(room, rows * encoder->inner, encoder->input_number);

@@ -18,9 +18,9 @@ enum {
     SLACK_ROWS = 32,    /* of tables: attention may read some rows more */
 };
 
+/* How a dense layer is divided into items: the panels of the first group of rows come first. */
 typedef struct Grid {
-    int row_groups, blocks_of_group; /* a block has BLOCK_ROWS tokens */
-    int panel_groups, panels_of_group;
+    int row_groups, panel_groups;
 } Grid;
 
 typedef struct Step Step;
@@ -60,7 +60,7 @@ struct Encoder {
     Heads head;
     int tokens, threads; /* that there is room for */
     void *room;
-    float *states, *summed, *scales;
+    float *states, *scales;              /* scales of int8 inputs, one a token */
     void *input, *inner_input;           /* of products: blocks */
     void *projected, *context, *widened; /* tables; `widened` in int8 only */
     Layout table;
@@ -80,7 +80,7 @@ static inline int divided(int number, int by) { return (number + by - 1) / by; }
 Work embed;
 /* States -> the input of a product, after a projection of the embeddings. */
 Work round_states;
-/* Sums -> states, and the input of the next product. */
+/* States -> their norm, in their place, and the input of the next product. */
 Work normalise;
 /* A table -> the input of a product, in int8. */
 Work round_rows;

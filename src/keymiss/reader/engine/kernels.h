@@ -64,9 +64,8 @@ typedef struct HeadLoops {
 
 typedef struct RowLoops {
     void (*finish)(const Finish *finish, const void *sums, int rows);
-    /* Layer normalisation of one row (Ba et al. 2016). */
-    void (*normalise)(const float *row, size_t width, const float *scale, const float *bias,
-                      float epsilon, float *out);
+    /* Layer normalisation of one row, in its place (Ba et al. 2016). */
+    void (*normalise)(float *row, size_t width, const Norm *norm, float epsilon);
     /* A row of floats -> a row of a block. */
     void (*place)(const float *row, size_t width, float *out);
     void (*narrow)(const float *row, size_t width, uint16_t *out);

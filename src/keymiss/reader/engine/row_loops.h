@@ -242,8 +242,8 @@ static void finish(const Finish *given, const void *sums, int rows) {
     }
 }
 
-static void normalise(const float *row, size_t width, const float *scale, const float *bias,
-                      float epsilon, float *out) {
+static void normalise(float *row, size_t width, const Norm *norm, float epsilon) {
+    const float *scale = norm->scale, *bias = norm->bias;
     Floats total = {0}, squares = {0};
     size_t whole = width / LANES * LANES;
     float rest = 0, rest_squares = 0;
@@ -258,8 +258,8 @@ static void normalise(const float *row, size_t width, const float *scale, const 
     float variance = (sum_of(squares) + rest_squares) / (float)width;
     float factor = 1.0f / sqrtf(variance + epsilon);
     for (size_t i = 0; i < whole; i += LANES)
-        store(out + i, (load(row + i) - mean) * factor * load(scale + i) + load(bias + i));
-    for (size_t i = whole; i < width; i++) out[i] = (row[i] - mean) * factor * scale[i] + bias[i];
+        store(row + i, (load(row + i) - mean) * factor * load(scale + i) + load(bias + i));
+    for (size_t i = whole; i < width; i++) row[i] = (row[i] - mean) * factor * scale[i] + bias[i];
 }
 
 enum { ROWS_AT_ONCE = 4 };

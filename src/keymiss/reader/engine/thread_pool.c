@@ -1,10 +1,11 @@
 /* thread_pool.c: see thread_pool.h.
  *
- * The ticket says which item is next: the job's number, its stage, and the item. A thread claims an
- * item by counting the ticket up. This fails when the job or the stage has changed since it read
- * the ticket: then what it has read of the job does not count. While a thread has an item, its job
- * cannot end. The thread that finishes the last item of a stage writes the ticket of the next one.
- */
+ * The items of a stage are divided among the threads. Each has a ticket, which says which of its
+ * items is next: the job's number, the stage, and the item. An item is claimed by counting a ticket
+ * up, one's own first, then those of others. This fails when the job or the stage has changed since
+ * the ticket was read: then what was read of the job does not count. While a thread has an item,
+ * its job cannot end. The thread that finishes the last item of a stage writes the tickets of the
+ * next one; the caller's comes last, so that the next job begins after all of them are written. */
 #include "thread_pool.h"
 
 #include <pthread.h>
@@ -20,9 +21,12 @@ static struct {
     pthread_mutex_t turn; /* of callers */
     pthread_mutex_t sleep;
     pthread_cond_t wake;
-    int sleepers; /* under `sleep` */
-    int started;  /* threads, the caller among them; 0 before the first job */
-    _Atomic Ticket ticket;
+    int sleepers;    /* under `sleep` */
+    int started;     /* threads, the caller among them; 0 before the first job */
+    atomic_uint job; /* the number of the last one */
+    struct {
+        _Alignas(64) _Atomic Ticket next;
+    } tickets[MAX_THREADS];
     atomic_int done; /* items of this stage */
     atomic_int threads, stages;
     atomic_int items[MAX_STAGES];
@@ -32,11 +36,10 @@ static struct {
     .turn = PTHREAD_MUTEX_INITIALIZER,
     .sleep = PTHREAD_MUTEX_INITIALIZER,
     .wake = PTHREAD_COND_INITIALIZER,
-    .ticket = (Ticket)NO_STAGE << 32,
 };
 
-static Ticket ticket_of(unsigned job, unsigned stage) {
-    return (Ticket)(job & 0xffff) << 48 | (Ticket)stage << 32;
+static Ticket ticket_of(unsigned job, unsigned stage, int item) {
+    return (Ticket)(job & 0xffff) << 48 | (Ticket)stage << 32 | (unsigned)item;
 }
 
 static unsigned job_of(Ticket ticket) { return (unsigned)(ticket >> 48); }
@@ -51,55 +54,81 @@ static void pause_a_little(void) {
 #endif
 }
 
-static void finish_stage(Ticket ticket) {
-    unsigned next = stage_of(ticket) + 1;
+/* The first item of a thread, when `count` items are divided among `threads`. */
+static int first_of(int thread, int count, int threads) {
+    return (int)((int64_t)count * thread / threads);
+}
+
+static void write_tickets(unsigned job, unsigned stage, int count, int threads) {
+    for (int thread = threads - 1; thread >= 0; thread--)
+        atomic_store(&pool.tickets[thread].next,
+                     ticket_of(job, stage, first_of(thread, count, threads)));
+}
+
+static void finish_stage(unsigned job, unsigned stage, int threads) {
+    int is_last = (int)stage + 1 == atomic_load_explicit(&pool.stages, memory_order_relaxed);
     atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
-    int is_last = (int)next == atomic_load_explicit(&pool.stages, memory_order_relaxed);
-    atomic_store(&pool.ticket, ticket_of(job_of(ticket), is_last ? NO_STAGE : next));
+    if (is_last) write_tickets(job, NO_STAGE, 0, threads);
+    else
+        write_tickets(job, stage + 1,
+                      atomic_load_explicit(&pool.items[stage + 1], memory_order_relaxed), threads);
+}
+
+/* Does an item of this thread's share of the job; returns 0 when there is none now. */
+static int do_item_of(int share, unsigned job, int thread, int threads) {
+    Ticket ticket = atomic_load(&pool.tickets[share].next);
+    unsigned stage = stage_of(ticket);
+    int item = (int)(unsigned)ticket;
+    if (job_of(ticket) != job || stage == NO_STAGE) return 0;
+    int count = atomic_load_explicit(&pool.items[stage], memory_order_relaxed);
+    if (item >= first_of(share + 1, count, threads)) return 0;
+    if (!atomic_compare_exchange_strong(&pool.tickets[share].next, &ticket, ticket + 1)) return 1;
+    void *context = atomic_load_explicit(&pool.context, memory_order_relaxed);
+    atomic_load_explicit(&pool.work, memory_order_relaxed)(context, (int)stage, item, thread);
+    if (atomic_fetch_add(&pool.done, 1) + 1 == count) finish_stage(job, stage, threads);
+    return 1;
+}
+
+static int do_item(unsigned job, int thread, int threads) {
+    for (int i = 0; i < threads; i++)
+        if (do_item_of((thread + i) % threads, job, thread, threads)) return 1;
+    return 0;
+}
+
+static int is_over(unsigned job, int thread) {
+    Ticket ticket = atomic_load(&pool.tickets[thread].next);
+    return job_of(ticket) != job || stage_of(ticket) == NO_STAGE;
 }
 
 /* Does items of the job that has this number until it is over. */
-static void work_on(unsigned job, int thread) {
+static void work_on(unsigned job, int thread, int threads) {
     int waited = 0;
-    for (;;) {
-        Ticket ticket = atomic_load(&pool.ticket);
-        unsigned stage = stage_of(ticket), item = (unsigned)ticket;
-        if (job_of(ticket) != job || stage == NO_STAGE) return;
-        int count = atomic_load_explicit(&pool.items[stage], memory_order_relaxed);
-        if ((int)item >= count) {
-            if (++waited < SPINS_FOR_A_STAGE) pause_a_little();
-            else sched_yield();
-            continue;
-        }
-        if (!atomic_compare_exchange_strong(&pool.ticket, &ticket, ticket + 1)) continue;
-        waited = 0;
-        void *context = atomic_load_explicit(&pool.context, memory_order_relaxed);
-        atomic_load_explicit(&pool.work, memory_order_relaxed)(context, (int)stage, (int)item,
-                                                               thread);
-        if (atomic_fetch_add(&pool.done, 1) + 1 == count) finish_stage(ticket);
+    while (!is_over(job, thread)) {
+        if (do_item(job, thread, threads)) waited = 0;
+        else if (++waited < SPINS_FOR_A_STAGE) pause_a_little();
+        else sched_yield();
     }
 }
 
 /* Waits for a job other than the last one; returns its number. */
 static unsigned next_job(unsigned last) {
     for (int spins = 0; spins < SPINS_FOR_A_JOB; spins++) {
-        Ticket ticket = atomic_load(&pool.ticket);
-        if (job_of(ticket) != last) return job_of(ticket);
+        unsigned job = atomic_load(&pool.job);
+        if (job != last) return job;
         pause_a_little();
     }
     pthread_mutex_lock(&pool.sleep);
     pool.sleepers++;
-    while (job_of(atomic_load(&pool.ticket)) == last) pthread_cond_wait(&pool.wake, &pool.sleep);
+    while (atomic_load(&pool.job) == last) pthread_cond_wait(&pool.wake, &pool.sleep);
     pool.sleepers--;
     pthread_mutex_unlock(&pool.sleep);
-    return job_of(atomic_load(&pool.ticket));
+    return atomic_load(&pool.job);
 }
 
 static void *run_thread(void *number) {
-    int thread = (int)(intptr_t)number;
     for (unsigned job = 0;;) {
         job = next_job(job);
-        if (thread < atomic_load(&pool.threads)) work_on(job, thread);
+        work_on(job, (int)(intptr_t)number, atomic_load(&pool.threads));
     }
     return NULL;
 }
@@ -138,11 +167,12 @@ void run_job(const Job *job, int threads) {
         atomic_store_explicit(&pool.items[i], job->items[i], memory_order_relaxed);
     atomic_store_explicit(&pool.context, job->context, memory_order_relaxed);
     atomic_store_explicit(&pool.work, job->work, memory_order_relaxed);
-    unsigned number = (job_of(atomic_load(&pool.ticket)) + 1) & 0xffff;
-    atomic_store(&pool.ticket, ticket_of(number, 0));
+    unsigned number = (atomic_load(&pool.job) + 1) & 0xffff;
+    write_tickets(number, 0, job->items[0], threads);
+    atomic_store(&pool.job, number);
     pthread_mutex_lock(&pool.sleep);
     if (pool.sleepers) pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.sleep);
-    work_on(number, 0);
+    work_on(number, 0, threads);
     pthread_mutex_unlock(&pool.turn);
 }

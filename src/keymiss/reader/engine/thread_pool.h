@@ -1,8 +1,11 @@
 /* thread_pool.h: threads that work on one job at a time, stage by stage.
  *
- * A job has stages, and a stage has items. Threads claim items one by one; a stage begins when all
- * items of the stage before are done. So a thread that the system has put aside holds nobody up,
- * unless it is in the middle of an item: the calling thread can do a whole job alone.
+ * A job has stages, and a stage has items, which are divided among the threads in order: when the
+ * items of each stage stand for the same data in the same order, a thread finds in its own cache
+ * what it wrote in the stage before. Who has done its own items takes those of others, one by one.
+ * So a thread that the system has put aside holds nobody up, unless it is in the middle of an item:
+ * the calling thread can do a whole job alone. A stage begins when all items of the stage before
+ * are done.
  *
  * Between jobs, threads look for work for some fifty microseconds, then sleep. All readers of a
  * process share the pool; callers take turns. */

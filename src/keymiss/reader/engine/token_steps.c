@@ -35,14 +35,12 @@ void embed(Encoder *encoder, const Step *step, int item, int thread) {
         const float *word = model->words + (size_t)encoder->rows.ids[token] * width;
         const float *place = model->places + (size_t)encoder->places[token] * width;
         const float *kind = model->kinds + (size_t)encoder->kinds[token] * width;
-        float *sum = encoder->summed + (size_t)token * width;
-        for (size_t i = 0; i < width; i++) sum[i] = word[i] + place[i];
+        float *state = encoder->states + (size_t)token * width;
+        for (size_t i = 0; i < width; i++) state[i] = word[i] + place[i];
         if (model->shape.types)
-            for (size_t i = 0; i < width; i++) sum[i] += kind[i];
-        float *out = step->finish.floats + (size_t)token * step->finish.stride;
-        encoder->kernels.rows->normalise(sum, width, step->norm->scale, step->norm->bias,
-                                         model->shape.epsilon, out);
-        write_input(encoder, step, out, width, token);
+            for (size_t i = 0; i < width; i++) state[i] += kind[i];
+        encoder->kernels.rows->normalise(state, width, step->norm, model->shape.epsilon);
+        write_input(encoder, step, state, width, token);
     }
 }
 
@@ -51,9 +49,7 @@ void normalise(Encoder *encoder, const Step *step, int item, int thread) {
     size_t width = (size_t)encoder->model.shape.hidden;
     for (int token = first_token(item); token < last_token(encoder, item); token++) {
         float *state = encoder->states + (size_t)token * width;
-        encoder->kernels.rows->normalise(encoder->summed + (size_t)token * width, width,
-                                         step->norm->scale, step->norm->bias,
-                                         encoder->model.shape.epsilon, state);
+        encoder->kernels.rows->normalise(state, width, step->norm, encoder->model.shape.epsilon);
         write_input(encoder, step, state, width, token);
     }
 }
