@@ -3,7 +3,7 @@
 
 enum {
     ITEMS_OF_THREAD = 6,
-    LEAST_BLOCKS = 4,      /* of a thread: with fewer, all threads work on the same rows */
+    LEAST_BLOCKS = 8,      /* of a thread: with fewer, all threads work on the same rows */
     GROUP_BYTES = 3 << 18, /* of rows, which stay in the second cache beside a panel or two */
 };
 

@@ -69,11 +69,11 @@ typedef struct RowLoops {
     /* A row of floats -> a row of a block. */
     void (*place)(const float *row, size_t width, float *out);
     void (*narrow)(const float *row, size_t width, uint16_t *out);
-    /* Rounds to int8 and adds the offset; returns the scale. */
+    /* Rounds a row to int8 and adds the offset; returns the scale. */
     float (*quantise)(const float *row, size_t width, int offset, uint8_t *out);
-    /* A row of bf16 in chunks, this many bytes apart -> a row of floats; the width is a multiple
-     * of 32. */
-    void (*widen)(const uint16_t *row, size_t chunk, size_t width, float *out);
+    /* The same of a row of bf16 in chunks, this many bytes apart; the width is a multiple of 32. */
+    float (*quantise_halves)(const uint16_t *row, size_t chunk, size_t width, int offset,
+                             uint8_t *out);
     /* A chunk of the keys of 32 tokens becomes 16 groups of a panel whose columns are the tokens.
      * A group has 4 bytes of each: one float or two halves. */
     void (*pack_keys)(const void *keys, void *panel);

@@ -11,6 +11,7 @@ typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Numbers __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 enum { LANES = 16 };
 
@@ -170,13 +171,6 @@ static inline Words load_halves(const uint16_t *from) {
     return __builtin_convertvector(halves, Words);
 }
 
-static void widen(const uint16_t *row, size_t chunk, size_t width, float *out) {
-    for (size_t i = 0; i < width; i += CHUNK_HALVES, row += chunk / sizeof *row) {
-        store(out + i, (Floats)(load_halves(row) << 16));
-        store(out + i + LANES, (Floats)(load_halves(row + LANES) << 16));
-    }
-}
-
 /* Sixteen sums of a row with what follows them, up to GELU. */
 static inline Floats finished(const Finish *how, const void *sums, int row, int first,
                               const float *bias) {
@@ -302,22 +296,36 @@ static inline Floats scores_at(const float *scores, size_t key, size_t row, size
 SOFTMAX(softmax_to_floats, 0, CHUNK_FLOATS, float, store)
 SOFTMAX(softmax_to_halves, 1, CHUNK_HALVES, uint16_t, NARROW_LANES)
 
-static float quantise(const float *row, size_t width, int offset, uint8_t *out) {
-    Floats most = {0};
-    for (size_t i = 0; i < width; i += LANES) {
-        Floats values = load_some(row + i, width - i),
-               sizes = (Floats)((Numbers)values & INT32_MAX);
-        most = larger(most, sizes);
-    }
-    float largest = largest_of(most);
-    if (largest == 0) {
-        PLACE(CHUNK_BYTES, (uint8_t)offset)
-        return 0;
-    }
-    float steps = 127.0f / largest;
-    /* Adding a large whole number first makes the conversion, which cuts off, round. */
-    PLACE(CHUNK_BYTES, (uint8_t)((int)(row[i] * steps + 256.5f) - 256 + offset))
+/* Adding a large whole number first makes the conversion, which cuts off, round. */
+static inline void write_bytes(uint8_t *to, Floats steps, int offset) {
+    Numbers numbers = __builtin_convertvector(steps + 256.5f, Numbers) + (offset - 256);
+    Bytes bytes = __builtin_convertvector(numbers, Bytes);
+    memcpy(to, &bytes, sizeof bytes);
+}
+
+/* READ gives sixteen numbers of the row from the i-th on. */
+#define QUANTISE(READ)                                                                             \
+    Floats most = {0};                                                                             \
+    for (size_t i = 0; i < width; i += LANES)                                                      \
+        most = larger(most, (Floats)((Numbers)READ & INT32_MAX));                                  \
+    float largest = largest_of(most), steps = largest > 0 ? 127.0f / largest : 0;                  \
+    for (size_t i = 0; i < width; i += LANES)                                                      \
+        write_bytes(out + i / CHUNK_BYTES * BLOCK_ROWS * CHUNK_BYTES + i % CHUNK_BYTES,            \
+                    READ * steps, offset);                                                         \
     return largest / 127.0f;
+
+static float quantise(const float *row, size_t width, int offset, uint8_t *out) {
+    QUANTISE(load_some(row + i, width - i))
+}
+
+static inline Floats widened(const uint16_t *row, size_t chunk, size_t i) {
+    row += i / CHUNK_HALVES * (chunk / sizeof *row) + i % CHUNK_HALVES;
+    return (Floats)(load_halves(row) << 16);
+}
+
+static float quantise_halves(const uint16_t *row, size_t chunk, size_t width, int offset,
+                             uint8_t *out) {
+    QUANTISE(widened(row, chunk, i))
 }
 
 /* TRANSPOSE turns 16 tokens of 16 groups, where the set has registers for that. */
@@ -366,7 +374,7 @@ const RowLoops ROW_LOOPS = {
     .place = place,
     .narrow = narrow,
     .quantise = quantise,
-    .widen = widen,
+    .quantise_halves = quantise_halves,
     .pack_keys = pack_keys,
     .floats = {pack_values_of_floats, softmax_to_floats},
     .halves = {pack_values_of_halves, softmax_to_halves},

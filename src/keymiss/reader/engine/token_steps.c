@@ -67,12 +67,19 @@ static void gather(const float *row, size_t chunk, size_t width, float *out) {
 }
 
 void round_rows(Encoder *encoder, const Step *step, int item, int thread) {
+    const Kernels *kernels = &encoder->kernels;
     float *copy = encoder->scratch[thread].row;
     for (int token = first_token(item); token < last_token(encoder, item); token++) {
         const void *row = (const char *)step->input + place_of_row(step->from, (size_t)token);
-        if (encoder->is_half) encoder->kernels.rows->widen(row, step->from.chunk, step->used, copy);
-        else gather(row, step->from.chunk, step->used, copy);
-        write_input(encoder, step, copy, step->used, token);
+        uint8_t *out = (uint8_t *)step->output + place_of_row(step->to, (size_t)token);
+        if (encoder->is_half) {
+            encoder->scales[token] = kernels->rows->quantise_halves(
+                row, step->from.chunk, step->used, kernels->offset, out);
+        } else {
+            gather(row, step->from.chunk, step->used, copy);
+            encoder->scales[token] =
+                kernels->rows->quantise(copy, step->used, kernels->offset, out);
+        }
     }
 }
 
