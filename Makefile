@@ -48,18 +48,29 @@ $(SANITIZED): $(C_FILES)
 # The engine's threads under a thread sanitizer, and all of it, with damaged packed models, under
 # AddressSanitizer and UBSan; STORM_SECONDS=600 makes each storm long.
 STORM_SECONDS ?= 10
-.PHONY: test-engine-sanitized
-test-engine-sanitized: build/engine-thread/storm build/engine-address/storm
-	build/engine-thread/storm build/engine-thread/$(ENGINE)/keymiss_engine.so threads $(STORM_SECONDS)
-	build/engine-address/storm build/engine-address/$(ENGINE)/keymiss_engine.so threads $(STORM_SECONDS)
-	build/engine-address/storm build/engine-address/$(ENGINE)/keymiss_engine.so loader $(STORM_SECONDS)
+.PHONY: test-engine-sanitized test-engine-aarch64
+test-engine-sanitized: build/engine-thread/engine_storm build/engine-address/engine_storm
+	build/engine-thread/engine_storm threads $(STORM_SECONDS)
+	build/engine-address/engine_storm products $(STORM_SECONDS)
+	build/engine-address/engine_storm threads $(STORM_SECONDS)
+	build/engine-address/engine_storm loader $(STORM_SECONDS)
 
-build/engine-thread/storm: SANITIZE := -fsanitize=thread -g
-build/engine-address/storm: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -g
-build/engine-%/storm: tests/reader/engine/storm.c $(ENGINE_FILES)
+# The engine for ARM's 64 bits, by another compiler, where qemu (Debian's qemu-user) runs it.
+test-engine-aarch64: build/engine-aarch64/engine_storm
+	qemu-aarch64 -cpu max $< products $(STORM_SECONDS)
+	qemu-aarch64 -cpu max $< threads $(STORM_SECONDS)
+
+build/engine-thread/engine_storm: SANITIZE := -fsanitize=thread -g
+build/engine-address/engine_storm: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -g
+build/engine-%/engine_storm: tests/reader/engine/storm.c $(ENGINE_FILES)
 	cmake -S . -B $(@D) -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS="$(SANITIZE)" >/dev/null
-	cmake --build $(@D) --target keymiss_engine >/dev/null
-	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror $(SANITIZE) $< -o $@ -lpthread -ldl
+	cmake --build $(@D) --target engine_storm >/dev/null
+
+build/engine-aarch64/engine_storm: tests/reader/engine/storm.c $(ENGINE_FILES) $(READY)
+	$(PYTHON) -m pip install -q ziglang==0.17.1
+	CC="$(abspath $(PYTHON)) -m ziglang cc -target aarch64-linux-musl" cmake -S . -B $(@D) -DCMAKE_BUILD_TYPE=Release \
+	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 >/dev/null
+	cmake --build $(@D) --target engine_storm >/dev/null
 
 lint: $(READY)
 	$(VENV)/bin/ruff check src tests deploy

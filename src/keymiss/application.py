@@ -34,7 +34,10 @@ class Application:
 
 
 def load_application(
-    model: str | Path = BUNDLED_MODEL, cache: Path | None = None, precision: str = "auto"
+    model: str | Path = BUNDLED_MODEL,
+    cache: Path | None = None,
+    precision: str = "auto",
+    threads: int | None = None,
 ) -> Application:
     """Loads the model and makes all functions of the default worker.
 
@@ -42,11 +45,12 @@ def load_application(
         model: the reader's model.
         cache: the folder where search indexes are kept between runs; None keeps them in memory.
         precision: the reader's precision: "auto", "fp32", "bf16" or "int8".
+        threads: how many threads of the reader compute; by default as many as the process may use.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
-    reader = Reader.from_pretrained(model, precision)
+    reader = Reader.from_pretrained(model, precision, threads)
     reader.warm_up()
     return application_of(reader, cache)
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import valkey
@@ -54,6 +55,20 @@ def test_an_app_follows_writes_also_those_before_it_started(client, start_worker
     eventually(lambda: client.get("loud:text:late") == "LATE")
     client.delete("text:late")
     eventually(lambda: client.get("loud:text:late") is None)
+
+
+def test_as_many_threads_read_as_the_worker_is_told(server, eventually):
+    with subprocess.Popen(
+        [sys.executable, "-m", "keymiss", "worker", "--threads", "3", "--url", server.url],
+        stderr=subprocess.DEVNULL,
+    ) as worker:
+        tasks = Path(f"/proc/{worker.pid}/task")
+        eventually(
+            lambda: (
+                [path.read_text() for path in tasks.glob("*/comm")].count("keymiss-reader\n") == 2
+            )  # and the one that asks
+        )
+        worker.kill()
 
 
 def test_sigterm_finishes_what_is_in_hand(client, start_worker, background, counters, eventually):

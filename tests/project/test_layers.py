@@ -170,6 +170,7 @@ ENGINE_LAYERS = (
     ("row_loops", "product_amx"),
     ("product_f32_avx2", "product_int8_avx2", "product_portable"),
     ("product_f32_avx512", "product_bf16_avx512", "product_int8_vnni"),
+    ("product_f32_neon", "product_int8_dotprod"),
     ("product_blocks",),
     ("kernels",),
     ("packed_model", "row_blocks"),

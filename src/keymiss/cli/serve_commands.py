@@ -80,6 +80,12 @@ def worker(
     ] = None,
     model: ModelOption = BUNDLED_MODEL,
     precision: PrecisionOption = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many threads read.", show_default="as many as the worker may use"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Where search indexes are kept.", show_default="~/.cache/keymiss"),
@@ -99,7 +105,7 @@ def worker(
     if app_name:
         uvloop.run(serve_functions(functions.load_app(app_name), url, shards=shards))
         return
-    ours = load_application(model, cache or default_cache(), precision)
+    ours = load_application(model, cache or default_cache(), precision, threads)
     show_reader(ours.reader)
     uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=ours.background))
 

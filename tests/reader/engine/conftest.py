@@ -4,7 +4,7 @@ import pytest
 
 from keymiss.reader.engine.engine_library import engine_library
 
-SETS = ("portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx")
+SETS = ("portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx", "neon", "dotprod")
 
 
 def runs(isa):

@@ -1,51 +1,24 @@
-/* storm.c: runs the engine under a sanitizer.
+/* storm.c: the engine by itself, for sanitizers and for processors that run no Python here.
  *
- *   storm LIBRARY threads SECONDS   several threads compute at once, and must agree
- *   storm LIBRARY loader SECONDS    opens and runs packed models whose headers are damaged
+ *   engine_storm products SECONDS   every instruction set multiplies as plain C does
+ *   engine_storm threads SECONDS    several threads compute at once, and must agree
+ *   engine_storm loader SECONDS     opens and runs packed models whose headers are damaged
  *
  * The model is small and its weights are random. Prints what it did; the exit status is 1 when
- * logits differ. */
+ * numbers differ. */
 #include "../../../src/keymiss/reader/engine/engine.h"
 
-#include <dlfcn.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ROWS = 5, LONGEST = 70, CALLERS = 4, HEADER_BYTES = 64 };
+enum { ROWS = 5, LONGEST = 70, CALLERS = 4, HEADER_BYTES = 64, MOST_INPUTS = 1088 };
 
-static struct {
-    __typeof__(&keymiss_packed_size) packed_size;
-    __typeof__(&keymiss_begin_packing) begin_packing;
-    __typeof__(&keymiss_pack) pack;
-    __typeof__(&keymiss_end_packing) end_packing;
-    __typeof__(&keymiss_open) open;
-    __typeof__(&keymiss_close) close;
-    __typeof__(&keymiss_logits) logits;
-} engine;
-
-static void *find(void *library, const char *name) {
-    void *found = dlsym(library, name);
-    if (!found) exit(2);
-    return found;
-}
-
-static void load(const char *path) {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        fprintf(stderr, "%s\n", dlerror());
-        exit(2);
-    }
-    engine.packed_size = find(library, "keymiss_packed_size");
-    engine.begin_packing = find(library, "keymiss_begin_packing");
-    engine.pack = find(library, "keymiss_pack");
-    engine.end_packing = find(library, "keymiss_end_packing");
-    engine.open = find(library, "keymiss_open");
-    engine.close = find(library, "keymiss_close");
-    engine.logits = find(library, "keymiss_logits");
-}
+static const char *const SETS[] = {"portable",    "avx2", "avx512", "avx512-vnni",
+                                   "avx512-bf16", "amx",  "neon",   "dotprod"};
 
 static Shape small(int32_t precision) {
     return (Shape){.precision = precision,
@@ -65,13 +38,13 @@ static void *packed(const Shape *shape) {
     static float numbers[64 * 1024];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         numbers[i] = ((float)rand() / (float)RAND_MAX - 0.5f) / 4;
-    void *bytes = aligned_alloc(64, rounded_up(engine.packed_size(shape), 64));
-    memset(bytes, 0, engine.packed_size(shape));
-    engine.begin_packing(shape, bytes);
+    void *bytes = aligned_alloc(64, rounded_up(keymiss_packed_size(shape), 64));
+    memset(bytes, 0, keymiss_packed_size(shape));
+    keymiss_begin_packing(shape, bytes);
     for (int32_t tensor = 0; tensor < TENSORS; tensor++)
         for (int32_t layer = 0; layer < shape->layers; layer++)
-            if (engine.pack(shape, bytes, tensor, layer, numbers, numbers + 1000)) exit(2);
-    engine.end_packing(bytes);
+            if (keymiss_pack(shape, bytes, tensor, layer, numbers, numbers + 1000)) exit(2);
+    keymiss_end_packing(bytes);
     return bytes;
 }
 
@@ -91,8 +64,8 @@ static Batch random_batch(const Shape *shape) {
 }
 
 static const char *run(Engine *opened, const Batch *batch, int threads, float *logits) {
-    return engine.logits(opened, batch->ids, batch->lengths, batch->passage_at, ROWS, threads,
-                         logits);
+    return keymiss_logits(opened, batch->ids, batch->lengths, batch->passage_at, ROWS, threads,
+                          logits);
 }
 
 typedef struct Caller {
@@ -124,7 +97,7 @@ static int storm_of_threads(int seconds) {
     for (int32_t precision = 0; precision < PRECISIONS; precision++) {
         Shape shape = small(precision);
         void *bytes = packed(&shape);
-        if (engine.open(&shape, bytes, engine.packed_size(&shape), NULL, &opened[precision]))
+        if (keymiss_open(&shape, bytes, keymiss_packed_size(&shape), NULL, &opened[precision]))
             return 2;
     }
     for (int i = 0; i < CALLERS; i++) {
@@ -152,7 +125,7 @@ static int storm_of_headers(int seconds) {
     while (time(NULL) < end) {
         Shape shape = small(rand() % PRECISIONS);
         char *whole = packed(&shape);
-        uint64_t size = engine.packed_size(&shape);
+        uint64_t size = keymiss_packed_size(&shape);
         for (int i = 0; i < 2000; i++, tried++) {
             uint64_t given = rand() % 4 ? size : (uint64_t)rand() % (size + 64);
             char *bytes = aligned_alloc(64, rounded_up(given + 1, 64));
@@ -163,10 +136,10 @@ static int storm_of_headers(int seconds) {
                 bytes[rand() % HEADER_BYTES] = (char)rand();
             if (rand() % 2 && given > HEADER_BYTES) memcpy(&asked, bytes + 12, sizeof asked);
             Engine *opened;
-            if (!engine.open(&asked, bytes, given, NULL, &opened)) {
+            if (!keymiss_open(&asked, bytes, given, NULL, &opened)) {
                 Batch batch = random_batch(&shape);
                 run(opened, &batch, 1, logits);
-                engine.close(opened);
+                keymiss_close(opened);
                 opened_count++;
             }
             free(bytes);
@@ -177,10 +150,64 @@ static int storm_of_headers(int seconds) {
     return 0;
 }
 
+/* Random numbers of a precision, small ones so that sums of floats hardly differ. */
+static void fill(char *out, size_t count, int32_t precision) {
+    for (size_t i = 0; i < count; i++) {
+        float value = (float)rand() / (float)RAND_MAX - 0.5f;
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        if (precision == PRECISION_INT8) out[i] = (char)rand();
+        else if (precision == PRECISION_BF16) ((uint16_t *)out)[i] = (uint16_t)(bits >> 16);
+        else ((float *)out)[i] = value;
+    }
+}
+
+/* The sums of each column of a panel of int8. */
+static void add_columns(const int8_t *panel, int inputs, int32_t *sums) {
+    memset(sums, 0, PANEL * sizeof *sums);
+    for (int i = 0; i < inputs * PANEL; i++) sums[i / 4 % PANEL] += panel[i];
+}
+
+static int differ(const float *sums, const float *expected, int count, int32_t precision) {
+    if (precision == PRECISION_INT8) return memcmp(sums, expected, (size_t)count * 4) != 0;
+    for (int i = 0; i < count; i++)
+        if (fabsf(sums[i] - expected[i]) > 1e-3f) return 1;
+    return 0;
+}
+
+static int storm_of_products(int seconds) {
+    static char a[BLOCK_ROWS * MOST_INPUTS * 4], b[PANEL * MOST_INPUTS * 4];
+    static float expected[BLOCK_ROWS * PANEL], found[BLOCK_ROWS * PANEL];
+    time_t end = time(NULL) + seconds;
+    long products = 0;
+    int differs = 0;
+    while (time(NULL) < end) {
+        int32_t precision = rand() % PRECISIONS, sums[PANEL];
+        int rows = 1 + rand() % BLOCK_ROWS, inputs = 64 * (1 + rand() % (MOST_INPUTS / 64));
+        fill(a, (size_t)(rows * inputs), precision);
+        fill(b, (size_t)(PANEL * inputs), precision);
+        add_columns((int8_t *)b, inputs, sums);
+        keymiss_product("portable", precision, a, b, sums, inputs, rows, expected);
+        for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++) {
+            if (keymiss_product(SETS[i], precision, a, b, sums, inputs, rows, found)) continue;
+            products++;
+            if (!differ(found, expected, rows * PANEL, precision)) continue;
+            printf("%s differs: precision %d, %d rows, %d inputs\n", SETS[i], precision, rows,
+                   inputs);
+            differs = 1;
+        }
+    }
+    printf("%ld products with", products);
+    for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++)
+        if (keymiss_isa(SETS[i], PRECISION_FP32)) printf(" %s", SETS[i]);
+    printf("\n");
+    return differs;
+}
+
 int main(int count, char **arguments) {
-    if (count != 4) return 2;
-    load(arguments[1]);
-    int seconds = atoi(arguments[3]);
-    if (strcmp(arguments[2], "threads") == 0) return storm_of_threads(seconds);
+    if (count != 3) return 2;
+    int seconds = atoi(arguments[2]);
+    if (strcmp(arguments[1], "products") == 0) return storm_of_products(seconds);
+    if (strcmp(arguments[1], "threads") == 0) return storm_of_threads(seconds);
     return storm_of_headers(seconds);
 }

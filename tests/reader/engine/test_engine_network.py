@@ -79,6 +79,12 @@ def test_the_number_of_threads_changes_nothing(threads):
         np.testing.assert_array_equal(logits, expected_logits[index])
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_fewer_threads_than_one_are_an_error(threads):
+    with pytest.raises(ModelError, match=f"{threads} threads cannot compute"):
+        network(threads=threads)
+
+
 def test_several_threads_may_ask_at_once(bundled):
     rows = [random_row(10 + seed, seed) for seed in range(40)]
     alone = [next(bundled.logits([one]))[1] for one in rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.engine.engine_library import (
@@ -123,9 +124,11 @@ def load_engine_network(
         statistics: as for `EngineNetwork`.
 
     Raises:
-        ModelError: the weights are incomplete or damaged, or KEYMISS_ISA names no instruction set
-            that runs here.
+        ModelError: the weights are incomplete or damaged, KEYMISS_ISA names no instruction set
+            that runs here, or the threads are less than one.
     """
+    if threads is not None and threads < 1:
+        raise ModelError(f"{threads} threads cannot compute; give at least one")
     version = model_version(folder, model_files(folder))
     packed = packed_weights(folder, config, precision, version)
     count = threads or thread_count()

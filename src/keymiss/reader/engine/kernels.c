@@ -97,6 +97,32 @@ static void use_amx(Kernels *kernels) {
     kernels->begin = amx_begin;
     kernels->end = amx_end;
 }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+typedef unsigned long Processor; /* what the system says that it has: AT_HWCAP */
+
+static const unsigned long DOTPROD = 1ul << 20; /* HWCAP_ASIMDDP */
+
+static Processor this_processor(void) { return getauxval(AT_HWCAP); }
+
+/* Every processor of this architecture has NEON. */
+static int has_neon(const Processor *found) {
+    (void)found;
+    return 1;
+}
+
+static int has_dotprod(const Processor *found) { return (*found & DOTPROD) != 0; }
+
+static void use_neon(Kernels *kernels) {
+    kernels->names[PRECISION_FP32] = "neon";
+    kernels->products[PRECISION_FP32] = product_f32_neon;
+}
+
+static void use_dotprod(Kernels *kernels) {
+    kernels->names[PRECISION_INT8] = "dotprod";
+    kernels->products[PRECISION_INT8] = product_int8_dotprod;
+}
 #else
 typedef int Processor;
 
@@ -117,6 +143,9 @@ static const InstructionSet SETS[] = {
     {"avx512-vnni", has_vnni, use_vnni},
     {"avx512-bf16", has_bf16, use_bf16},
     {"amx", has_amx, use_amx},
+#elif defined(__aarch64__)
+    {"neon", has_neon, use_neon},
+    {"dotprod", has_dotprod, use_dotprod},
 #endif
     {NULL, NULL, NULL},
 };

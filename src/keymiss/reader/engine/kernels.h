@@ -90,17 +90,18 @@ typedef struct Kernels {
     const RowLoops *rows;
 } Kernels;
 
-ProductLoop product_f32_portable, product_f32_avx2, product_f32_avx512;
+ProductLoop product_f32_portable, product_f32_avx2, product_f32_avx512, product_f32_neon;
 ProductLoop product_bf16_portable, product_bf16_avx512, product_bf16_amx;
 ProductLoop product_int8_portable, product_int8_avx2, product_int8_vnni, product_int8_amx;
+ProductLoop product_int8_dotprod;
 void amx_begin(void);
 void amx_end(void);
 
 extern const RowLoops ROW_LOOPS_PORTABLE, ROW_LOOPS_AVX2, ROW_LOOPS_AVX512, ROW_LOOPS_BF16;
 
 /* The kernels of the best instruction set that runs here, or of the one that is named, which may be
- * "amx", "avx512-bf16", "avx512-vnni", "avx512", "avx2" or "portable". Returns 0 when there is no
- * such set, or it does not run here. */
+ * "amx", "avx512-bf16", "avx512-vnni", "avx512", "avx2", "dotprod", "neon" or "portable". Returns 0
+ * when there is no such set, or it does not run here. */
 int choose_kernels(Kernels *kernels, const char *named);
 
 #endif

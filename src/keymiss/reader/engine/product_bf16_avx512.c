@@ -16,8 +16,7 @@ static inline __m512bh both(const uint16_t *a) {
 #define NUMBERS CHUNK_HALVES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const uint16_t *a = (const uint16_t *)product->a +                                             \
-                        first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;            \
+    const uint16_t *a = PIECE_OF_A(uint16_t);                                                      \
     const uint16_t *b = (const uint16_t *)product->b + first * PANEL;                              \
     float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \

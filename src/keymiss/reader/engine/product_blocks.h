@@ -1,11 +1,11 @@
-/* product_blocks.h: the loop that the AVX products share; a file defines its parts, then includes
- * it.
+/* product_blocks.h: the loop that products with vectors share; a file defines its parts, then
+ * includes it.
  *
  *   NAME          of the product
  *   NUMBERS       in a chunk of a row
  *   BLOCK(ROWS)   the body of a block of ROWS rows, which keeps all sums in registers: the inputs
  *                 from `first` to `end`, of the rows from `row` on; `adds` says whether to add to c
- *   MOST          the most rows that the registers have room for: 12, 6 or 3 */
+ *   MOST          the most rows that the registers have room for: 12, 6, 4 or 3 */
 #define BLOCK_FUNCTION(ROWS)                                                                       \
     static void block_##ROWS(const Product *product, size_t row, size_t first, size_t end) {       \
         int adds = first > 0;                                                                      \
@@ -17,6 +17,10 @@
         row += ROWS;                                                                               \
         continue;                                                                                  \
     }
+
+/* Where the piece of the block's rows begins. */
+#define PIECE_OF_A(TYPE)                                                                           \
+    ((const TYPE *)product->a + first / NUMBERS * product->a_chunk / sizeof(TYPE) + row * NUMBERS)
 
 /* Goes through the inputs, GROUP at a time: `input` is that of the first row, with others a chunk's
  * width further on, `a` the chunk's, and `b` the panel's group. By pointers, so that the addresses
@@ -34,6 +38,8 @@ BLOCK_FUNCTION(8)
 #endif
 #if MOST >= 6
 BLOCK_FUNCTION(6)
+#endif
+#if MOST >= 4
 BLOCK_FUNCTION(4)
 #endif
 #if MOST == 3
@@ -51,6 +57,8 @@ static void multiply_piece(const Product *product, size_t first, size_t end) {
 #endif
 #if MOST >= 6
         BLOCK_CASE(6)
+#endif
+#if MOST >= 4
         BLOCK_CASE(4)
 #endif
 #if MOST == 3

@@ -9,8 +9,7 @@
 #define MOST 6
 #define BLOCK(ROWS)                                                                                \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
-        const float *a = (const float *)product->a +                                               \
-                         first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;           \
+        const float *a = PIECE_OF_A(float);                                                        \
         const float *b = (const float *)product->b + first * PANEL + half;                         \
         float *c = (float *)product->c + row * product->c_stride + half;                           \
         __m256 left[ROWS], right[ROWS];                                                            \

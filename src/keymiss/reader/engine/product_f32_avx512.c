@@ -7,8 +7,7 @@
 #define NUMBERS CHUNK_FLOATS
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const float *a = (const float *)product->a + first / NUMBERS * product->a_chunk / sizeof *a +  \
-                     row * NUMBERS;                                                                \
+    const float *a = PIECE_OF_A(float);                                                            \
     const float *b = (const float *)product->b + first * PANEL;                                    \
     float *c = (float *)product->c + row * product->c_stride;                                      \
     __m512 left[ROWS], right[ROWS];                                                                \

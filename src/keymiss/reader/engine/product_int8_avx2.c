@@ -29,8 +29,7 @@ static inline __m256i added(__m256i low, __m256i high) {
 #define MOST 3
 #define BLOCK(ROWS)                                                                                \
     for (int half = 0; half < PANEL; half += 16) {                                                 \
-        const uint8_t *a = (const uint8_t *)product->a +                                           \
-                           first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;         \
+        const uint8_t *a = PIECE_OF_A(uint8_t);                                                    \
         const int8_t *b = (const int8_t *)product->b + first * PANEL + 4 * half;                   \
         int32_t *c = (int32_t *)product->c + row * product->c_stride + half;                       \
         __m256i total[ROWS][4];                                                                    \

@@ -19,8 +19,7 @@ static inline __m512i all_four(const uint8_t *a) {
 #define NUMBERS CHUNK_BYTES
 #define MOST 12
 #define BLOCK(ROWS)                                                                                \
-    const uint8_t *a = (const uint8_t *)product->a +                                               \
-                       first / NUMBERS * product->a_chunk / sizeof *a + row * NUMBERS;             \
+    const uint8_t *a = PIECE_OF_A(uint8_t);                                                        \
     const int8_t *b = (const int8_t *)product->b + first * PANEL;                                  \
     int32_t *c = (int32_t *)product->c + row * product->c_stride;                                  \
     __m512i left[ROWS], right[ROWS];                                                               \

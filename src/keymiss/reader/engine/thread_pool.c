@@ -6,6 +6,7 @@
  * the ticket was read: then what was read of the job does not count. While a thread has an item,
  * its job cannot end. The thread that finishes the last item of a stage writes the tickets of the
  * next one; the caller's comes last, so that the next job begins after all of them are written. */
+#define _GNU_SOURCE /* pthread_setname_np */
 #include "thread_pool.h"
 
 #include <pthread.h>
@@ -154,6 +155,9 @@ static void start_threads(int wanted) {
     for (; pool.started < wanted; pool.started++) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, run_thread, (void *)(intptr_t)pool.started) != 0) return;
+#if defined(__linux__)
+        pthread_setname_np(thread, "keymiss-reader"); /* as `top -H` shows it */
+#endif
         pthread_detach(thread);
     }
 }
