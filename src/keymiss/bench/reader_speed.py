@@ -25,7 +25,7 @@ from typing import Any, cast
 import torch
 
 from keymiss.bench.bert_large import LARGE, make_large
-from keymiss.bench.ceilings import ceiling_ms, gemm_rates, memory_rate
+from keymiss.bench.ceilings import ceiling_ms, memory_rate, peak_rates
 from keymiss.bench.openvino_int8 import quantize_roughly
 from keymiss.bench.reader_engines import (
     Engine,
@@ -38,6 +38,7 @@ from keymiss.bench.stopwatch import milliseconds
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.cpu_info import processor_fields
 from keymiss.reader.encoder_config import load_config
+from keymiss.reader.engine.engine_library import instruction_set
 from keymiss.reader.network import PRECISIONS, Precision
 from keymiss.reader.precision import choose_precision
 
@@ -87,8 +88,9 @@ class SpeedRow:
 
 def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
     config = load_config(folder)
-    rates, memory = gemm_rates(config), memory_rate()
-    print(f"{model}: {rates} * 10^9 multiply-adds/s, {memory / 1e9:.1f} GB/s", flush=True)
+    rates, memory = peak_rates(), memory_rate()
+    sets = {each: instruction_set(each) for each in PRECISIONS}
+    print(f"{model}: {sets}, {rates} * 10^9 multiply-adds/s, {memory / 1e9:.1f} GB/s", flush=True)
     question = Reader.from_pretrained(BUNDLED_FOLDER, "fp32").tokenizer.encode([SHORT_QUESTION])[0]
     contestants = engines(folder, question)
     rows = []
@@ -115,7 +117,8 @@ def measure(model: str, folder: Path, rounds: int) -> dict[str, Any]:
             print(rows[-1], flush=True)
     return {
         "rows": [asdict(each) for each in rows],
-        "gemm_gmacs": {each: round(rate, 1) for each, rate in rates.items()},
+        "instruction_sets": sets,
+        "peak_gmacs": {each: round(rate, 1) for each, rate in rates.items()},
         "memory_gb_s": round(memory / 1e9, 1),
         "auto": automatic(choose_precision("auto", folder), rows),
         "starts": {each: start(folder, each) for each in PRECISIONS},
