@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import BUNDLED_FOLDER
@@ -59,6 +61,35 @@ def test_other_precisions_stay_near(isa):
         computed = dict(network(precision=precision).logits(rows))
         for index in exact:
             np.testing.assert_allclose(computed[index], exact[index], rtol=0, atol=near)
+
+
+def widened(folder, to, times):
+    """The same network with a dense layer that has each of its columns this many times."""
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    config["intermediate_size"] *= times
+    (to / "config.json").write_text(json.dumps(config))
+    tensors = load_file(folder / "model.safetensors")
+    for name, tensor in tensors.items():
+        if "intermediate" in name:
+            tensors[name] = np.concatenate([tensor] * times)
+        elif name.endswith("output.dense.weight") and "attention" not in name:
+            tensors[name] = np.concatenate([tensor / times] * times, axis=1)
+    save_file(tensors, to / "model.safetensors")
+    return to
+
+
+@pytest.mark.parametrize("tokens", [31, 544, 1056])
+def test_wide_layers_are_divided_whatever_the_number_of_tokens(tmp_path, isa, tokens):
+    wide = network(widened(GOLDEN / "bert", tmp_path, 400), threads=2)
+    rows = [row(*ids) for ids in batched(np.arange(tokens) % 177, 60)]
+    expected_logits = dict(network(GOLDEN / "bert").logits(rows))
+    for index, logits in wide.logits(rows):
+        np.testing.assert_allclose(logits, expected_logits[index], rtol=0, atol=CLOSE)
+
+
+def batched(numbers, size):
+    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
 
 @settings(max_examples=15, deadline=None)

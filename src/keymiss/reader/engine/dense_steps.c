@@ -113,7 +113,8 @@ Grid grid_of(const Encoder *encoder, const Dense *dense, int threads) {
     size_t inputs = rounded_up((size_t)dense->inputs, INPUT_STEP);
     int most = (int)(GROUP_BYTES / (inputs * encoder->input_number * BLOCK_ROWS));
     int groups = divided(blocks, most > 1 ? most : 1);
-    if (blocks >= LEAST_BLOCKS * threads) groups = divided(groups, threads) * threads;
+    if (blocks >= LEAST_BLOCKS * threads)
+        groups = least(divided(groups, threads) * threads, blocks);
     int wanted = threads == 1 ? 1 : divided(threads * ITEMS_OF_THREAD, groups);
     return (Grid){.row_groups = groups, .panel_groups = least(wanted, panels)};
 }
