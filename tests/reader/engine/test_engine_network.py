@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -108,6 +110,29 @@ def test_the_number_of_threads_changes_nothing(threads):
     expected_logits = dict(network().logits(rows))
     for index, logits in network(threads=threads).logits(rows):
         np.testing.assert_array_equal(logits, expected_logits[index])
+
+
+MANY_THREADS = """
+import sys, time
+from pathlib import Path
+from tests.reader.engine.test_engine_network import network, row
+
+small = network(Path(sys.argv[1]), threads=8)
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    list(small.logits([row(1, 2, 3)]))
+"""
+
+
+def test_more_threads_than_processors_come_to_an_end():
+    # The system puts threads aside in the middle of anything, all the more among other processes.
+    command = [sys.executable, "-c", MANY_THREADS, GOLDEN / "bert"]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    try:
+        assert [process.wait(timeout=60) for process in processes] == [0] * 4
+    finally:
+        for process in processes:
+            process.kill()
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -34,7 +34,7 @@ Encoder *new_encoder(const Model *model, const Kernels *kernels) {
 
 void free_encoder(Encoder *encoder) {
     if (!encoder) return;
-    free(encoder->room);
+    free_room(encoder);
     free(encoder->steps);
     free(encoder->items);
     free(encoder);

@@ -1,9 +1,11 @@
 /* encoder_room.c: the memory of a call, which the next calls use again. */
+#define _GNU_SOURCE /* MADV_HUGEPAGE */
 #include "encoder_steps.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64, USUAL_TOKENS = 2048 };
+enum { ALIGNMENT = 64, USUAL_TOKENS = 2048, HUGE_PAGE = 2 << 20 };
 
 typedef struct Room {
     char *bytes; /* NULL when only the size is wanted */
@@ -52,23 +54,37 @@ static void take_room(Room *room, Encoder *encoder) {
         take_thread(room, encoder, scratch ? &scratch[i] : &unused);
 }
 
-/* Room for most calls from the first one on: the system gives memory when it is written, and the
- * next calls do not wait for it. Zeros where nothing is written: products read them, and multiply
- * them by zeros. */
+/* Zeros where nothing is written: products read them, and multiply them by zeros. In huge pages,
+ * where the system has them: a short call touches each of them, so that a longer one, whose rows
+ * lie among the same pages, does not wait for memory. */
+static void *new_room(size_t bytes) {
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return NULL;
+    madvise(room, bytes, MADV_HUGEPAGE);
+    return room;
+}
+
+void free_room(Encoder *encoder) {
+    if (encoder->room) munmap(encoder->room, encoder->room_bytes);
+    encoder->room = NULL;
+    encoder->tokens = 0;
+}
+
+/* Room for most calls from the first one on. */
 int make_room(Encoder *encoder, int tokens, int threads) {
     if (tokens <= encoder->tokens && threads <= encoder->threads) return 1;
-    free(encoder->room);
+    free_room(encoder);
     encoder->tokens = tokens > USUAL_TOKENS ? tokens : USUAL_TOKENS;
     encoder->threads = threads > encoder->threads ? threads : encoder->threads;
     Room room = {0};
     take_room(&room, encoder);
-    encoder->room = calloc(1, room.used + ALIGNMENT);
+    encoder->room_bytes = rounded_up(room.used, HUGE_PAGE) + HUGE_PAGE;
+    encoder->room = new_room(encoder->room_bytes);
     if (!encoder->room) {
         encoder->tokens = 0;
         return 0;
     }
-    uintptr_t first = (uintptr_t)encoder->room;
-    room = (Room){.bytes = (char *)rounded_up(first, ALIGNMENT)};
+    room = (Room){.bytes = (char *)rounded_up((uintptr_t)encoder->room, HUGE_PAGE)};
     take_room(&room, encoder);
     return 1;
 }

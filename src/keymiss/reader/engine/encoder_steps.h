@@ -60,6 +60,7 @@ struct Encoder {
     Heads head;
     int tokens, threads; /* that there is room for */
     void *room;
+    size_t room_bytes;
     float *states, *scales;              /* scales of int8 inputs, one a token */
     void *input, *inner_input;           /* of products: blocks */
     void *projected, *context, *widened; /* tables; `widened` in int8 only */
@@ -98,5 +99,6 @@ Work attend;
 
 /* Makes room for a call of this size. Returns 0 when memory is short. */
 int make_room(Encoder *encoder, int tokens, int threads);
+void free_room(Encoder *encoder);
 
 #endif

@@ -4,8 +4,12 @@
  * items is next: the job's number, the stage, and the item. An item is claimed by counting a ticket
  * up, one's own first, then those of others. This fails when the job or the stage has changed since
  * the ticket was read: then what was read of the job does not count. While a thread has an item,
- * its job cannot end. The thread that finishes the last item of a stage writes the tickets of the
- * next one; the caller's comes last, so that the next job begins after all of them are written. */
+ * its job cannot end.
+ *
+ * The thread that finishes the last item of a stage writes the tickets of the next one, the
+ * caller's last. The caller always has items: so the next stage cannot be over before its last
+ * ticket is written, and two threads never write tickets at once; and when the caller sees the end
+ * of a job, all tickets say so. */
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "thread_pool.h"
 
@@ -55,9 +59,10 @@ static void pause_a_little(void) {
 #endif
 }
 
-/* The first item of a thread, when `count` items are divided among `threads`. */
+/* The first item of a thread, when `count` items are divided among `threads`. Rounded up, so that
+ * the caller has items when there are fewer items than threads. */
 static int first_of(int thread, int count, int threads) {
-    return (int)((int64_t)count * thread / threads);
+    return (int)(((int64_t)count * thread + threads - 1) / threads);
 }
 
 static void write_tickets(unsigned job, unsigned stage, int count, int threads) {
