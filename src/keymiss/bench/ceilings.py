@@ -28,7 +28,7 @@ BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 SETS = ("avx2", "fma", "avx512f", "avx512bf16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8")
 """Of the instructions in peak_rates.c; the compiler need not run them."""
 
-ROUNDS = 100_000
+REPETITIONS = 100_000
 
 
 def peak_rates() -> dict[Precision, float]:
@@ -55,8 +55,8 @@ def _peak_rate(library: ctypes.CDLL, precision: Precision) -> float:
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(20):
             started = time.perf_counter()
-            counts = list(pool.map(repeat, [ROUNDS] * threads))
-            best = max(best, sum(counts) * ROUNDS / (time.perf_counter() - started) / 1e9)
+            counts = list(pool.map(repeat, [REPETITIONS] * threads))
+            best = max(best, sum(counts) * REPETITIONS / (time.perf_counter() - started) / 1e9)
     return best
 
 
