@@ -126,7 +126,7 @@ while time.monotonic() < end:
 
 def test_more_threads_than_processors_come_to_an_end():
     # The system puts threads aside in the middle of anything, all the more among other processes.
-    command = [sys.executable, "-c", MANY_THREADS, GOLDEN / "bert"]
+    command = [sys.executable, "-c", MANY_THREADS, str(GOLDEN / "bert")]
     processes = [subprocess.Popen(command) for _ in range(4)]
     try:
         assert [process.wait(timeout=60) for process in processes] == [0] * 4
