@@ -45,10 +45,11 @@ def checked_url(url: str | None) -> str | None:
     return url
 
 
+URL_VARIABLE = "KEYMISS_URL"
 UrlOption = Annotated[
     str,
     typer.Option(
-        envvar="KEYMISS_URL", help="The Valkey server, valkey://host:port.", callback=checked_url
+        envvar=URL_VARIABLE, help="The Valkey server, valkey://host:port.", callback=checked_url
     ),
 ]
 ModelOption = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]

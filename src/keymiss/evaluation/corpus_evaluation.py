@@ -1,0 +1,195 @@
+"""Asks the questions of a file of a corpus, and says of each where its answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from keymiss.answering.sentence_window import window_numbers
+from keymiss.asking.answers import CorpusAnswer, ask
+from keymiss.asking.candidate_reading import SENTENCES_READ
+from keymiss.asking.candidate_search import find
+from keymiss.asking.shown_text import Shown, read_shown
+from keymiss.errors import BadInput
+from keymiss.evaluation.answer_scores import f1, is_right, normalise_answer
+from keymiss.evaluation.question_file import ExpectedAnswer
+from keymiss.keys import document_of_sentence
+from keymiss.search.question import normalise_question
+from keymiss.server.servers import Servers
+
+RESAMPLES = 1000
+"""How often the questions are drawn again for an interval (Efron 1979)."""
+
+
+class QuestionOutcome(StrEnum):
+    """What became of a question. Only the first answer counts.
+
+    The places where an answer is lost are those of the way to it: search gives candidates, the best
+    of them are read with their neighbours, the likeliest answer is chosen, a span is cut out.
+    """
+
+    RIGHT = "right"
+    NOT_FOUND = "not found"
+    NOT_READ = "found, not read"
+    NOT_CHOSEN = "read, not chosen"
+    CUT_WRONGLY = "chosen, cut wrongly"
+    REFUSED = "nothing answers it, and it was refused"
+    ANSWERED = "nothing answers it, and it was answered"
+    BAD_QUESTION = "not a question"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A question, its outcome, its first answer, and whether those that follow are right.
+
+    `document_among_five` is None when the file does not name the document.
+    """
+
+    question: str
+    expected: tuple[str, ...]
+    outcome: QuestionOutcome
+    answer: str
+    sentence: str
+    f1: float
+    among_five: bool
+    document_among_five: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A mean over questions, in percent, with the interval in which it lies for 95 of 100 other
+    draws of such questions."""
+
+    percent: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusScores:
+    """The scores of all questions with an answer. `refused` and `answered` count the others."""
+
+    questions: int
+    right_first: Share
+    right_among_five: Share
+    f1: Share
+    document_among_five: Share | None
+    lost: dict[str, int]
+    refused: int
+    answered: int
+
+
+async def judge(servers: Servers, asked: ExpectedAnswer) -> Judged:
+    """Asks a question, and looks where its answer was lost.
+
+    Raises:
+        Unavailable, TooSlow: the corpus cannot be asked.
+    """
+    try:
+        answers = (await ask(servers, asked.question)).answers
+    except BadInput:
+        return _judged(asked, (), QuestionOutcome.BAD_QUESTION)
+    if not asked.answers:
+        return _judged(
+            asked, answers, QuestionOutcome.ANSWERED if answers else QuestionOutcome.REFUSED
+        )
+    if answers and _is_right(answers[0], asked):
+        return _judged(asked, answers, QuestionOutcome.RIGHT)
+    found = await find(servers, normalise_question(asked.question))
+    sentences = [one.sentence for one in found.ranked]
+    if answers and answers[0].sentence not in sentences:
+        sentences.append(answers[0].sentence)
+    holding = await _holding(servers, asked, sentences)
+    if answers and answers[0].sentence in holding:
+        return _judged(asked, answers, QuestionOutcome.CUT_WRONGLY)
+    places = [place for place, sentence in enumerate(sentences) if sentence in holding]
+    if not places:
+        return _judged(asked, answers, QuestionOutcome.NOT_FOUND)
+    was_read = places[0] < SENTENCES_READ
+    return _judged(
+        asked, answers, QuestionOutcome.NOT_CHOSEN if was_read else QuestionOutcome.NOT_READ
+    )
+
+
+async def _holding(
+    servers: Servers, asked: ExpectedAnswer, sentences: Sequence[str]
+) -> frozenset[str]:
+    """Those sentences whose window, read with its neighbours, holds a right answer."""
+    of_window = []
+    for sentence in sentences:
+        keys, number = document_of_sentence(sentence), int(sentence.rpartition(":")[2])
+        if asked.document in (None, keys.document):
+            of_window += [(sentence, (keys, each)) for each in window_numbers(number)]
+    texts: dict[str, str] = {}
+    shown = await read_shown(servers, [place for _, place in of_window])
+    for (sentence, _), one in zip(of_window, shown, strict=True):
+        if isinstance(one, Shown):
+            texts[sentence] = f"{texts.get(sentence, '')} {one.text}"
+    wanted = [normalise_answer(one) for one in asked.answers]
+    return frozenset(
+        sentence
+        for sentence, text in texts.items()
+        if any(f" {one} " in f" {normalise_answer(text)} " for one in wanted if one)
+    )
+
+
+def _is_right(answer: CorpusAnswer, asked: ExpectedAnswer) -> bool:
+    return any(is_right(answer.text, one) for one in asked.answers)
+
+
+def _judged(
+    asked: ExpectedAnswer, answers: Sequence[CorpusAnswer], outcome: QuestionOutcome
+) -> Judged:
+    first = answers[0] if answers else None
+    documents = [document_of_sentence(one.sentence).document for one in answers]
+    return Judged(
+        question=asked.question,
+        expected=asked.answers,
+        outcome=outcome,
+        answer=first.text if first else "",
+        sentence=first.sentence if first else "",
+        f1=max((f1(first.text, one) for one in asked.answers), default=0.0) if first else 0.0,
+        among_five=any(_is_right(one, asked) for one in answers),
+        document_among_five=None if asked.document is None else asked.document in documents,
+    )
+
+
+def score_corpus(judged: Sequence[Judged]) -> CorpusScores:
+    """The scores of all questions together."""
+    answerable = [one for one in judged if one.expected]
+    named = [one for one in answerable if one.document_among_five is not None]
+    outcomes = [one.outcome for one in judged]
+    lost = (
+        *(
+            QuestionOutcome.NOT_FOUND,
+            QuestionOutcome.NOT_READ,
+            QuestionOutcome.NOT_CHOSEN,
+            QuestionOutcome.CUT_WRONGLY,
+        ),
+        QuestionOutcome.BAD_QUESTION,
+    )
+    return CorpusScores(
+        questions=len(answerable),
+        right_first=_share(answerable, lambda one: one.outcome is QuestionOutcome.RIGHT),
+        right_among_five=_share(answerable, lambda one: one.among_five),
+        f1=_share(answerable, lambda one: one.f1),
+        document_among_five=_share(named, lambda one: bool(one.document_among_five))
+        if named
+        else None,
+        lost={each.value: outcomes.count(each) for each in lost},
+        refused=outcomes.count(QuestionOutcome.REFUSED),
+        answered=outcomes.count(QuestionOutcome.ANSWERED),
+    )
+
+
+def _share(judged: Sequence[Judged], value: Callable[[Judged], float]) -> Share:
+    values = np.array([value(one) for one in judged], float)
+    if not len(values):
+        return Share(0.0, 0.0, 0.0)
+    draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
+    percent, low, high = (round(100 * float(each), 1) for each in (values.mean(), low, high))
+    return Share(percent, low, high)
