@@ -6,14 +6,17 @@
 #include <math.h>
 #include <string.h>
 
-/* Sixteen numbers: a register of AVX-512, two of AVX2, four of SSE or NEON. */
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Numbers __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
-typedef uint8_t Bytes __attribute__((vector_size(16)));
-
-enum { LANES = 16 };
+/* As many numbers as a register holds. Larger vectors would be legal C, but compilers keep them in
+ * memory, and compare and convert them one number at a time. */
+#ifndef REGISTER_BYTES
+#define REGISTER_BYTES 16
+#endif
+enum { LANES = REGISTER_BYTES / 4 };
+typedef float Floats __attribute__((vector_size(REGISTER_BYTES)));
+typedef int32_t Numbers __attribute__((vector_size(REGISTER_BYTES)));
+typedef uint32_t Words __attribute__((vector_size(REGISTER_BYTES)));
+typedef uint16_t Halves __attribute__((vector_size(REGISTER_BYTES / 2)));
+typedef uint8_t Bytes __attribute__((vector_size(REGISTER_BYTES / 4)));
 
 /* A score that counts for nothing beside any other. */
 #define LOWEST (-1e30f)
@@ -41,26 +44,24 @@ static inline Floats chosen(Numbers mask, Floats yes, Floats no) {
 
 static inline Floats larger(Floats one, Floats other) { return MAXIMUM(one, other); }
 
-/* The lanes of a register from this one on, then those before it: reductions halve what is left. */
-#define TURNED(VALUES, BY)                                                                         \
-    __builtin_shufflevector(                                                                       \
-        VALUES, VALUES, (0 + BY) % 16, (1 + BY) % 16, (2 + BY) % 16, (3 + BY) % 16, (4 + BY) % 16, \
-        (5 + BY) % 16, (6 + BY) % 16, (7 + BY) % 16, (8 + BY) % 16, (9 + BY) % 16, (10 + BY) % 16, \
-        (11 + BY) % 16, (12 + BY) % 16, (13 + BY) % 16, (14 + BY) % 16, (15 + BY) % 16)
-
+/* The same for reductions. */
+#ifndef LARGEST_OF
 static inline float largest_of(Floats values) {
-    values = larger(values, TURNED(values, 8));
-    values = larger(values, TURNED(values, 4));
-    values = larger(values, TURNED(values, 2));
-    return larger(values, TURNED(values, 1))[0];
+    float largest = values[0];
+    for (int i = 1; i < LANES; i++) largest = values[i] > largest ? values[i] : largest;
+    return largest;
 }
 
 static inline float sum_of(Floats values) {
-    values += TURNED(values, 8);
-    values += TURNED(values, 4);
-    values += TURNED(values, 2);
-    return (values + TURNED(values, 1))[0];
+    float sum = values[0];
+    for (int i = 1; i < LANES; i++) sum += values[i];
+    return sum;
 }
+#else
+static inline float largest_of(Floats values) { return LARGEST_OF(values); }
+
+static inline float sum_of(Floats values) { return SUM_OF(values); }
+#endif
 
 static inline Floats at_least(Floats values, float least) {
     return larger(values, (Floats){0} + least);
@@ -151,7 +152,7 @@ static inline void narrow_lanes(uint16_t *to, Floats values) {
 
 static void place(const float *row, size_t width, float *out) { PLACE(CHUNK_FLOATS, row[i]) }
 
-/* The numbers of a row that are left, up to sixteen; the others are 0. */
+/* The numbers of a row that are left, at most a register of them; the others are 0. */
 static inline Floats load_some(const float *from, size_t left) {
     float some[LANES] = {0};
     if (left >= LANES) return load(from);
@@ -171,7 +172,7 @@ static inline Words load_halves(const uint16_t *from) {
     return __builtin_convertvector(halves, Words);
 }
 
-/* Sixteen sums of a row with what follows them, up to GELU. */
+/* Sums of a row with what follows them, up to GELU. */
 static inline Floats finished(const Finish *how, const void *sums, int row, int first,
                               const float *bias) {
     const char *from = (const char *)sums + (row * PANEL + first) * (int)sizeof(float);
@@ -191,6 +192,11 @@ static inline Floats finished(const Finish *how, const void *sums, int row, int 
     return how->floats ? gelu(values) : rough_gelu(values);
 }
 
+/* Where a column is in the output, from the first one of its row on. */
+static inline size_t place_of_column(const Finish *how, int column) {
+    return (size_t)column % (PANEL / 2) + (column < PANEL / 2 ? 0 : how->half_gap);
+}
+
 /* The last panel may have fewer than 32 columns. */
 static void finish_some(const Finish *how, const void *sums, int rows, const float *bias) {
     for (int row = 0; row < rows; row++)
@@ -198,9 +204,8 @@ static void finish_some(const Finish *how, const void *sums, int rows, const flo
             int first = column / LANES * LANES;
             Floats all = finished(how, sums, row, first, bias);
             float value = all[column - first];
-            size_t at = (size_t)row * how->stride;
-            if (how->residual) value += how->residual[at + (size_t)column];
-            at += (size_t)(column - first) + (first ? how->half_gap : 0);
+            size_t at = (size_t)row * how->stride + place_of_column(how, column);
+            if (how->residual) value += how->residual[at];
             if (how->floats) how->floats[at] = value;
             else {
                 uint16_t halves[LANES];
@@ -208,6 +213,17 @@ static void finish_some(const Finish *how, const void *sums, int rows, const flo
                 how->halves[at] = halves[0];
             }
         }
+}
+
+/* Sixteen columns of a row, which begin at `at` in the output. */
+static inline void finish_half(const Finish *how, const void *sums, int row, int first,
+                               const float *bias, size_t at) {
+    for (int i = 0; i < PANEL / 2; i += LANES) {
+        Floats values = finished(how, sums, row, first + i, bias);
+        if (how->residual) values += load(how->residual + at + i);
+        if (how->floats) store(how->floats + at + i, values);
+        else NARROW_LANES(how->halves + at + i, values);
+    }
 }
 
 static void finish(const Finish *given, const void *sums, int rows) {
@@ -220,19 +236,8 @@ static void finish(const Finish *given, const void *sums, int rows) {
     }
     for (int row = 0; row < rows; row++) {
         size_t at = (size_t)row * how.stride;
-        Floats left = finished(&how, sums, row, 0, bias);
-        Floats right = finished(&how, sums, row, LANES, bias);
-        if (how.residual) {
-            left += load(how.residual + at);
-            right += load(how.residual + at + LANES);
-        }
-        if (how.floats) {
-            store(how.floats + at, left);
-            store(how.floats + at + how.half_gap, right);
-        } else {
-            NARROW_LANES(how.halves + at, left);
-            NARROW_LANES(how.halves + at + how.half_gap, right);
-        }
+        finish_half(&how, sums, row, 0, bias, at);
+        finish_half(&how, sums, row, PANEL / 2, bias, at + how.half_gap);
     }
 }
 
@@ -258,13 +263,13 @@ static void normalise(float *row, size_t width, const Norm *norm, float epsilon)
 
 enum { ROWS_AT_ONCE = 4 };
 
-/* Sixteen scores of a row; those from `count` on count for nothing. */
+/* Scores of a row; those from `count` on count for nothing. */
 static inline Floats scores_at(const float *scores, size_t key, size_t row, size_t count) {
-    static const Numbers lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Floats found = load(scores + key / PANEL * SCORE_PANEL + row * PANEL + key % PANEL);
-    if (key + LANES > count)
-        found = chosen(lanes < (int)(count - key), found, (Floats){0} + LOWEST);
-    return found;
+    if (key + LANES <= count) return found;
+    Numbers lanes;
+    for (int i = 0; i < LANES; i++) lanes[i] = i;
+    return chosen(lanes < (int)count - (int)key, found, (Floats){0} + LOWEST);
 }
 
 /* Rows side by side: a processor does not wait for the largest and the sum of one. */
@@ -303,7 +308,7 @@ static inline void write_bytes(uint8_t *to, Floats steps, int offset) {
     memcpy(to, &bytes, sizeof bytes);
 }
 
-/* READ gives sixteen numbers of the row from the i-th on. */
+/* READ gives numbers of the row from the i-th on. */
 #define QUANTISE(READ)                                                                             \
     Floats most = {0};                                                                             \
     for (size_t i = 0; i < width; i += LANES)                                                      \
@@ -333,12 +338,12 @@ static void pack_keys(const void *given, void *panel) {
     const uint32_t *keys = given;
     uint32_t *groups = panel;
 #ifdef TRANSPOSE
-    for (size_t token = 0; token < PANEL; token += LANES)
-        TRANSPOSE(keys + token * LANES, groups + token);
+    for (size_t token = 0; token < PANEL; token += 16)
+        TRANSPOSE(keys + token * CHUNK_FLOATS, groups + token);
 #else
-    for (size_t group = 0; group < LANES; group++)
+    for (size_t group = 0; group < CHUNK_FLOATS; group++)
         for (size_t token = 0; token < PANEL; token++)
-            groups[group * PANEL + token] = keys[token * LANES + group];
+            groups[group * PANEL + token] = keys[token * CHUNK_FLOATS + group];
 #endif
 }
 
@@ -363,7 +368,7 @@ static void pack_values_of_floats(const void *given, size_t chunk, size_t count,
     const char *values = given;
     float *to = panel;
     for (size_t token = 0; token < count; token++)
-        for (size_t i = 0; i < PANEL / LANES; i++, to += LANES)
+        for (size_t i = 0; i < PANEL / CHUNK_FLOATS; i++, to += CHUNK_FLOATS)
             memcpy(to, values + i * chunk + token * CHUNK_BYTES, CHUNK_BYTES);
     memset(to, 0, (padded - count) * PANEL * sizeof *to);
 }

@@ -34,4 +34,7 @@ static void transpose(const uint32_t *in, uint32_t *out) {
 #define TRANSPOSE transpose
 #define MAXIMUM(ONE, OTHER) ((Floats)_mm512_max_ps((__m512)(ONE), (__m512)(OTHER)))
 #define MINIMUM(ONE, OTHER) ((Floats)_mm512_min_ps((__m512)(ONE), (__m512)(OTHER)))
+#define LARGEST_OF(VALUES) _mm512_reduce_max_ps((__m512)(VALUES))
+#define SUM_OF(VALUES) _mm512_reduce_add_ps((__m512)(VALUES))
+#define REGISTER_BYTES 64
 #include "row_loops.h"
