@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keymiss.errors import BadInput
+from keymiss.evaluation.squad import squad_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,11 @@ def load_expected(path: Path) -> list[ExpectedAnswer]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     whole = _parsed(text)
-    expected = _squad(path, whole) if "data" in whole else _lines(path, text)
+    if "data" in whole:
+        asked = squad_questions(path, whole)
+        expected = [ExpectedAnswer(one.question, one.expected) for one in asked]
+    else:
+        expected = _lines(path, text)
     if not expected:
         raise BadInput(f"{path} has no question")
     return expected
@@ -51,18 +56,6 @@ def _parsed(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return whole if isinstance(whole, dict) else {}
-
-
-def _squad(path: Path, whole: dict[str, Any]) -> list[ExpectedAnswer]:
-    try:
-        return [
-            ExpectedAnswer(str(qa["question"]), tuple(str(one["text"]) for one in qa["answers"]))
-            for article in whole["data"]
-            for paragraph in article["paragraphs"]
-            for qa in paragraph["qas"]
-        ]
-    except (KeyError, TypeError) as error:
-        raise BadInput(f"{path} is not in SQuAD's format: {error!r}") from None
 
 
 def _lines(path: Path, text: str) -> list[ExpectedAnswer]:

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keymiss.errors import BadInput
 from keymiss.evaluation.answer_scores import exact, f1
@@ -14,7 +15,7 @@ from keymiss.reader import Reader
 
 @dataclass(frozen=True, slots=True)
 class SquadQuestion:
-    """A question, the passage that answers it, and the answers that people gave."""
+    """A question, its passage, and the answers that people gave: none when nothing answers it."""
 
     question: str
     passage: str
@@ -39,25 +40,40 @@ def load_squad(path: Path) -> list[SquadQuestion]:
         BadInput: the file cannot be read, is of another format, or has no answerable question.
     """
     try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-        asked = [
+        whole = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    except ValueError as error:
+        raise _not_squad(path, error) from None
+    asked = [one for one in squad_questions(path, whole) if one.expected]
+    if not asked:
+        raise BadInput(f"{path} has no question with an answer")
+    return asked
+
+
+def squad_questions(path: Path, whole: Any) -> list[SquadQuestion]:
+    """All questions of a file in SQuAD's format, whose JSON this is.
+
+    Raises:
+        BadInput: the file is of another format.
+    """
+    try:
+        return [
             SquadQuestion(
                 str(qa["question"]),
                 str(paragraph["context"]),
                 tuple(str(answer["text"]) for answer in qa["answers"]),
             )
-            for article in articles
+            for article in whole["data"]
             for paragraph in article["paragraphs"]
             for qa in paragraph["qas"]
-            if qa["answers"]
         ]
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is not in SQuAD's format: {error!r}") from None
-    if not asked:
-        raise BadInput(f"{path} has no question with an answer")
-    return asked
+    except (KeyError, TypeError) as error:
+        raise _not_squad(path, error) from None
+
+
+def _not_squad(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path} is not in SQuAD's format: {error!r}")
 
 
 def first_answers(reader: Reader, asked: list[SquadQuestion]) -> list[str]:

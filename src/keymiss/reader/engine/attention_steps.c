@@ -46,15 +46,10 @@ static void pack_head(const Encoder *encoder, const Head *head, const HeadLoops 
 /* How the context of some queries and columns is written. */
 static Finish context_of(const Encoder *encoder, const Head *head, size_t query, size_t column,
                          const float *factors) {
-    Finish finish = {
-        .row_scales = factors,
-        .stride = CHUNK_BYTES / encoder->number,
-        .half_gap = encoder->is_half ? PANEL / 2 : encoder->table.chunk / encoder->number,
-        .columns = PANEL,
-    };
     size_t at = place_in_table(encoder, head->first + query, head->context + column);
-    if (encoder->is_half) finish.halves = (uint16_t *)((char *)encoder->context + at);
-    else finish.floats = (float *)((char *)encoder->context + at);
+    Finish finish = to_chunks(encoder, encoder->table, (char *)encoder->context + at);
+    finish.row_scales = factors;
+    finish.columns = PANEL;
     return finish;
 }
 

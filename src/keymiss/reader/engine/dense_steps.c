@@ -46,23 +46,18 @@ static void multiply_blocks(const Encoder *encoder, const Step *step, Product *p
     }
 }
 
-/* Where the output of a block and a panel begins, in numbers, and how its rows stand there. */
-static size_t place_output(const Encoder *encoder, const Step *step, size_t block, size_t panel,
-                           Finish *finish) {
-    size_t bytes = PANEL * encoder->number;
-    finish->half_gap = PANEL / 2;
-    if (step->to.chunk == 0) return block * BLOCK_ROWS * finish->stride + panel * PANEL;
-    finish->stride = CHUNK_BYTES / encoder->number;
-    if (!encoder->is_half) finish->half_gap = step->to.chunk / encoder->number;
-    return (block * step->to.block + panel * bytes / CHUNK_BYTES * step->to.chunk) /
-           encoder->number;
+/* Where the output of a block and a panel begins, in numbers. */
+static size_t place_output(const Encoder *encoder, const Step *step, size_t block, size_t panel) {
+    if (step->to.chunk == 0) return block * BLOCK_ROWS * step->finish.stride + panel * PANEL;
+    size_t chunk = panel * PANEL * encoder->number / CHUNK_BYTES;
+    return (block * step->to.block + chunk * step->to.chunk) / encoder->number;
 }
 
 /* A step's Finish for a block and a panel. */
 static Finish finish_of(const Encoder *encoder, const Step *step, int block, size_t panel) {
     Finish finish = step->finish;
     size_t column = panel * PANEL, left = (size_t)step->dense->outputs - column;
-    size_t at = place_output(encoder, step, (size_t)block, panel, &finish);
+    size_t at = place_output(encoder, step, (size_t)block, panel);
     finish.columns = left < PANEL ? (int)left : PANEL;
     finish.bias = step->dense->bias + column;
     if (step->dense->scales) {

@@ -75,18 +75,25 @@ static Step *add_product_to_numbers(Encoder *encoder, const Dense *dense, void *
                                     int threads) {
     Step *step = add_product(encoder, dense, encoder->input, input_blocks(encoder), threads);
     step->to = to;
-    if (encoder->is_half) step->finish.halves = out;
-    else step->finish.floats = out;
+    step->finish = to_chunks(encoder, to, out);
     return step;
+}
+
+/* How sums become rows of states. */
+static Finish to_states(const Encoder *encoder) {
+    return (Finish){
+        .floats = encoder->states,
+        .stride = (size_t)encoder->model.shape.hidden,
+        .half_gap = PANEL / 2,
+    };
 }
 
 /* A product that is added to the states, and the norm of the sums. */
 static void add_product_to_states(Encoder *encoder, const Dense *dense, const Norm *norm,
                                   const void *input, Layout from, int threads) {
     Step *step = add_product(encoder, dense, input, from, threads);
-    step->finish.floats = encoder->states;
+    step->finish = to_states(encoder);
     step->finish.residual = encoder->states;
-    step->finish.stride = (size_t)encoder->model.shape.hidden;
     step = add_by_tokens(encoder, normalise);
     step->norm = norm;
     step->output = encoder->input;
@@ -135,7 +142,6 @@ static void add_dense_layers(Encoder *encoder, const Layer *layer, int threads) 
 
 static void add_embeddings(Encoder *encoder, int threads) {
     const Model *model = &encoder->model;
-    size_t hidden = (size_t)model->shape.hidden;
     int is_narrow = model->shape.embedding != model->shape.hidden;
     Step *step = add_by_tokens(encoder, embed);
     step->norm = &model->embedded_norm;
@@ -143,8 +149,7 @@ static void add_embeddings(Encoder *encoder, int threads) {
     step->to = input_blocks(encoder);
     if (!is_narrow) return;
     step = add_product(encoder, &model->embedded, encoder->input, input_blocks(encoder), threads);
-    step->finish.floats = encoder->states;
-    step->finish.stride = hidden;
+    step->finish = to_states(encoder);
     step = add_by_tokens(encoder, round_states);
     step->output = encoder->input;
     step->to = input_blocks(encoder);

@@ -77,6 +77,17 @@ struct Encoder {
 
 static inline int divided(int number, int by) { return (number + by - 1) / by; }
 
+/* How sums become numbers in chunks of this layout, from `out` on. */
+static inline Finish to_chunks(const Encoder *encoder, Layout layout, void *out) {
+    Finish finish = {
+        .stride = CHUNK_BYTES / encoder->number,
+        .half_gap = encoder->is_half ? PANEL / 2 : layout.chunk / encoder->number,
+    };
+    if (encoder->is_half) finish.halves = out;
+    else finish.floats = out;
+    return finish;
+}
+
 /* Tokens -> states, and the input of the next product. */
 Work embed;
 /* States -> the input of a product, after a projection of the embeddings. */

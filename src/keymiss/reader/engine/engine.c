@@ -30,17 +30,22 @@ static int pack_norm(const Norm *norm, int32_t width, const float *scale, const 
            pack_floats(norm->bias, bias, (uint64_t)width);
 }
 
-static int pack_whole(const Dense *dense, const Shape *shape, const float *weight,
-                      const float *bias) {
-    Matrix matrix = {
+/* A matrix whose inputs and outputs belong to no head. */
+static Matrix matrix_of(size_t inputs, size_t outputs, const float *weight, const float *bias) {
+    return (Matrix){
         .weights = weight,
         .bias = bias,
-        .inputs = (size_t)dense->inputs,
-        .outputs = (size_t)dense->outputs,
+        .inputs = inputs,
+        .outputs = outputs,
         .of_inputs = NO_HEADS,
         .of_outputs = NO_HEADS,
         .factor = 1,
     };
+}
+
+static int pack_whole(const Dense *dense, const Shape *shape, const float *weight,
+                      const float *bias) {
+    Matrix matrix = matrix_of((size_t)dense->inputs, (size_t)dense->outputs, weight, bias);
     return pack_dense(dense, shape->precision, 0, &matrix);
 }
 
@@ -48,31 +53,20 @@ static int pack_whole(const Dense *dense, const Shape *shape, const float *weigh
  * log2(e), since powers of two are sooner computed than those of e. */
 static int pack_projection(const Dense *dense, const Shape *shape, int32_t tensor,
                            const float *weight, const float *bias) {
-    Heads heads = heads_of(shape);
-    Matrix matrix = {
-        .weights = weight,
-        .bias = bias,
-        .inputs = (size_t)shape->hidden,
-        .outputs = (size_t)shape->hidden,
-        .of_inputs = NO_HEADS,
-        .of_outputs = heads,
-        .factor = tensor == TENSOR_QUERIES ? 1.44269504f / sqrtf((float)heads.width) : 1,
-    };
+    size_t hidden = (size_t)shape->hidden;
+    Matrix matrix = matrix_of(hidden, hidden, weight, bias);
+    matrix.of_outputs = heads_of(shape);
+    if (tensor == TENSOR_QUERIES)
+        matrix.factor = 1.44269504f / sqrtf((float)matrix.of_outputs.width);
     size_t first = (size_t)(tensor - TENSOR_QUERIES) * width_of_heads(shape);
     return pack_dense(dense, shape->precision, first, &matrix);
 }
 
 static int pack_attended(const Dense *dense, const Shape *shape, const float *weight,
                          const float *bias) {
-    Matrix matrix = {
-        .weights = weight,
-        .bias = bias,
-        .inputs = (size_t)shape->hidden,
-        .outputs = (size_t)shape->hidden,
-        .of_inputs = heads_of(shape),
-        .of_outputs = NO_HEADS,
-        .factor = 1,
-    };
+    size_t hidden = (size_t)shape->hidden;
+    Matrix matrix = matrix_of(hidden, hidden, weight, bias);
+    matrix.of_inputs = heads_of(shape);
     return pack_dense(dense, shape->precision, 0, &matrix);
 }
 

@@ -275,7 +275,7 @@ static inline Floats scores_at(const float *scores, size_t key, size_t row, size
 /* Rows side by side: a processor does not wait for the largest and the sum of one. */
 #define SOFTMAX(NAME, ROUGH, NUMBERS, NUMBER, WRITE)                                               \
     static void NAME(const float *scores, size_t count, int rows, void *given, float *factors) {   \
-        size_t padded = (count + PANEL - 1) / PANEL * PANEL;                                       \
+        size_t padded = rounded_up(count, PANEL);                                                  \
         for (size_t row = 0; row < (size_t)rows; row += ROWS_AT_ONCE) {                            \
             Floats most[ROWS_AT_ONCE], total[ROWS_AT_ONCE];                                        \
             for (size_t r = 0; r < ROWS_AT_ONCE; r++)                                              \
@@ -350,7 +350,7 @@ static void pack_keys(const void *given, void *panel) {
 /* Two tokens beside each other are a group of a panel. */
 static void pack_values_of_halves(const void *given, size_t chunk, size_t count, void *panel) {
     (void)chunk;
-    size_t padded = (count + PANEL - 1) / PANEL * PANEL;
+    size_t padded = rounded_up(count, PANEL);
     const uint16_t *values = given;
     Words *groups = panel;
     for (size_t token = 0; token < padded; token += 2)
@@ -364,7 +364,7 @@ static void pack_values_of_halves(const void *given, size_t chunk, size_t count,
 }
 
 static void pack_values_of_floats(const void *given, size_t chunk, size_t count, void *panel) {
-    size_t padded = (count + PANEL - 1) / PANEL * PANEL;
+    size_t padded = rounded_up(count, PANEL);
     const char *values = given;
     float *to = panel;
     for (size_t token = 0; token < count; token++)
