@@ -33,8 +33,8 @@ def test_out_of_memory_answers_but_does_not_store(client, worker, background, li
 
 def test_a_server_that_evicts_stores(client, worker, background, limited, eventually):
     for number in range(1000):
-        client.set(f"filler:{number}", "x" * 1000)
-    limited("allkeys-random", more=-500_000)
+        client.set(f"filler:{number}", "x" * 1000, ex=60)
+    limited("volatile-ttl", more=-500_000)  # a filler goes before what is stored for longer
     assert compute(client, worker, background) == "computed"
     eventually(lambda: client.exists("echo:1"))
 
