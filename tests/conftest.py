@@ -167,12 +167,12 @@ def counters(client: valkey.Valkey) -> Callable[[], dict[str, int]]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Any]], None]:
-    """Waits until a condition holds; fails after three seconds."""
+    """Waits until a condition holds; fails after ten seconds."""
 
     def wait(condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 10
         while not condition():
-            assert time.monotonic() < deadline, "it did not happen within three seconds"
+            assert time.monotonic() < deadline, "it did not happen within ten seconds"
             time.sleep(0.005)
 
     return wait

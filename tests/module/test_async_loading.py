@@ -110,7 +110,7 @@ def computes(server, client, worker_of, background):
     assert worker.serve("echo", "echo:", "VERSION", "1") == 1
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
     follower.serve("tokens", "text:", "ON", "WRITE")
     client.set("text:1", "x")
     assert "text:1" in {item.key for item in follower.take("tokens")}

@@ -61,7 +61,7 @@ def listed(client):
 def test_sums_do_not_fall_when_a_function_is_forgotten(client, worker, background, counters):
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    reply.result(3)
+    reply.result(10)
     client.execute_command("KEYMISS.FORGET", "echo")
     seen = counters()
     assert (seen["misses"], seen["answered"]) == (1, 1)
@@ -117,7 +117,7 @@ def test_an_unknown_id_changes_nothing(worker, id):
 def test_list_shows_options_and_counters(worker, server, background, client):
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    reply.result(3)
+    reply.result(10)
     raw = valkey.Valkey(port=server.port)
     (function,) = parse_list(raw.execute_command("KEYMISS.LIST")).values()
     shown = {name: function[name] for name in ("name", "on", "prefix", "timeout", "cache", "lease")}
@@ -146,6 +146,6 @@ def test_memory_is_back_at_its_start(client, server, worker, background, counter
     for item in worker.take():
         worker.answer(item, "x" * 1000)
     for reply in replies:
-        reply.result(3)
+        reply.result(10)
     eventually(lambda: counters()["pending_bytes"] == 0)
     assert counters()["waiting"] == 0

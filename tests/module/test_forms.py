@@ -25,7 +25,7 @@ def test_a_missing_key_of_the_form_is_computed(client, formed, background, key):
     reply = background(client.get, key)
     item = formed.take_one()
     formed.answer(item, "value")
-    assert reply.result(3) == "value"
+    assert reply.result(10) == "value"
 
 
 @pytest.mark.parametrize("key", OTHERS)
@@ -53,7 +53,7 @@ def test_the_same_name_twice_means_the_same_bytes(client, new_worker, background
     assert client.get("echo{a}_x:{aa}") is None
     reply = background(client.get, "echo{a}_x:{a}")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
 
 
 def test_a_drop_leaves_what_has_another_form_or_type(client, formed):
@@ -70,7 +70,7 @@ def test_a_served_function_may_change_its_form(client, formed, new_worker, backg
     assert client.get("echo:{a}:7_x") is None
     reply = background(client.get, "echo:name")
     other.answer(other.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
 
 
 def test_it_is_listed(client, formed):

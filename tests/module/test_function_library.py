@@ -122,7 +122,7 @@ def test_a_deletion_that_a_pause_has_held_back_is_mended(one, worker_of, backgro
     client.client_pause(300, all=False)
     with valkey.Valkey(port=server.port) as other:
         deleted = background(other.execute_command, "FUNCTION", "DELETE", "keymiss")
-        assert deleted.result(3)
+        assert deleted.result(10)
     eventually(lambda: library(client) == before)
 
 
@@ -162,7 +162,7 @@ def test_a_library_of_somebody_elses_stays_as_it_is(one, worker_of, background, 
     assert library(client) == STRANGERS
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
     assert "functions are not kept over a restart" in server.log.read_text()
     server.stop()
     server.start()

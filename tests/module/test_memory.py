@@ -22,7 +22,7 @@ def limited(client, server):
 def compute(client, worker, background, value="computed"):
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), value)
-    return reply.result(3)
+    return reply.result(10)
 
 
 def test_out_of_memory_answers_but_does_not_store(client, worker, background, limited):
@@ -86,10 +86,10 @@ def test_one_flood_leaves_room_for_the_other_functions(
     assert counters()["waiting"] == 5
     calm = background(client.get, "calm:1")
     worker.answer(worker.take_one("calm"), "answered")
-    assert calm.result(3) == "answered"
+    assert calm.result(10) == "answered"
     for item in worker.take("flood"):
         worker.answer(item, "late")
-    errors = [reply.exception(3) for reply in asked]
+    errors = [reply.exception(10) for reply in asked]
     refused = [error for error in errors if error]
     assert len(refused) == 15
     assert all(str(error).startswith("KEYMISS busy") for error in refused)
@@ -111,7 +111,7 @@ def test_floods_of_many_functions_leave_room_for_the_last_one(
     assert counters()["busy"] > 30
     calm = background(client.get, "calm:1")
     worker.answer(worker.take_one("calm"), "answered")
-    assert calm.result(3) == "answered"
+    assert calm.result(10) == "answered"
     for each in clients:
         each.close()
     eventually(lambda: counters()["pending_bytes"] == 0)
@@ -152,7 +152,7 @@ def test_a_long_key_counts_for_each_client_that_waits_for_it(server, worker, cou
 def ask_for(client, worker, background, key, value):
     reply = background(client.get, key)
     worker.answer(worker.take_one(), value)
-    assert reply.result(3) == value
+    assert reply.result(10) == value
 
 
 def test_a_server_that_does_not_evict_stores_so_much_and_answers_the_rest(
@@ -198,7 +198,7 @@ def test_values_that_others_have_stored_are_not_counted(
     item = worker.take_one()
     client.set("echo:1", "mine")
     worker.answer(item, "computed")
-    assert reply.result(3) == "mine"
+    assert reply.result(10) == "mine"
     assert counters()["stored_bytes"] == 0
 
 
@@ -212,10 +212,10 @@ def test_a_function_that_stores_much_leaves_room_for_the_others(
     for number in range(20):
         reply = background(client.get, f"flood:{number}")
         worker.answer(worker.take_one("flood"), "x" * 1000)
-        reply.result(3)
+        reply.result(10)
     reply = background(client.get, "calm:1")
     worker.answer(worker.take_one("calm"), "x" * 1000)
-    reply.result(3)
+    reply.result(10)
     eventually(lambda: client.exists("calm:1"))
     assert len(client.keys("flood:*")) == 3
 
@@ -244,7 +244,7 @@ def test_what_may_be_evicted_takes_no_room_from_what_may_not(
     for number in range(10):
         reply = background(client.get, f"short:{number}")
         worker.answer(worker.take_one("short"), "x" * 1000)
-        reply.result(3)
+        reply.result(10)
     ask_for(client, worker, background, "echo:1", "x" * 1000)
     eventually(lambda: client.exists("echo:1"))
     assert counters()["unstored"] == 0

@@ -23,7 +23,7 @@ def get_and_compute(port, worker, background):
         assert client.get("echo:stored") == "stored"
         reply = background(client.get, "echo:1")
         worker.answer(worker.take_one(), "computed")
-        assert reply.result(3) == "computed"
+        assert reply.result(10) == "computed"
         assert client.get("echo:1") == "computed"
 
 

@@ -48,7 +48,7 @@ def worked_with(server, worker, client, background):
         reply = background(client.get, key)
         item = worker.take_one("echo", "gone")
         worker.answer(item, f"value of {item.key}")
-        assert reply.result(3)
+        assert reply.result(10)
     client.hset("text", "0", "A sentence.")
     worker.serve("echo", "echo:", "VERSION", "1", "FORM", "echo:<name>", "CLEAN")
     worker.client.execute_command("KEYMISS.DROP", "echo:dropped")

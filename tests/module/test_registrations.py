@@ -130,7 +130,7 @@ def test_after_promotion_a_miss_is_an_error_until_a_worker_comes(
     assert worker.serve("echo", "echo:", "VERSION", "1") == 1
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
     assert client.get("echo:stored") == "kept"
 
 
@@ -147,7 +147,7 @@ def test_who_asks_right_after_promotion_waits_a_moment_for_a_worker(
     worker = worker_of(replica)
     worker.serve("echo", "echo:")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
 
 
 def test_a_file_that_a_replica_rewrites_keeps_functions(

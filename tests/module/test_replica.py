@@ -37,7 +37,7 @@ def test_a_computed_value_reaches_the_replica(pair, connect, worker_of, backgrou
     worker.serve()
     reply = background(connect(primary).get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
     eventually(lambda: connect(replica).exists("echo:1"))
     assert connect(replica).get("echo:1") == "one"
     assert 0 < connect(replica).ttl("echo:1") <= 3600
@@ -88,7 +88,7 @@ def test_a_demoted_server_computes_again_after_its_promotion(
     worker.serve()
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
 
 
 def test_writes_are_followed_on_the_primary_only(pair, connect, worker_of, eventually):

@@ -14,7 +14,7 @@ def test_fifty_clients_share_one_computation(
     eventually(lambda: counters()["waiting"] == 50)
     item = worker.take_one()
     worker.answer(item, "shared")
-    assert {reply.result(3) for reply in replies} == {b"shared"}
+    assert {reply.result(10) for reply in replies} == {b"shared"}
     seen = counters()
     assert (seen["taken"], seen["joined"], seen["misses"]) == (1, 49, 50)
     assert (seen["pending"], seen["waiting"]) == (0, 0)
@@ -44,7 +44,7 @@ def test_different_keys_travel_in_one_batch(
     assert len(items) == 20
     for item in items:
         worker.answer(item, item.key)
-    assert {reply.result(3) for reply in replies} == {f"echo:{i}".encode() for i in range(20)}
+    assert {reply.result(10) for reply in replies} == {f"echo:{i}".encode() for i in range(20)}
 
 
 def test_a_worker_of_several_functions_leaves_to_others_what_it_did_not_take(
@@ -61,7 +61,7 @@ def test_a_worker_of_several_functions_leaves_to_others_what_it_did_not_take(
     client.client_pause(200, all=True)
     for asker, key in zip(askers, ("second:1", "first:1"), strict=True):
         asker.connection.send_command("GET", key)
-    taken = [item for reply in (parked, waiting) for item in reply.result(3)]
+    taken = [item for reply in (parked, waiting) for item in reply.result(10)]
     assert sorted(item.key for item in taken) == ["first:1", "second:1"]
     for asker in askers:
         asker.connection.disconnect()
@@ -80,7 +80,7 @@ def test_a_flood_of_one_function_does_not_starve_another_in_the_same_take(
     assert "calm:1" in [item.key for item in taken]
     for item in [*taken, *worker.take("flood", "calm")]:
         worker.answer(item, "x")
-    assert {reply.result(3) for reply in asked} == {"x"}
+    assert {reply.result(10) for reply in asked} == {"x"}
 
 
 def test_a_turn_is_not_lost_to_another_take_of_the_same_worker(
@@ -99,4 +99,4 @@ def test_a_turn_is_not_lost_to_another_take_of_the_same_worker(
     assert "calm:1" in [item.key for item in taken]
     for item in [*taken, *worker.take("flood", "calm")]:
         worker.answer(item, "x")
-    assert {reply.result(3) for reply in asked} == {"x"}
+    assert {reply.result(10) for reply in asked} == {"x"}

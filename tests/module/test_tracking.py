@@ -62,7 +62,7 @@ def test_resp2_gets_the_value_and_the_invalidation_on_the_other_connection(conne
 def test_a_hit_is_tracked_like_any_get(connect, client, worker, background, eventually):
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    reply.result(3)
+    reply.result(10)
     eventually(lambda: client.exists("echo:1"))
     tracking = connect()
     ask(tracking, b"HELLO 3", b"CLIENT TRACKING ON")
@@ -79,7 +79,7 @@ def test_broadcasting_clients_hear_of_stored_values(connect, client, worker, bac
     read_until(tracking, b"+OK\r\n")
     reply = background(client.get, "echo:1")
     worker.answer(worker.take_one(), "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
     assert b"echo:1" in read_until(tracking, b"echo:1\r\n")
 
 

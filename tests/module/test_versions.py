@@ -39,7 +39,7 @@ def test_items_go_to_workers_of_the_new_version_only(new_worker, client, backgro
     with pytest.raises(valkey.ResponseError, match="KEYMISS superseded"):
         old.take()
     new.answer(new.take_one(), "new")
-    assert reply.result(3) == "new"
+    assert reply.result(10) == "new"
 
 
 def test_a_parked_worker_of_the_old_version_gets_nothing(new_worker, client, background, taking):
@@ -49,5 +49,5 @@ def test_a_parked_worker_of_the_old_version_gets_nothing(new_worker, client, bac
     new.serve("echo", "echo:", "VERSION", "2")
     reply = background(client.get, "echo:1")
     new.answer(new.take_one(), "new")
-    assert reply.result(3) == "new"
-    assert parked.result(3) == []
+    assert reply.result(10) == "new"
+    assert parked.result(10) == []

@@ -135,7 +135,7 @@ def test_each_wakes_a_worker_that_waits(client, new_worker, background, counters
     worker.serve("index", "text:", "ON", "WRITE", "EACH")
     taking = background(worker.take, "index", block=10_000)
     client.set("text:1", "x")
-    assert keys(taking.result(3)) == ["text:1"]
+    assert keys(taking.result(10)) == ["text:1"]
 
 
 def test_each_follows_a_worker_only_while_its_connection_lives(client, new_worker, counters):
@@ -175,7 +175,7 @@ def test_misses_come_before_writes(client, new_worker, background, counters, eve
     items = worker.take("tokens", "echo")
     assert [item.event for item in items] == ["miss", "write"]
     worker.answer(items[0], "one")
-    assert reply.result(3) == "one"
+    assert reply.result(10) == "one"
 
 
 def lose(new_worker, follower, times):

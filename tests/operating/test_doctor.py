@@ -120,7 +120,7 @@ def test_workers_of_different_functions_and_a_queue_that_grows(server, raw, back
         assert "1 keys wait for qa; the limit is 1" in wrongs(raw)
         worker.execute_command("KEYMISS.TAKE", "COUNT", 1, "BLOCK", 1, "qa")
         raw.set("keymiss:qa{x}", "done")
-        assert waiting.result(3) == b"done"
+        assert waiting.result(10) == b"done"
 
 
 def test_a_bare_server(tmp_path):

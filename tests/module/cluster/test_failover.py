@@ -42,7 +42,7 @@ def test_who_waits_is_sent_on_and_the_next_primary_computes(
     successor.serve()
     again = background(connect(replica.server).get, keys[0])
     successor.answer(successor.take_one(), "answered")
-    assert again.result(3) == "answered"
+    assert again.result(10) == "answered"
     assert replica.client.get(key_of(0, HALF - 1, "kept:")) == "kept"
     successor.die()
     cluster.wait(cluster.is_whole)

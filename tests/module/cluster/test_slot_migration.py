@@ -46,10 +46,10 @@ def test_a_miss_in_a_slot_that_moves_is_answered_by_the_next_owner(
     waiting = background(connect(source.server).get, key)
     eventually(lambda: source.client.info("keymiss")["keymiss_waiting"] == 1)
     moved(10, source, target)
-    assert str(waiting.exception(3)).startswith(("MOVED", "KEYMISS")), waiting
+    assert str(waiting.exception(10)).startswith(("MOVED", "KEYMISS")), waiting
     again = background(connect(target.server).get, key)
     workers[1].answer(workers[1].take_one("echo"), "answered")
-    assert again.result(3) == "answered"
+    assert again.result(10) == "answered"
     assert target.client.get(key_of(10, 10, "kept:")) == "kept"
     moved(10, target, source)
 
@@ -91,7 +91,7 @@ def test_a_missing_key_of_a_slot_in_motion_is_computed_where_it_goes(
 
         reply = background(ask)
         workers[1].answer(workers[1].take_one("echo"), "answered")
-        assert reply.result(3) == "answered"
+        assert reply.result(10) == "answered"
     finally:
         for node in (source, target):
             node.ask("CLUSTER", "SETSLOT", 11, "STABLE")
@@ -113,7 +113,7 @@ def test_an_atomic_migration_carries_values_and_redirects_who_waits(
 
     source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 99, "NODE", target.id)
     cluster.wait(lambda: cluster.owner(0) is target)
-    assert str(waiting.exception(3)).startswith("MOVED"), waiting
+    assert str(waiting.exception(10)).startswith("MOVED"), waiting
     # Its answer comes late: nothing is stored where the slot was.
     workers[0].answer(held, "late")
     assert source.ask("CLUSTER", "COUNTKEYSINSLOT", key_slot(waited.encode())) == 0
@@ -123,7 +123,7 @@ def test_an_atomic_migration_carries_values_and_redirects_who_waits(
     assert "overflow" in [item.event for item in events]
     again = background(connect(target.server).get, waited)
     workers[1].answer(workers[1].take_one("echo"), "answered")
-    assert again.result(3) == "answered"
+    assert again.result(10) == "answered"
 
     target.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 99, "NODE", source.id)
     cluster.wait(lambda: cluster.owner(0) is source)
