@@ -59,7 +59,7 @@ def application_of(reader: Reader, cache: Path | None = None) -> Application:
     """The default application with a reader that is loaded already."""
     statistics = ModelStatistics(reader)
     functions = (
-        *search_functions(cache),
+        *search_functions(cache, reader.passage_ms),
         *answer_functions(reader, statistics),
         statistics_function(),
         # Tokens that do not depend on neighbouring text are made once, when text is written.

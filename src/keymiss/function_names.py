@@ -13,6 +13,7 @@ class FunctionName(StrEnum):
     FIND_HERE = "findhere"
     QA = "qa"
     BERTQA = "bertqa"
+    PASSAGE = "passage"
     TOKENS = "tokens"
     MODELINFO = "modelinfo"
     CONCEPTS = "concepts"
@@ -21,7 +22,7 @@ class FunctionName(StrEnum):
     EDGE = "edge"
 
 
-ASKED = (FunctionName.FIND, FunctionName.QA, FunctionName.BERTQA)
+ASKED = (FunctionName.FIND, FunctionName.PASSAGE, FunctionName.QA, FunctionName.BERTQA)
 """The functions that must be served before a question can be asked."""
 
 ALWAYS_SERVED = (FunctionName.INDEX, *ASKED)

@@ -26,7 +26,7 @@ from keymiss.values.find_value import (
     shard_candidates_to_json,
 )
 
-NOTHING = Candidates(0, 0, 0, {}, ())
+NOTHING = Candidates(0, 0, 0, 0, {}, [], ())
 SLOTS = st.integers(0, 2**8 - 1)
 
 
@@ -99,7 +99,8 @@ def findings(cluster, *served, shards=()):
 
 def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster_of):
     sentence = f"7:{{{slot_tag(0)}}}:1"
-    found = Candidates(1, 2, 20, {"virus": 1}, (Candidate(sentence, 10, [1]),))
+    candidate = Candidate(sentence, 100, [10], 20, [1], [50, 60, 0])
+    found = Candidates(1, 20, 2, 200, {"virus": 1}, [1], (candidate,))
     asked = itertools.count(1)
 
     @functions.on_miss(FIND, name="find", cache="off", batch=1)

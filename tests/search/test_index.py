@@ -40,7 +40,10 @@ def test_what_a_global_ranking_needs_is_counted(index):
     found = index.find("Camels and coronaviruses", 10)
     assert (found.documents, found.sentences) == (2, 4)
     assert found.sentence_counts == {"camel": 2, "coronavirus": 2}
-    assert found.total_length == 4 + 3 + 4 + 2
+    assert found.document_counts == [1, 2]
+    assert found.documents_length == 4 + 3 + 4 + 2
+    # In tenths; a neighbour counts three of them.
+    assert found.total_length == 13 * 13
 
 
 def test_a_replaced_document_is_found_by_its_new_words_only(index):
@@ -48,7 +51,7 @@ def test_a_replaced_document_is_found_by_its_new_words_only(index):
     index.commit()
     assert names(index, "camels") == []
     assert names(index, "dromedaries") == [CAMELS.sentence(0)]
-    assert index.text_hash(CAMELS) == "2"
+    assert index.held(CAMELS) == ("2", "")
 
 
 def test_a_removed_document_is_gone(index):
@@ -56,7 +59,7 @@ def test_a_removed_document_is_gone(index):
     index.commit()
     assert names(index, "bats") == []
     assert index.known() == [CAMELS]
-    assert index.text_hash(BATS) is None
+    assert index.held(BATS) is None
 
 
 def test_the_limit_holds(index):

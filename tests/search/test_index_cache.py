@@ -40,7 +40,7 @@ def test_a_reopened_index_holds_what_was_committed(tmp_path):
     del index
     again = SentenceIndex(tmp_path / "i")
     assert again.known() == [BATS]
-    assert again.text_hash(BATS) == "1"
+    assert again.held(BATS) == ("1", "")
     found = again.find("bats and camels", 10)
     assert (found.documents, found.sentences, found.sentence_counts["bat"]) == (1, 2, 1)
     again.put(BATS, "2", {0: "Bats sleep."})

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keymiss.keys import document_keys
-from keymiss.search.ranking import rank
+from keymiss.search.ranking import Ranked, join, rank
 from keymiss.search.sentence_index import SentenceIndex
 
 words = st.sampled_from(["virus", "bat", "camel", "spread", "cough", "air", "hand", "mask"])
@@ -35,3 +35,18 @@ def test_two_shards_rank_as_one_does(texts, question):
 def test_nothing_ranks_to_nothing():
     assert rank([]) == []
     assert rank([SentenceIndex().find("virus", 10)]) == []
+
+
+def test_joined_rankings_give_what_stands_high_in_both_and_the_scores_of_the_first():
+    words = [Ranked("a", 3.0), Ranked("b", 2.0), Ranked("c", 1.0)]
+    concepts = [Ranked("c", 9.0), Ranked("d", 9.0)]
+    joined = join([(1.0, words), (0.5, concepts)])
+    assert [one.sentence for one in joined] == ["c", "a", "b", "d"]
+    assert [one.score for one in joined] == [1.0, 3.0, 2.0, 0.0]
+    assert join([(1.0, words)]) == words
+
+
+def test_equal_scores_of_a_ranking_are_ordered_as_in_the_first():
+    words = [Ranked("b", 2.0), Ranked("a", 1.0)]
+    same = [Ranked("a", 5.0), Ranked("b", 5.0)]
+    assert [one.sentence for one in join([(1.0, words), (1.0, same)])] == ["b", "a"]

@@ -74,10 +74,15 @@ async def _read_once(
     ]
 
 
+def read_numbers(key: AnswerKey) -> range:
+    """The numbers of the sentences that are read for a key."""
+    return window_numbers(key.sentence) if key.last is None else range(key.sentence, key.last + 1)
+
+
 def _reading(name: str, key: AnswerKey, tokenizer: Tokenizer, now: int) -> Command:
     """The command that calls the script for a key."""
     keys = (key.keys.sentences, key.keys.facts, key.keys.tokens(tokenizer.fingerprint))
-    window = window_numbers(key.sentence)
+    window = read_numbers(key)
     noting = (name, now, now + NOTED_SECONDS, MOST_NOTED)
     return ("EVAL", _READ, 4, *keys, key.keys.answers, key.sentence, *noting, TEXT_HASH, *window)
 
@@ -104,13 +109,15 @@ def _text(key: AnswerKey, read: object, tokenizer: Tokenizer) -> Text | KeymissE
         return _no_sentence(key)
     _, texts, of_text, (of_tokens, *packed) = read
     window = make_window(
-        key.sentence, [None if text is None else decode_text(text) for text in texts]
+        key.sentence,
+        read_numbers(key),
+        [None if text is None else decode_text(text) for text in texts],
     )
     if window is None:
         return _no_sentence(key)
     if not tokenizer.concatenates:
         return Text(window, window.text)
-    stored = dict(zip(window_numbers(key.sentence), packed, strict=True))
+    stored = dict(zip(read_numbers(key), packed, strict=True))
     wanted = [stored[window.first + index] for index in range(len(window.sentences))]
     if of_text is None or of_tokens != of_text or None in wanted:
         return Text(window, window.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 NEIGHBOURS = 1
@@ -45,13 +46,12 @@ def window_numbers(sentence: int) -> range:
     return range(max(0, sentence - NEIGHBOURS), sentence + NEIGHBOURS + 1)
 
 
-def make_window(sentence: int, texts: list[str | None]) -> SentenceWindow | None:
-    """The window from the texts of `window_numbers`; None when the sentence itself is missing."""
-    found = {
-        number: text
-        for number, text in zip(window_numbers(sentence), texts, strict=True)
-        if text is not None
-    }
+def make_window(
+    sentence: int, numbers: range, texts: Sequence[str | None]
+) -> SentenceWindow | None:
+    """The window around a sentence from the texts of these numbers; None when the sentence itself
+    is missing."""
+    found = {number: text for number, text in zip(numbers, texts, strict=True) if text is not None}
     if sentence not in found:
         return None
     # A sentence belongs to the window only when no sentence is missing in between.

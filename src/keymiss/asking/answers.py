@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
-from keymiss.asking.candidate_reading import (
-    SENTENCES_READ,
-    SENTENCES_READ_UNSETTLED,
-    read_candidates,
-)
-from keymiss.asking.candidate_search import find
+from keymiss.asking.choosing import ChosenSpan, choose
 from keymiss.asking.concept_links import neighbourhood_if_any
+from keymiss.asking.effort import READ_MS, Effort, candidates_read
 from keymiss.asking.metrics import count_question, stage
+from keymiss.asking.passage_reading import read_passages
+from keymiss.asking.passages import cut_passages
+from keymiss.asking.retrieval import ConceptRetriever, Retriever, WordRetriever, retrieve
 from keymiss.asking.shown_text import Shown, read_shown
 from keymiss.errors import KeymissError, TooSlow, Unavailable, outcome
 from keymiss.graph.neighbourhood import Neighbourhood
-from keymiss.keys import DocumentKeys
+from keymiss.keys import document_of_sentence
 from keymiss.search.question import normalise_question
-from keymiss.search.ranking import fuse
 from keymiss.server.servers import Servers
-from keymiss.values.qa_value import Found
 
 MOST_ANSWERS = 5
 """How many answers a question gets, at most."""
@@ -38,7 +35,7 @@ class CorpusAnswer:
 
     `sentence_text[start:end] == text`; `sentence` is the name `DOC:{TAG}:N`. `score` is the
     reader's margin in logits: how much more likely the span is than no answer. `probability` is how
-    often an answer with that score is right.
+    often an answer like this one is right, by the score and by how it was found.
     """
 
     text: str
@@ -63,11 +60,19 @@ class CorpusAnswers:
     concepts: Neighbourhood
 
 
-async def ask(servers: Servers, text: str, by_concepts: bool = False) -> CorpusAnswers:
+async def ask(
+    servers: Servers,
+    text: str,
+    by_concepts: bool = False,
+    effort: Effort = Effort.NORMAL,
+    read_ms: float = READ_MS,
+) -> CorpusAnswers:
     """Answers a question from the parts of the corpus that can be reached in time.
 
     Args:
         by_concepts: whether sentences that name the question's concepts are candidates as well.
+        effort: how much is read.
+        read_ms: the budget for reading, in milliseconds of a reader beside the data.
 
     Raises:
         BadInput: the text is not a question.
@@ -82,9 +87,12 @@ async def ask(servers: Servers, text: str, by_concepts: bool = False) -> CorpusA
     ('bacterium Bordetella pertussis', 'pertussis-whooping-cough:{XS}:0')
     """
     linking = asyncio.create_task(neighbourhood_if_any(servers, text))
+    retrievers: list[Retriever] = [WordRetriever(servers)]
+    if by_concepts:
+        retrievers.append(ConceptRetriever(linking))
     try:
         with stage("all"):
-            answers, complete = await _ask(servers, text, linking if by_concepts else None)
+            answers, complete = await _ask(servers, text, retrievers, effort, read_ms)
         count_question("answered" if answers else "unanswered", complete)
         return CorpusAnswers(tuple(answers), complete, await linking)
     except KeymissError as error:
@@ -95,59 +103,52 @@ async def ask(servers: Servers, text: str, by_concepts: bool = False) -> CorpusA
 
 
 async def _ask(
-    servers: Servers, text: str, linking: Awaitable[Neighbourhood] | None
+    servers: Servers,
+    text: str,
+    retrievers: Sequence[Retriever],
+    effort: Effort,
+    read_ms: float,
 ) -> tuple[list[CorpusAnswer], bool]:
     """The answers, and whether all parts of the corpus have answered."""
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             with stage("find"):
-                found = await find(servers, question)
-            sentences, complete = [one.sentence for one in found.ranked], found.complete
-            if linking:
-                concepts = await linking
-                sentences = fuse(sentences, concepts.ranked_sentences(sentences))
-                complete = complete and concepts.complete
-            count = SENTENCES_READ if found.settled else SENTENCES_READ_UNSETTLED
+                found = await retrieve(retrievers, question)
+            count = candidates_read(effort, found.passage_ms, read_ms)
+            passages = cut_passages(found.ranked[:count])
             with stage("read"):
-                read = await read_candidates(servers, question, sentences[:count])
+                read = await read_passages(servers, question, passages)
             with stage("show"):
-                answers, shown = await _with_texts(servers, _best(read.found))
-            return answers, complete and read.complete and shown
+                answers, shown = await _with_texts(servers, choose(read.found, MOST_ANSWERS))
+            return answers, found.complete and read.complete and shown
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:
         raise Unavailable(f"the server cannot be reached: {error}") from error
 
 
-def _best(found: Sequence[tuple[DocumentKeys, Found]]) -> list[tuple[DocumentKeys, Found]]:
-    """The likely answers, best first, each text once."""
-    kept: dict[str, tuple[DocumentKeys, Found]] = {}
-    for keys, one in sorted(found, key=lambda pair: (-pair[1].margin, pair[0].document)):
-        if one.is_answer:
-            kept.setdefault(" ".join(one.text.casefold().split()), (keys, one))
-    return list(kept.values())[:MOST_ANSWERS]
-
-
 async def _with_texts(
-    servers: Servers, best: Sequence[tuple[DocumentKeys, Found]]
+    servers: Servers, chosen: Sequence[ChosenSpan]
 ) -> tuple[list[CorpusAnswer], bool]:
     """The answers with their sentences and titles, and whether all of these could be read: a node
     may have died after its sentences were read."""
-    read = await read_shown(servers, [(keys, found.sentence) for keys, found in best])
+    places = [(document_of_sentence(one.sentence), one.span.sentence) for one in chosen]
+    read = await read_shown(servers, places)
     answers = []
-    for (keys, found), shown in zip(best, read, strict=True):
+    for one, shown in zip(chosen, read, strict=True):
+        span = one.span
         # The sentence may have been deleted or rewritten after it was read.
-        if not isinstance(shown, Shown) or shown.text[found.start : found.end] != found.text:
+        if not isinstance(shown, Shown) or shown.text[span.start : span.end] != span.text:
             continue
         answers.append(
             CorpusAnswer(
-                text=found.text,
-                start=found.start,
-                end=found.end,
-                score=round(found.margin, 4),
-                probability=found.probability,
-                sentence=keys.sentence(found.sentence),
+                text=span.text,
+                start=span.start,
+                end=span.end,
+                score=span.margin,
+                probability=round(one.probability, 4),
+                sentence=one.sentence,
                 sentence_text=shown.text,
                 title=shown.title,
             )

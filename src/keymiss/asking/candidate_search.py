@@ -41,19 +41,21 @@ PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """All candidates, best first.
+class Retrieved:
+    """Sentences that may answer a question, best first.
 
-    `complete` is false when part of the corpus was not searched. `settled` is false while documents
-    move between shards: some are counted twice then, and the order is a little off.
+    `complete` is false when part of the corpus was not searched. `passage_ms` is how long the
+    slowest reader beside the shards takes for a passage, in milliseconds; 0 when it is not known.
+
+    While documents move between shards, some are counted twice, and the order is a little off.
     """
 
     ranked: list[Ranked]
     complete: bool
-    settled: bool
+    passage_ms: float
 
 
-async def find(servers: Servers, question: str) -> Findings:
+async def find(servers: Servers, question: str) -> Retrieved:
     """The candidates for a normalised question, from all shards that can be reached in time.
 
     Raises:
@@ -86,9 +88,9 @@ async def find(servers: Servers, question: str) -> Findings:
     if not any(reply.candidates.sentences for reply in replies):
         await _check_corpus(servers)
     parts = each_slot_once(replies)
-    settled = all(reply.settled and part == reply.slots for reply, part in parts)
     ranked = rank([_within(reply, part) for reply, part in parts])
-    return Findings(ranked, covered == ALL_SLOTS, settled)
+    passage_ms = max((reply.passage_ms for reply, _ in parts), default=0.0)
+    return Retrieved(ranked, covered == ALL_SLOTS, passage_ms)
 
 
 async def _of_hosts(servers: Servers, question: str) -> list[ShardCandidates]:

@@ -19,9 +19,9 @@ from typing import TypeAlias
 
 import valkey
 
-from keymiss.answering.sentence_window import make_window, window_numbers
-from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.asking.candidate_search import find
+from keymiss.asking.effort import Effort, candidates_read
+from keymiss.asking.passages import cut_passages
 from keymiss.bench.article_rows import KEYMISS, OLD, Row
 from keymiss.bench.bench_processes import COUNTED_SECONDS
 from keymiss.bench.cold_start import Ran, has_old_way, run_old_way, run_reader
@@ -175,16 +175,16 @@ def _reading(bench: Bench, question: str, texts: Sequence[str], asked: float) ->
 
 
 async def _texts(bench: Bench, question: str) -> dict[str, str]:
-    """The windows that are read for a question, by the name of the candidate sentence."""
+    """The passages that are read for a question, by the name of their best candidate."""
     async with Servers(f"valkey://{LOOPBACK}:{bench.port}") as servers:
         found = await find(servers, normalise_question(question))
         texts = {}
-        for one in found.ranked[:SENTENCES_READ]:
-            keys, number = document_of_sentence(one.sentence), int(one.sentence.split(":")[-1])
-            fields = await servers.execute("HMGET", keys.sentences, *window_numbers(number))
-            window = make_window(number, [None if f is None else decode(f) for f in fields])
-            if window:
-                texts[one.sentence] = window.text
+        count = candidates_read(Effort.NORMAL, found.passage_ms)
+        for passage in cut_passages(found.ranked[:count]):
+            name = next(iter(passage.candidates.values())).sentence
+            numbers = range(passage.first, passage.last + 1)
+            fields = await servers.execute("HMGET", document_of_sentence(name).sentences, *numbers)
+            texts[name] = " ".join(decode(field) for field in fields if field is not None)
     return texts
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from keymiss.asking.retrieval import CONCEPTS_WEIGHT
 from keymiss.bench.results import write_results
 from keymiss.corpus.demo import ARTICLES, load_questions
 from keymiss.corpus.document import Document
@@ -29,7 +30,7 @@ from keymiss.graph.neighbourhood import Neighbourhood
 from keymiss.graph.vocabulary import DEMO, Concept, Vocabulary
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.keys import document_keys
-from keymiss.search.ranking import CANDIDATES, fuse, rank
+from keymiss.search.ranking import CANDIDATES, Ranked, join, rank
 from keymiss.search.sentence_index import SentenceIndex
 
 RECALL_AT = 10
@@ -39,7 +40,7 @@ MATCHED_SENTENCES = 20_000
 WORDS = 22
 """How many words a sentence has, the mean of the sample articles."""
 
-Ranking = Sequence[str]
+Ranking = Sequence[Ranked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +106,22 @@ def rankings(
     index.commit()
 
     def by_words(question: str) -> Ranking:
-        return [one.sentence for one in rank([index.find(question, CANDIDATES)])]
+        return rank([index.find(question, CANDIDATES)])
 
     def by_graph(question: str) -> Ranking:
         found = Neighbourhood()
         found.add(json.dumps(links_of(graph, postings, question)).encode())
-        return found.ranked_sentences(by_words(question))
+        return [Ranked(name, rarity) for name, rarity in found.ranked_sentences()]
 
     return by_words, by_graph
 
 
 def recall(questions: Sequence[RecallQuestion], ranking: Callable[[str], Ranking]) -> float:
     """The share of questions that have a right sentence among the first ten."""
-    found = sum(bool(one.right & set(ranking(one.text)[:RECALL_AT])) for one in questions)
+    found = sum(
+        not one.right.isdisjoint(each.sentence for each in ranking(one.text)[:RECALL_AT])
+        for one in questions
+    )
     return found / len(questions)
 
 
@@ -130,7 +134,9 @@ def recalls(
     ways = {
         "bm25": by_words,
         "graph": by_graph,
-        "both": lambda question: fuse(by_words(question), by_graph(question)),
+        "both": lambda question: join(
+            [(1.0, by_words(question)), (CONCEPTS_WEIGHT, by_graph(question))]
+        ),
     }
     return {way: round(recall(asked, ranking), 4) for way, ranking in ways.items()}
 

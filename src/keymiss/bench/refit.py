@@ -23,33 +23,33 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import valkey
 
-from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.asking.candidate_search import find
 from keymiss.asking.computed_get import compute
-from keymiss.corpus.demo import ARTICLES, load_questions, load_unanswerable
-from keymiss.corpus.ingest import ingest
+from keymiss.asking.effort import FEWEST_READ
+from keymiss.bench.question_sets import (
+    QuestionSet,
+    demo_set,
+    open_set,
+    sample_set,
+    squad_set,
+    stack_of,
+)
 from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
 from keymiss.evaluation.squad import evaluate_reader, load_squad
 from keymiss.keys import qa_key
-from keymiss.local_stack import running_stack
 from keymiss.reader import BUNDLED_FOLDER, Reader
 from keymiss.reader.calibration import CALIBRATION
 from keymiss.search.question import normalise_question
-from keymiss.server.embedded_server import free_port
 from keymiss.server.servers import Servers
 from keymiss.values.qa_value import Found, found_from_json
 
 BINS = 10
-REFIT_FOLDER = Path(__file__).parent
 DOCS = Path("docs")
 """The docs of the checkout, where refit runs."""
 DECISION, BENCHMARKS = DOCS / "decisions" / "0010-no-answer.md", DOCS / "benchmarks.md"
@@ -63,16 +63,6 @@ repeat the words of the text; questions in other words lose more."""
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionSet:
-    """A set of questions, and the files or folders of the articles that they are about."""
-
-    name: str
-    articles: list[Path]
-    answerable: list[tuple[str, list[str]]]
-    unanswerable: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of a question: the first answer's margin, whether it is right, and its F1."""
 
@@ -82,83 +72,25 @@ class Outcome:
     f1: float
 
 
-# ---- the sets ----
-
-
-def squad_set(path: Path, folder: Path) -> QuestionSet:
-    """The questions about all articles; every second article is written to a folder."""
-    data = json.loads(path.read_text(encoding="utf-8"))["data"]
-    file = folder / "articles.jsonl"
-    with file.open("w", encoding="utf-8") as lines:
-        for number, article in enumerate(data[::2]):
-            text = "\n\n".join(paragraph["context"] for paragraph in article["paragraphs"])
-            lines.write(json.dumps({"id": str(number), "text": text}) + "\n")
-    beside = [question for question, _ in _squad_questions(data[1::2])]
-    return QuestionSet("squad", [file], _squad_questions(data[::2]), beside)
-
-
-def _squad_questions(data: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    return [
-        (qa["question"], [answer["text"] for answer in qa["answers"]])
-        for article in data
-        for paragraph in article["paragraphs"]
-        for qa in paragraph["qas"]
-    ]
-
-
-def demo_set() -> QuestionSet:
-    """The demo's articles and questions."""
-    asked = [(question.text, [question.answer]) for question in load_questions()]
-    return QuestionSet("demo", [ARTICLES], asked, load_unanswerable())
-
-
-def sample_set(folder: Path) -> QuestionSet:
-    """The questions of sample_questions.jsonl about the articles in a folder."""
-    records = _lines(REFIT_FOLDER / "sample_questions.jsonl")
-    asked = [(each["question"], [each["answer"]]) for each in records]
-    return QuestionSet("sample", [folder], asked, [])
-
-
-def open_set(folder: Path) -> QuestionSet:
-    """All fields below a folder in one corpus; a question that has no answers is unanswerable."""
-    fields = sorted(path.parent for path in folder.glob("*/questions.jsonl"))
-    records = [record for field in fields for record in _lines(field / "questions.jsonl")]
-    asked = [(each["question"], each["answers"]) for each in records if each.get("answers")]
-    beside = [each["question"] for each in records if not each.get("answers")]
-    return QuestionSet("open", [field / "docs" for field in fields], asked, beside)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 # ---- asking ----
 
 
 def ask_set(asked: QuestionSet, model: Path) -> list[Outcome]:
     """The outcomes of a set's questions, asked of a system that is started for them."""
-    port = free_port()
-    with (
-        running_stack(None, port, None, str(model), demo=False),
-        valkey.Valkey(port=port) as client,
-    ):
-        problems = ingest(client, asked.articles).problems
-        assert not problems, problems[:3]
-        while client.info("keymiss")["keymiss_pending"]:
-            time.sleep(0.1)
-        return asyncio.run(_outcomes(f"valkey://127.0.0.1:{port}", asked))
+    with stack_of(asked, str(model)) as url:
+        return asyncio.run(_outcomes(url, asked))
 
 
 async def _outcomes(url: str, asked: QuestionSet) -> list[Outcome]:
     found = []
     async with Servers(url) as servers:
-        for question, expected in [*asked.answerable, *((text, []) for text in asked.unanswerable)]:
-            first = await _preferred(servers, question)
+        for one in asked.questions:
+            first = await _preferred(servers, one.text)
             text = first.text if first else ""
-            right = any(is_right(text, answer) for answer in expected)
-            best = max((f1(text, answer) for answer in expected), default=0.0)
+            right = any(is_right(text, answer) for answer in one.expected)
+            best = max((f1(text, answer) for answer in one.expected), default=0.0)
             margin = first.margin if first else -math.inf
-            found.append(Outcome(margin, right, bool(expected), best))
+            found.append(Outcome(margin, right, bool(one.expected), best))
     return found
 
 
@@ -166,7 +98,7 @@ async def _preferred(servers: Servers, text: str) -> Found | None:
     """The span that the reader prefers for a question, probable or not; None without candidates."""
     question = normalise_question(text)
     found_by_words = await find(servers, question)
-    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:SENTENCES_READ]]
+    keys = [qa_key(one.sentence, question) for one in found_by_words.ranked[:FEWEST_READ]]
     values = await asyncio.gather(*(compute(servers, key) for key in keys))
     found = [found_from_json(value) for value in values if value is not None]
     return max(found, key=lambda one: one.margin, default=None)
@@ -362,12 +294,12 @@ def main() -> None:
         sets += [sample_set(chosen.sample)] if chosen.sample else []
         sets += [open_set(chosen.open)] if chosen.open else []
         outcomes = {each.name: ask_set(each, chosen.model) for each in sets}
-    temperature, offset = fit(outcomes["squad"])
-    cut = choose_cut(outcomes["squad"], temperature, offset)
+    temperature, offset = fit(outcomes["half"])
+    cut = choose_cut(outcomes["half"], temperature, offset)
     text = tables(outcomes, temperature, offset, cut)
     print(text)
     if chosen.write:
-        record = calibration(chosen.squad, outcomes["squad"], temperature, offset, cut)
+        record = calibration(chosen.squad, outcomes["half"], temperature, offset, cut)
         write(chosen.model, chosen.squad, record, text)
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from keymiss.asking.candidate_reading import SENTENCES_READ
+from keymiss.asking.effort import FEWEST_READ
 from keymiss.bench.corpus_cost import generate, measure
 from keymiss.bench.corpus_size import UTILISATION, Constants, estimate, find_milliseconds
 from keymiss.bench.results import write_results
@@ -30,7 +30,7 @@ def main() -> None:
             questions = generate(Path(name), sentences)
             found = measure(Path(name), questions)
         text_bytes = found["text_bytes"] / sentences
-        told = estimate(sentences, QUESTIONS_PER_SECOND, SENTENCES_READ, text_bytes=text_bytes)
+        told = estimate(sentences, QUESTIONS_PER_SECOND, FEWEST_READ, text_bytes=text_bytes)
         core_ms = 1000 * told.worker_cores * UTILISATION / QUESTIONS_PER_SECOND
         pairs = {
             "server_bytes": (told.server_bytes, found["dataset_bytes"]),

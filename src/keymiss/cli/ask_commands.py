@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from keymiss.asking.answers import CorpusAnswers, ask
+from keymiss.asking.effort import Effort
 from keymiss.cli.terminal import (
     DEFAULT_URL,
     URL_VARIABLE,
@@ -37,14 +38,18 @@ from keymiss.reader import BUNDLED_MODEL
 from keymiss.server.embedded_server import LOOPBACK, free_port
 from keymiss.server.servers import Servers
 
+EffortOption = Annotated[Effort, typer.Option(help="How much is read for a question.")]
+
 
 @app.command("ask")
 def ask_command(
-    question: Annotated[str, typer.Argument(help="The question.")], url: UrlOption = DEFAULT_URL
+    question: Annotated[str, typer.Argument(help="The question.")],
+    url: UrlOption = DEFAULT_URL,
+    effort: EffortOption = Effort.NORMAL,
 ) -> None:
     """Answer a question from the corpus."""
     started = time.perf_counter()
-    answers = asyncio.run(ask_all(url, [question]))[0]
+    answers = asyncio.run(ask_all(url, [question], effort))[0]
     print_answers(question, answers, time.perf_counter() - started)
 
 
@@ -67,6 +72,7 @@ def evaluate(
     ] = None,
     as_json: AsJsonOption = False,
     model: ModelOption = BUNDLED_MODEL,
+    effort: EffortOption = Effort.NORMAL,
 ) -> None:
     """Ask questions whose answers are known, and show where answers are lost.
 
@@ -75,10 +81,10 @@ def evaluate(
     if demo == (file is not None):
         raise BadInput("name a file with questions and their answers, or say --demo")
     if file is None:
-        _evaluate_demo(url, model, as_json)
+        _evaluate_demo(url, model, as_json, effort)
         return
     judged = asyncio.run(
-        _judge_all(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL, load_expected(file))
+        _judge_all(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL, load_expected(file), effort)
     )
     scores = score_corpus(judged)
     if as_json:
@@ -107,12 +113,12 @@ def _print_scores(scores: CorpusScores) -> None:
         out.print(f"  {'refused':26} {scores.refused:5}", highlight=False)
 
 
-async def _judge_all(url: str, asked: list[ExpectedAnswer]) -> list[Judged]:
+async def _judge_all(url: str, asked: list[ExpectedAnswer], effort: Effort) -> list[Judged]:
     async with Servers(url) as servers:
-        return [await judge(servers, one) for one in asked]
+        return [await judge(servers, one, effort) for one in asked]
 
 
-def _evaluate_demo(url: str | None, model: str, as_json: bool) -> None:
+def _evaluate_demo(url: str | None, model: str, as_json: bool, effort: Effort) -> None:
     questions, unanswerable = load_questions(), load_unanswerable()
     asked = [*(question.text for question in questions), *unanswerable]
     with ExitStack() as stack:
@@ -121,7 +127,7 @@ def _evaluate_demo(url: str | None, model: str, as_json: bool) -> None:
             stack.enter_context(stop_signals())
             stack.enter_context(running_stack(None, port, None, model, demo=True))
             url = f"valkey://{LOOPBACK}:{port}"
-        answers = asyncio.run(ask_all(url, asked))
+        answers = asyncio.run(ask_all(url, asked, effort))
     texts = [[answer.text for answer in one.answers] for one in answers]
     found, beside = texts[: len(questions)], texts[len(questions) :]
     expected = [question.answer for question in questions]
@@ -137,6 +143,8 @@ def _evaluate_demo(url: str | None, model: str, as_json: bool) -> None:
             out.print(f"{name:>12}  {value}")
 
 
-async def ask_all(url: str, questions: list[str]) -> list[CorpusAnswers]:
+async def ask_all(
+    url: str, questions: list[str], effort: Effort = Effort.NORMAL
+) -> list[CorpusAnswers]:
     async with Servers(url) as servers:
-        return [await ask(servers, question) for question in questions]
+        return [await ask(servers, question, effort=effort) for question in questions]

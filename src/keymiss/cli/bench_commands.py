@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from keymiss.asking.candidate_reading import SENTENCES_READ
+from keymiss.asking.effort import FEWEST_READ
 from keymiss.bench.article import measure_article
 from keymiss.bench.article_rows import markdown, write_json, write_png
 from keymiss.bench.cold_start import has_old_way
@@ -117,7 +117,7 @@ def size(
     ] = 1.0,
     candidates: Annotated[
         int, typer.Option(min=1, help="How many sentences are read for a question.")
-    ] = SENTENCES_READ,
+    ] = FEWEST_READ,
     as_json: AsJsonOption = False,
 ) -> None:
     """Estimate the memory, shards and cores that a corpus needs, and how fast answers come."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from keymiss import functions
 from keymiss.answering.metrics import show_reader
 from keymiss.application import load_application
+from keymiss.asking.effort import READ_MS
 from keymiss.cli.terminal import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -129,6 +130,12 @@ def web(
         bool,
         typer.Option("--by-concepts", help="Read sentences that name a question's concepts, too."),
     ] = False,
+    read_ms: Annotated[
+        float,
+        typer.Option(
+            "--read-ms", min=0, help="How many milliseconds of a reader a question may take."
+        ),
+    ] = READ_MS,
     log: Annotated[
         bool, typer.Option("--log", help="Write a line of JSON for each question to stderr.")
     ] = False,
@@ -143,7 +150,7 @@ def web(
 
     # On loopback, only proxies and pages of other sites ask for other names.
     names = [*LOOPBACK_NAMES, *hosts] if hosts or host in LOOPBACK_NAMES else []
-    web_app = create_app(url, secret_from_environment(), origins, by_concepts, names)
+    web_app = create_app(url, secret_from_environment(), origins, by_concepts, names, read_ms)
     # httptools, the faster parser, would collect headers without a limit.
     uvicorn.run(web_app, host=host, port=port, log_level="warning", http="h11")
 

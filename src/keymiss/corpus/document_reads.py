@@ -9,20 +9,21 @@ from typing import Any
 from valkey.exceptions import ValkeyError
 
 from keymiss.functions import Shard
-from keymiss.keys import TEXT_HASH, YEAR, DocumentKeys, decode_text
+from keymiss.keys import TEXT_HASH, TITLE, YEAR, DocumentKeys, decode_text
 from keymiss.server.topology import is_elsewhere, raise_unless_elsewhere
 from keymiss.server.transactions import Command, Executed
 
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
-    """A document's sentences by their numbers, in order, and the hash of this text.
+    """A document's title, its sentences by their numbers, in order, and the hash of this text.
 
     A document that does not exist has no sentences and no hash. One that is not whole lacks one of
     the two.
     """
 
     text_hash: bytes | None
+    title: str
     sentences: dict[int, str]
 
 
@@ -35,7 +36,10 @@ async def read_stored(shard: Shard, documents: Sequence[DocumentKeys]) -> list[S
     """
     # One transaction for each document, so that the hash belongs to exactly these sentences.
     read = await shard.transactions(
-        [[("HGET", each.facts, TEXT_HASH), ("HGETALL", each.sentences)] for each in documents]
+        [
+            [("HMGET", each.facts, TEXT_HASH, TITLE), ("HGETALL", each.sentences)]
+            for each in documents
+        ]
     )
     return [_stored(result) for result in read]
 
@@ -44,10 +48,10 @@ def _stored(read: Executed) -> StoredText | None:
     raise_unless_elsewhere(read)
     if isinstance(read, ValkeyError):
         return None
-    of_text, flat = read
+    (of_text, title), flat = read
     fields = zip(flat[::2], map(decode_text, flat[1::2]), strict=True)
     pairs = ((int(field), text) for field, text in fields if field.isdigit())
-    return StoredText(of_text, dict(sorted(pairs)))
+    return StoredText(of_text, decode_text(title or b""), dict(sorted(pairs)))
 
 
 @dataclass(frozen=True, slots=True)

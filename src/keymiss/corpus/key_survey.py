@@ -20,6 +20,7 @@ from keymiss.keys import (
     DOCUMENTS,
     EDGES,
     OURS,
+    PASSAGE,
     QA,
     SENTENCES,
     STATISTICS,
@@ -42,7 +43,7 @@ PIPELINE = 500
 _TYPES = {
     **dict.fromkeys((DOCUMENTS, SENTENCES, TOKENS, CONCEPTS, STATISTICS), b"hash"),
     **dict.fromkeys((ANSWERS, EDGES), b"zset"),
-    **dict.fromkeys((QA, BERTQA, f"{VOCABULARY}:"), b"string"),
+    **dict.fromkeys((QA, BERTQA, PASSAGE, f"{VOCABULARY}:"), b"string"),
     BUCKET: b"set",
 }
 """The type of the keys that keymiss keeps under each prefix."""
@@ -129,13 +130,13 @@ def _note(seen: Survey, buckets: list[str], key: str) -> None:
         present.answers = True
     elif tokens := parse_tokens_key(key):
         present.tokens.append(tokens[0])
-    elif key.startswith((QA, BERTQA)):
+    elif key.startswith((QA, BERTQA, PASSAGE)):
         present.cached.append(key)
 
 
 def document_of(key: str) -> DocumentKeys | None:
     """The document that a key belongs to; None if it belongs to no document."""
-    if key.startswith((QA, BERTQA)):
+    if key.startswith((QA, BERTQA, PASSAGE)):
         return parse_answer_key(key).keys
     tokens = parse_tokens_key(key)
     return tokens[1] if tokens else parse_document_key(key)

@@ -8,16 +8,17 @@ from enum import StrEnum
 
 import numpy as np
 
-from keymiss.answering.sentence_window import window_numbers
 from keymiss.asking.answers import CorpusAnswer, ask
-from keymiss.asking.candidate_reading import SENTENCES_READ
 from keymiss.asking.candidate_search import find
+from keymiss.asking.effort import Effort, candidates_read
+from keymiss.asking.passages import cut_passages
 from keymiss.asking.shown_text import Shown, read_shown
 from keymiss.errors import BadInput
 from keymiss.evaluation.answer_scores import f1, is_right, normalise_answer
 from keymiss.evaluation.question_file import ExpectedAnswer
 from keymiss.keys import document_of_sentence
 from keymiss.search.question import normalise_question
+from keymiss.search.ranking import Ranked
 from keymiss.server.servers import Servers
 
 RESAMPLES = 1000
@@ -82,14 +83,14 @@ class CorpusScores:
     answered: int
 
 
-async def judge(servers: Servers, asked: ExpectedAnswer) -> Judged:
+async def judge(servers: Servers, asked: ExpectedAnswer, effort: Effort = Effort.NORMAL) -> Judged:
     """Asks a question, and looks where its answer was lost.
 
     Raises:
         Unavailable, TooSlow: the corpus cannot be asked.
     """
     try:
-        answers = (await ask(servers, asked.question)).answers
+        answers = (await ask(servers, asked.question, effort=effort)).answers
     except BadInput:
         return _judged(asked, (), QuestionOutcome.BAD_QUESTION)
     if not asked.answers:
@@ -99,41 +100,30 @@ async def judge(servers: Servers, asked: ExpectedAnswer) -> Judged:
     if answers and _is_right(answers[0], asked):
         return _judged(asked, answers, QuestionOutcome.RIGHT)
     found = await find(servers, normalise_question(asked.question))
-    sentences = [one.sentence for one in found.ranked]
-    if answers and answers[0].sentence not in sentences:
-        sentences.append(answers[0].sentence)
-    holding = await _holding(servers, asked, sentences)
-    if answers and answers[0].sentence in holding:
+    first = [Ranked(one.sentence, 0.0) for one in answers[:1]]
+    if await _is_held(servers, asked, first):
         return _judged(asked, answers, QuestionOutcome.CUT_WRONGLY)
-    places = [place for place, sentence in enumerate(sentences) if sentence in holding]
-    if not places:
-        return _judged(asked, answers, QuestionOutcome.NOT_FOUND)
-    was_read = places[0] < SENTENCES_READ
-    return _judged(
-        asked, answers, QuestionOutcome.NOT_CHOSEN if was_read else QuestionOutcome.NOT_READ
-    )
+    count = candidates_read(effort, found.passage_ms)
+    if await _is_held(servers, asked, found.ranked[:count]):
+        return _judged(asked, answers, QuestionOutcome.NOT_CHOSEN)
+    if await _is_held(servers, asked, found.ranked):
+        return _judged(asked, answers, QuestionOutcome.NOT_READ)
+    return _judged(asked, answers, QuestionOutcome.NOT_FOUND)
 
 
-async def _holding(
-    servers: Servers, asked: ExpectedAnswer, sentences: Sequence[str]
-) -> frozenset[str]:
-    """Those sentences whose window, read with its neighbours, holds a right answer."""
-    of_window = []
-    for sentence in sentences:
-        keys, number = document_of_sentence(sentence), int(sentence.rpartition(":")[2])
-        if asked.document in (None, keys.document):
-            of_window += [(sentence, (keys, each)) for each in window_numbers(number)]
-    texts: dict[str, str] = {}
-    shown = await read_shown(servers, [place for _, place in of_window])
-    for (sentence, _), one in zip(of_window, shown, strict=True):
-        if isinstance(one, Shown):
-            texts[sentence] = f"{texts.get(sentence, '')} {one.text}"
-    wanted = [normalise_answer(one) for one in asked.answers]
-    return frozenset(
-        sentence
-        for sentence, text in texts.items()
-        if any(f" {one} " in f" {normalise_answer(text)} " for one in wanted if one)
-    )
+async def _is_held(servers: Servers, asked: ExpectedAnswer, ranked: Sequence[Ranked]) -> bool:
+    """Whether one of the passages that are read for these candidates holds a right answer."""
+    wanted = [f" {normalise_answer(one)} " for one in asked.answers if normalise_answer(one)]
+    for passage in cut_passages(ranked):
+        keys = document_of_sentence(f"{passage.document}{passage.first}")
+        if asked.document not in (None, keys.document):
+            continue
+        numbers = range(passage.first, passage.last + 1)
+        shown = await read_shown(servers, [(keys, number) for number in numbers])
+        text = normalise_answer(" ".join(one.text for one in shown if isinstance(one, Shown)))
+        if any(one in f" {text} " for one in wanted):
+            return True
+    return False
 
 
 def _is_right(answer: CorpusAnswer, asked: ExpectedAnswer) -> bool:

@@ -90,23 +90,21 @@ class Neighbourhood:
             if id_ not in excluded
         ]
 
-    def ranked_sentences(self, order: Sequence[str]) -> list[str]:
-        """The names of sentences that name asked concepts. Those whose concepts are rarest, taken
-        together, come first; sentences that are worth the same keep the order of `order`."""
+    def ranked_sentences(self) -> list[tuple[str, float]]:
+        """The names of sentences that name asked concepts, and how rare these concepts are, taken
+        together. The rarest come first, and those that are named most often."""
         ids = list(self.asked)
         frequencies = [self.frequencies[id_] for id_ in ids]
         rarities = dict(zip(ids, rarity(frequencies, sum(frequencies)).tolist(), strict=True))
-        places = {name: place for place, name in enumerate(order)}
         ranked = sorted(
             (
                 -round(sum(rarities[id_] for id_ in named), DIGITS),
-                places.get(name, len(places)),
                 -mentions,
                 name,
             )
             for name, named, mentions in self.sentences
         )
-        return [name for *_, name in ranked]
+        return [(name, -rarest) for rarest, _, name in ranked]
 
 
 def ranks_of(links: Iterable[Link]) -> Counter[str]:

@@ -16,13 +16,16 @@ from keymiss.keys.key_prefixes import (
     LINKS,
     MODELINFO,
     OURS,
+    PASSAGE,
     QA,
     STATISTICS,
 )
 
+_NUMBER = "(?:0|[1-9][0-9]{0,8})"
 ANSWER_PATTERN = re.compile(
-    rf"(?:{OURS}qa|bertqa)\{{(?P<tag>{PART})\}}"
-    rf"_(?P<document>{PART}):\{{(?P=tag)\}}:(?P<sentence>0|[1-9][0-9]{{0,8}})_(?P<question>.*)",
+    rf"(?:{OURS}qa|bertqa|(?P<passage>{OURS}passage))\{{(?P<tag>{PART})\}}"
+    rf"_(?P<document>{PART}):\{{(?P=tag)\}}:(?P<sentence>{_NUMBER})"
+    rf"(?(passage):(?P<last>{_NUMBER}))_(?P<question>.*)",
     re.DOTALL,
 )
 _OF_SHARD = re.compile(
@@ -32,11 +35,15 @@ _OF_SHARD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """A parsed `keymiss:qa` or `bertqa` key."""
+    """A parsed `keymiss:qa`, `bertqa` or `keymiss:passage` key.
+
+    `last` is the last sentence of a passage, whose first one is `sentence`; None for other keys.
+    """
 
     keys: DocumentKeys
     sentence: int
     question: str
+    last: int | None = None
 
 
 def qa_key(sentence: str, question: str) -> str:
@@ -49,13 +56,19 @@ def bertqa_key(sentence: str, question: str) -> str:
     return _answer_key(BERTQA, sentence, question)
 
 
+def passage_key(first: str, last: int, question: str) -> str:
+    """`keymiss:passage{TAG}_DOC:{TAG}:FIRST:LAST_QUESTION`; `first` is the name of the first
+    sentence, `DOC:{TAG}:FIRST`."""
+    return _answer_key(PASSAGE, f"{first}:{last}", question)
+
+
 def _answer_key(prefix: str, sentence: str, question: str) -> str:
     tag = sentence[sentence.index("{") + 1 : sentence.index("}")]
     return f"{prefix}{tag}}}_{sentence}_{question}"
 
 
 def parse_answer_key(key: str) -> AnswerKey:
-    """Parses a `keymiss:qa` or `bertqa` key.
+    """Parses a `keymiss:qa`, `bertqa` or `keymiss:passage` key.
 
     Raises:
         BadInput: the key does not have the form.
@@ -63,12 +76,14 @@ def parse_answer_key(key: str) -> AnswerKey:
     match = ANSWER_PATTERN.fullmatch(key)
     if not match:
         raise BadInput(
-            "the key is not of the form bertqa{TAG}_DOC:{TAG}:N_QUESTION with two equal tags"
+            "the key is not of the form bertqa{TAG}_DOC:{TAG}:N_QUESTION with two equal tags, or "
+            "keymiss:passage{TAG}_DOC:{TAG}:FIRST:LAST_QUESTION"
         )
     keys = DocumentKeys(match["document"], match["tag"])
     if len(encode(keys.document)) > MAX_DOCUMENT_BYTES:
         raise BadInput(f"a document's id has at most {MAX_DOCUMENT_BYTES} bytes")
-    return AnswerKey(keys, int(match["sentence"]), match["question"])
+    last = None if match["last"] is None else int(match["last"])
+    return AnswerKey(keys, int(match["sentence"]), match["question"], last)
 
 
 def statistics_key(model: str) -> str:

@@ -30,8 +30,12 @@ class Calibration:
 
     def probability(self, margin: float) -> float:
         """The probability that an answer with this margin is right, between 0 and 1."""
-        x = (margin - self.offset) / self.temperature
+        x = self.log_odds(margin)
         return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+    def log_odds(self, margin: float) -> float:
+        """The logarithm of the odds that an answer with this margin is right."""
+        return (margin - self.offset) / self.temperature
 
 
 def load_calibration(folder: Path) -> Calibration:

@@ -7,17 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from keymiss.errors import ModelError
 from keymiss.reader.calibration import Calibration, load_calibration
 from keymiss.reader.checkpoint import model_folder, model_name
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.engine.engine_network import load_engine_network
-from keymiss.reader.network import Ids, Logits, Network, Precision
+from keymiss.reader.network import Ids, Logits, Network, Precision, TokenRow
 from keymiss.reader.passage_windows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
 from keymiss.reader.precision import choose_precision
 from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.spans import Span, best_spans, trim
 from keymiss.reader.tokenizer import Tokenizer
+
+USUAL_TOKENS, WARM_ROWS, WARM_CALLS = 104, 5, 2
+"""How `Reader.warm_up` measures: the tokens of a question with a passage, passages of a call, and
+calls, of which the shortest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,8 @@ class Reader:
         self.network = network
         self.calibration = calibration
         self.statistics = statistics or Statistics()
+        self.passage_ms = 0.0
+        """How many milliseconds a usual passage takes among others; 0 before `warm_up`."""
 
     @property
     def precision(self) -> Precision:
@@ -202,8 +210,17 @@ class Reader:
             yield WindowLogits(row.pair, row.first_token, inside, logits[0])
 
     def warm_up(self) -> None:
-        """Does in advance the work that the first questions would wait for."""
+        """Does in advance the work that the first questions would wait for, and measures how long
+        a passage takes (`passage_ms`)."""
         self.network.warm_up()
+        length = min(USUAL_TOKENS, self.network.max_tokens)
+        row = TokenRow(np.full(length, self.tokenizer.special.separator, np.int32), length // 8)
+        seconds = []
+        for _ in range(WARM_CALLS):
+            started = time.perf_counter()
+            list(self.network.logits([row] * WARM_ROWS))
+            seconds.append(time.perf_counter() - started)
+        self.passage_ms = round(1000 * min(seconds) / WARM_ROWS, 3)
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]

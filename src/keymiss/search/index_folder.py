@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-INDEX_FORMAT = f"3-tantivy-{version('tantivy')}"
+INDEX_FORMAT = f"4-tantivy-{version('tantivy')}"
 """This is a part of the path: an index of another format is left alone, and one of this format is
 made beside it."""
 

@@ -1,64 +1,119 @@
-"""Makes one ranking of the candidates of all shards."""
+"""Ranks sentences by their words, in one shard and over all shards alike."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from keymiss.search.terms import term_weights
 from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidates, ShardCandidates
 
-CANDIDATES = 20
-"""How many candidates a shard gives: two for each sentence that is read, so that the best ones over
-all shards are among them."""
+CANDIDATES = 64
+"""How many candidates a shard gives: twice as many as are read at most, since those that stand side
+by side are read once (`apart`)."""
 
 SATURATION = 1.2
-LENGTH_WEIGHT = 0.75
-"""k1 and b of BM25 (Robertson and Zaragoza 2009), with the defaults of Lucene and tantivy."""
+SENTENCE_LENGTH_WEIGHT, DOCUMENT_LENGTH_WEIGHT = 0.5, 0.75
+"""k1 and b of BM25 (Robertson and Zaragoza 2009). b is smaller for sentences, whose lengths with
+their neighbours differ less."""
 
+FUSION = 3
+"""The constant of reciprocal rank fusion: 60 in the paper; the smaller, the more the first places
+count (docs/decisions/0014-concepts.md)."""
 
-FUSION, CONCEPTS_WEIGHT = 3, 0.5
-"""The constant of reciprocal rank fusion (60 in the paper; the smaller, the more the first places
-count), and the weight of the ranking by concepts: docs/decisions/0014-concepts.md."""
+DOCUMENT_WEIGHT = 0.5
+"""How much the score of a sentence's document counts beside its own."""
+
+TENTHS = 10
+"""Sentences are counted in tenths: `document_terms.weigh`."""
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A sentence and its BM25 score over all shards."""
+    """A sentence, named `DOC:{TAG}:N`, and its score over all shards.
+
+    `share` is the score as a part of what a sentence could have that holds all of the question's
+    terms over and over. `sizes` are those of `Candidate`; empty when they are not known.
+    """
 
     sentence: str
     score: float
+    share: float = 0.0
+    sizes: tuple[int, ...] = ()
 
 
 def rank(shards: Sequence[Candidates]) -> list[Ranked]:
-    """Ranks all candidates by the same BM25, best first.
+    """Ranks all candidates by the same scores, best first.
 
     The statistics of the shards are added up, so that a sentence's score does not depend on how
     many shards there are. Equal scores are ordered by name.
     """
     whole = added_up(shards)
-    sentences, total_length = whole.sentences, whole.total_length
-    if not sentences or not total_length:
+    candidates = [each for shard in shards for each in shard.candidates]
+    if not candidates:
         return []
-    weights = {
-        term: math.log(1 + (sentences - count + 0.5) / (count + 0.5))
-        for term, count in whole.sentence_counts.items()
-    }
-    fixed = SATURATION * (1 - LENGTH_WEIGHT)
-    of_length = SATURATION * LENGTH_WEIGHT * sentences / total_length
-    ranked = []
-    for shard in shards:
-        of_terms = [(SATURATION + 1) * weights[term] for term in shard.sentence_counts]
-        for candidate in shard.candidates:
-            dampening = fixed + of_length * candidate.length
-            score = 0.0
-            for weight, frequency in zip(of_terms, candidate.frequencies, strict=True):
-                if frequency:
-                    score += weight * frequency / (frequency + dampening)
-            ranked.append((-score, candidate.sentence))
-    return [Ranked(sentence, -score) for score, sentence in sorted(ranked)]
+    scores = score_sentences(
+        whole,
+        np.array([each.frequencies for each in candidates], np.int64),
+        np.array([each.length for each in candidates], np.int64),
+    )
+    scores += DOCUMENT_WEIGHT * score_documents(
+        whole,
+        np.array([each.document_frequencies for each in candidates], np.int64),
+        np.array([each.document_length for each in candidates], np.int64),
+    )
+    highest = (SATURATION + 1) * (
+        _term_scores(whole, list(whole.sentence_counts.values()), whole.sentences).sum()
+        + DOCUMENT_WEIGHT * _term_scores(whole, whole.document_counts, whole.documents).sum()
+    )
+    ranked = [
+        Ranked(each.sentence, score, score / highest, tuple(each.sizes))
+        for score, each in zip(scores.tolist(), candidates, strict=True)
+    ]
+    return sorted(ranked, key=lambda one: (-one.score, one.sentence))
+
+
+def score_sentences(whole: Candidates, frequencies: Integers, lengths: Integers) -> Floats:
+    """BM25 of sentences with their neighbours and titles, all of them counted in tenths.
+
+    Args:
+        whole: the statistics of all sentences.
+        frequencies: how often each sentence has each term, shape (sentences, terms).
+        lengths: how many terms it has, shape (sentences,).
+    """
+    counts = list(whole.sentence_counts.values())
+    weights = _term_scores(whole, counts, whole.sentences)
+    relative = lengths * (whole.sentences / max(1, whole.total_length))
+    return _bm25(weights, frequencies / TENTHS, relative, SENTENCE_LENGTH_WEIGHT)
+
+
+def score_documents(whole: Candidates, frequencies: Integers, lengths: Integers) -> Floats:
+    """BM25 of documents; the arguments are those of `score_sentences`, counted in ones."""
+    weights = _term_scores(whole, whole.document_counts, whole.documents)
+    relative = lengths * (whole.documents / max(1, whole.documents_length))
+    return _bm25(weights, frequencies, relative, DOCUMENT_LENGTH_WEIGHT)
+
+
+def _term_scores(whole: Candidates, counts: Sequence[int], total: int) -> Floats:
+    """What each term of the question is worth: its rarity and its weight."""
+    held = np.array(counts, float)
+    rarity = np.log(1 + (total - held + 0.5) / (held + 0.5))
+    return np.asarray(rarity * np.array(term_weights(whole.sentence_counts)))
+
+
+def _bm25(weights: Floats, frequencies: Any, relative: Any, length_weight: float) -> Floats:
+    dampening = SATURATION * (1 - length_weight + length_weight * relative)
+    parts = weights * frequencies / (frequencies + dampening[:, None])
+    return np.asarray((SATURATION + 1) * parts.sum(axis=1))
 
 
 def added_up(shards: Sequence[Candidates]) -> Candidates:
@@ -66,11 +121,14 @@ def added_up(shards: Sequence[Candidates]) -> Candidates:
     counts: Counter[str] = Counter()
     for shard in shards:
         counts.update(shard.sentence_counts)
+    of_documents = np.array([shard.document_counts for shard in shards], np.int64)
     return Candidates(
         documents=sum(shard.documents for shard in shards),
+        documents_length=sum(shard.documents_length for shard in shards),
         sentences=sum(shard.sentences for shard in shards),
         total_length=sum(shard.total_length for shard in shards),
         sentence_counts=dict(counts),
+        document_counts=of_documents.sum(axis=0).tolist() if len(shards) else [],
         candidates=(),
     )
 
@@ -88,14 +146,28 @@ def together(parts: Sequence[ShardCandidates]) -> Sequence[ShardCandidates]:
     found = [part.candidates for part in parts]
     of_name = {each.sentence: each for one in found for each in one.candidates}
     best = tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES])
-    return [ShardCandidates(replace(added_up(found), candidates=best), slots, slots, settled=True)]
+    whole = replace(added_up(found), candidates=best)
+    passage_ms = max(part.passage_ms for part in parts)
+    return [ShardCandidates(whole, slots, slots, settled=True, passage_ms=passage_ms)]
 
 
-def fuse(words: Sequence[str], concepts: Sequence[str]) -> list[str]:
-    """Joins a ranking of sentences by their words with one by their concepts, by reciprocal rank
-    fusion (Cormack, Clarke and Buettcher 2009). Equal scores are ordered by name."""
+def join(lists: Sequence[tuple[float, Sequence[Ranked]]]) -> list[Ranked]:
+    """Joins rankings of sentences, each with its weight, by reciprocal rank fusion (Cormack, Clarke
+    and Buettcher 2009).
+
+    Equal scores of a list are ordered as in the first one, and those of the result by name. The
+    result has the scores of the first list; a sentence that is not in it has none.
+    """
+    if len(lists) == 1:
+        return list(lists[0][1])
+    places = {one.sentence: place for place, one in enumerate(lists[0][1])}
     scores: dict[str, float] = defaultdict(float)
-    for weight, ranking in ((1.0, words), (CONCEPTS_WEIGHT, concepts)):
-        for place, sentence in enumerate(ranking, start=1):
-            scores[sentence] += weight / (FUSION + place)
-    return sorted(scores, key=lambda sentence: (-scores[sentence], sentence))
+    for weight, ranking in lists:
+        ordered = sorted(
+            ranking, key=lambda one: (-one.score, places.get(one.sentence, len(places)))
+        )
+        for place, one in enumerate(ordered, start=1):
+            scores[one.sentence] += weight / (FUSION + place)
+    first = {one.sentence: one for one in lists[0][1]}
+    order = sorted(scores, key=lambda sentence: (-scores[sentence], sentence))
+    return [first.get(sentence) or Ranked(sentence, 0.0) for sentence in order]

@@ -18,8 +18,10 @@ from keymiss.keys import (
     FIND_HERE,
     FIND_HERE_FORM,
     TEXT_HASH,
+    TITLE,
     DocumentKeys,
     decode,
+    decode_text,
     parse_document_key,
     parse_shard_key,
 )
@@ -38,11 +40,12 @@ FEW, FEW_SENTENCES = 8, 100_000
 """How many searches the event loop does itself, and in how many sentences, at most."""
 
 
-def search_functions(cache: Path | None = None) -> list[Function]:
+def search_functions(cache: Path | None = None, passage_ms: float = 0.0) -> list[Function]:
     """The functions that keep an index of each shard and search it.
 
     Args:
         cache: the folder where indexes are kept between runs; None keeps them in memory.
+        passage_ms: how long the worker's reader takes for a passage; 0 when it has none.
     """
     indexes: dict[str, SentenceIndex] = {}
     shards: dict[str, Shard] = {}
@@ -76,7 +79,7 @@ def search_functions(cache: Path | None = None) -> list[Function]:
         sizes = [index.size()[1] for _, places in placed for _, index in places]
 
         def search_all() -> list[list[ShardCandidates] | BadInput]:
-            return [_find(key, places) for key, places in placed]
+            return [_find(key, places, passage_ms) for key, places in placed]
 
         # Switching to a thread and back takes half as long as a search in this few sentences. All
         # of these searches together take 4 ms.
@@ -103,23 +106,25 @@ def search_functions(cache: Path | None = None) -> list[Function]:
 
 
 def _find(
-    key: str, places: Sequence[tuple[Shard, SentenceIndex]]
+    key: str, places: Sequence[tuple[Shard, SentenceIndex]], passage_ms: float
 ) -> list[ShardCandidates] | BadInput:
     try:
         question = parse_shard_key(key)
         check_question(question)
     except BadInput as error:
         return error
-    return [_on_shard(question, *place) for place in places]
+    return [_on_shard(question, *place, passage_ms) for place in places]
 
 
-def _on_shard(question: str, shard: Shard, index: SentenceIndex) -> ShardCandidates:
+def _on_shard(
+    question: str, shard: Shard, index: SentenceIndex, passage_ms: float
+) -> ShardCandidates:
     before = shard.coverage.state
     candidates = index.find(question, CANDIDATES)
     # This may run in a thread: slots that came or went meanwhile may not have been searched.
     after = shard.coverage.state
     slots, settled = before.spoken & after.spoken, before.settled and after.settled
-    return ShardCandidates(candidates, slots, after.held, settled)
+    return ShardCandidates(candidates, slots, after.held, settled, passage_ms)
 
 
 async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) -> None:
@@ -132,13 +137,13 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     documents = [
         document
         for document in dict.fromkeys(parsed)
-        if document and (shard.coverage.holds(document.facts) or index.text_hash(document))
+        if document and (shard.coverage.holds(document.facts) or index.held(document))
     ]
-    hashes = await shard.read([("HGET", each.facts, TEXT_HASH) for each in documents])
+    facts = await shard.read([("HMGET", each.facts, TEXT_HASH, TITLE) for each in documents])
     stale = [
         document
-        for document, of_text in zip(documents, hashes, strict=True)
-        if not isinstance(of_text, bytes) or index.text_hash(document) != decode(of_text)
+        for document, stored in zip(documents, facts, strict=True)
+        if _named(stored) is None or index.held(document) != _named(stored)
     ]
     read = await read_stored(shard, stale)
     changed = [_put(index, shard, *each) for each in zip(stale, read, strict=True)]
@@ -148,11 +153,18 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
         gauge.labels(shard.id).set(size)
 
 
+def _named(facts: object) -> tuple[str, str] | None:
+    """The hash of a text and the title, from the fields of a document's facts."""
+    if not isinstance(facts, list) or facts[0] is None:
+        return None
+    return decode(facts[0]), decode_text(facts[1] or b"")
+
+
 def _put(index: SentenceIndex, shard: Shard, keys: DocumentKeys, text: StoredText | None) -> bool:
     """Puts a document into the index, or removes it; returns whether the index has changed."""
     if text is None:
         return not shard.coverage.speaks_for(keys.facts) and index.remove(keys)
     if text.text_hash is None:
         return index.remove(keys)
-    index.put(keys, decode(text.text_hash), text.sentences)
+    index.put(keys, decode(text.text_hash), text.sentences, text.title)
     return True

@@ -6,15 +6,19 @@ import json
 import logging
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import tantivy
 
 from keymiss.keys import DocumentKeys
-from keymiss.values.find_value import Candidate, Candidates
+from keymiss.search.document_terms import DocumentTerms, document_terms
+from keymiss.search.sentence_choice import MatchedDocument, best_sentences
+from keymiss.search.terms import hash_terms, question_terms, term_weights
+from keymiss.values.find_value import Candidates
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +26,24 @@ TERMS_FIELD = "terms"
 FACTS_KIND = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
-MAX_QUESTION_TERMS = 64
+
+MATCHED = 100
+"""How many sentences the index gives by their own words alone. All sentences of their documents are
+scored then, with neighbours, title and document."""
+
+ROW_BITS = 32
+"""A sentence's place in the index is the number of its document, shifted by these bits, and its row
+in the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedDocument:
     """What the index remembers of a document that it holds."""
 
+    keys: DocumentKeys
     text_hash: str
-    sentences: int
-    length: int
+    title: str
+    terms: DocumentTerms
 
 
 class SentenceIndex:
@@ -47,7 +59,6 @@ class SentenceIndex:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._schema = _schema()
-        self._analyzer = _english()
         self._index = _open(self._schema, folder)
         self._index.register_tokenizer(TERMS_FIELD, _spaces())
         self._writer = self._index.writer(WRITER_BYTES, WRITER_THREADS)
@@ -55,71 +66,91 @@ class SentenceIndex:
         """Guards changes. It is taken before `_lock`, so that searches go on during a commit."""
         self._lock = threading.Lock()
         """Guards what searches read."""
-        self._documents: dict[DocumentKeys, IndexedDocument] = {}
-        self._counts: Counter[str] = Counter()
+        self._numbers: dict[DocumentKeys, int] = {}
+        self._documents: dict[int, IndexedDocument] = {}
+        """By number. A number is not used again, so that what is found of a document that has been
+        replaced meanwhile is not taken for the other one."""
+        self._sentence_counts: Counter[int] = Counter()
         """In how many sentences each term occurs. Tantivy's counts include deleted sentences."""
-        self._sentences = self._length = 0
-        self._uncommitted: dict[DocumentKeys, Counter[str]] = {}
-        stored = _is(self._schema, "kind", FACTS_KIND)
-        for keys, indexed, counts in self._stored(stored, max(1, self._index.searcher().num_docs)):
-            self._add(keys, indexed, counts)
+        self._document_counts: Counter[int] = Counter()
+        self._sentences = self._length = self._documents_length = 0
+        for number, indexed in self._stored():
+            self._add(number, indexed)
+        self._next = count(max(self._documents, default=0) + 1)
 
-    def _add(self, keys: DocumentKeys, indexed: IndexedDocument, counts: Counter[str]) -> None:
-        self._documents[keys] = indexed
-        self._sentences += indexed.sentences
-        self._length += indexed.length
-        self._counts.update(counts)
-
-    def _stored(
-        self, query: tantivy.Query, limit: int
-    ) -> Iterator[tuple[DocumentKeys, IndexedDocument, Counter[str]]]:
+    def _stored(self) -> Iterator[tuple[int, IndexedDocument]]:
         searcher = self._index.searcher()
-        for _, address in searcher.search(query, limit, count=False).hits:
-            facts = json.loads(bytes(searcher.doc(address).get_first("facts") or b""))
-            indexed = IndexedDocument(*facts["indexed"])
-            yield DocumentKeys(*facts["document"]), indexed, Counter(facts["counts"])
+        query = _is(self._schema, "kind", FACTS_KIND)
+        for _, address in searcher.search(query, max(1, searcher.num_docs), count=False).hits:
+            stored = searcher.doc(address)
+            facts = json.loads(bytes(stored.get_first("facts") or b""))
+            terms = DocumentTerms.from_bytes(bytes(stored.get_first("numbers") or b""))
+            keys = DocumentKeys(*facts["document"])
+            yield facts["number"], IndexedDocument(keys, facts["hash"], facts["title"], terms)
+
+    def _add(self, number: int, indexed: IndexedDocument) -> None:
+        self._numbers[indexed.keys] = number
+        self._documents[number] = indexed
+        self._count(indexed.terms, 1)
+
+    def _count(self, terms: DocumentTerms, sign: int) -> None:
+        """Adds a document to the counts, or takes it away when `sign` is -1."""
+        self._sentences += sign * len(terms.numbers)
+        self._length += sign * terms.weighed_length
+        self._documents_length += sign * len(terms.tokens)
+        in_sentences = terms.sentence_counts()
+        for counts, of_document in (
+            (self._sentence_counts, in_sentences),
+            (self._document_counts, dict.fromkeys(in_sentences, 1)),
+        ):
+            for term, held in of_document.items():
+                counts[term] += sign * held
+                if not counts[term]:
+                    del counts[term]
 
     def known(self) -> list[DocumentKeys]:
         """The documents that the index holds."""
         with self._lock:
-            return list(self._documents)
+            return list(self._numbers)
 
     def size(self) -> tuple[int, int]:
         """How many documents the index holds, and how many sentences."""
         with self._lock:
             return len(self._documents), self._sentences
 
-    def text_hash(self, keys: DocumentKeys) -> str | None:
-        """The hash of the text that the index holds of a document; None when it holds no text."""
-        held = self._documents.get(keys)
-        return held.text_hash if held else None
+    def held(self, keys: DocumentKeys) -> tuple[str, str] | None:
+        """The hash of the text and the title that the index holds of a document; None when it holds
+        no text."""
+        number = self._numbers.get(keys)
+        if number is None:
+            return None
+        indexed = self._documents[number]
+        return indexed.text_hash, indexed.title
 
-    def put(self, keys: DocumentKeys, text_hash: str, sentences: dict[int, str]) -> None:
+    def put(
+        self, keys: DocumentKeys, text_hash: str, sentences: Mapping[int, str], title: str = ""
+    ) -> None:
         """Adds a document or replaces it. `find` sees the change after `commit`."""
-        length = 0
-        counts: Counter[str] = Counter()
-        entries = []
-        for number, text in sentences.items():
-            terms = self._analyzer.analyze(text)
-            length += len(terms)
-            counts.update(set(terms))
-            name = keys.sentence(number)
-            entries.append(
-                tantivy.Document(document=keys.facts, sentence=name, terms=" ".join(terms))
+        terms, texts = document_terms(title, sentences)
+        number = next(self._next)
+        entries = [
+            tantivy.Document(document=keys.facts, place=number << ROW_BITS | row, terms=text)
+            for row, text in enumerate(texts)
+        ]
+        facts = {"number": number, "document": astuple(keys), "hash": text_hash, "title": title}
+        entries.append(
+            tantivy.Document(
+                document=keys.facts,
+                kind=FACTS_KIND,
+                facts=json.dumps(facts).encode(),
+                numbers=terms.to_bytes(),
             )
+        )
         with self._writing, self._lock:
             self._delete(keys)
             for entry in entries:
                 self._writer.add_document(entry)
-            indexed = IndexedDocument(text_hash, len(sentences), length)
-            facts = {"document": astuple(keys), "indexed": astuple(indexed), "counts": counts}
-            self._writer.add_document(
-                tantivy.Document(
-                    document=keys.facts, kind=FACTS_KIND, facts=json.dumps(facts).encode()
-                )
-            )
-            self._add(keys, indexed, counts)
-            self._uncommitted[keys] = counts
+            self._add(number, IndexedDocument(keys, text_hash, title, terms))
 
     def remove(self, keys: DocumentKeys) -> bool:
         """Removes a document; returns whether it was there. `find` sees this after `commit`."""
@@ -127,74 +158,75 @@ class SentenceIndex:
             return self._delete(keys)
 
     def _delete(self, keys: DocumentKeys) -> bool:
-        indexed = self._documents.pop(keys, None)
-        if indexed is None:
+        number = self._numbers.pop(keys, None)
+        if number is None:
             return False
-        self._sentences -= indexed.sentences
-        self._length -= indexed.length
-        gone = self._uncommitted.pop(keys, None)
-        for term, count in (self._stored_counts(keys) if gone is None else gone).items():
-            self._counts[term] -= count
-            if not self._counts[term]:
-                del self._counts[term]
+        self._count(self._documents.pop(number).terms, -1)
         self._writer.delete_documents_by_term("document", keys.facts)
         return True
-
-    def _stored_counts(self, keys: DocumentKeys) -> Counter[str]:
-        facts_of = [
-            _is(self._schema, "document", keys.facts),
-            _is(self._schema, "kind", FACTS_KIND),
-        ]
-        query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in facts_of])
-        return next(counts for _, _, counts in self._stored(query, limit=1))
 
     def commit(self) -> None:
         """Makes all changes visible."""
         with self._writing:
             self._writer.commit()
-            self._uncommitted.clear()
             with self._lock:
                 self._index.reload()
 
     def find(self, question: str, limit: int) -> Candidates:
-        """The shard's best sentences by its own BM25, with what a ranking over all shards needs."""
-        terms = list(dict.fromkeys(self._analyzer.analyze(question)))[:MAX_QUESTION_TERMS]
+        """The shard's best sentences by its own counts, with what a ranking over all shards
+        needs."""
+        terms = question_terms(question)
+        asked = hash_terms(terms)
+        hashes = asked.tolist()
         with self._lock:
             searcher = self._index.searcher()
-            documents, sentences = len(self._documents), self._sentences
-            total_length = self._length
-            counts = {term: self._counts[term] for term in terms}
-        return Candidates(
-            documents=documents,
-            sentences=sentences,
-            total_length=total_length,
-            sentence_counts=counts,
-            candidates=tuple(self._search(searcher, counts, limit)),
-        )
+            whole = Candidates(
+                documents=len(self._documents),
+                documents_length=self._documents_length,
+                sentences=self._sentences,
+                total_length=self._length,
+                sentence_counts={
+                    term: self._sentence_counts[one]
+                    for term, one in zip(terms, hashes, strict=True)
+                },
+                document_counts=[self._document_counts[one] for one in hashes],
+                candidates=(),
+            )
+        rows: dict[int, list[int]] = defaultdict(list)
+        for place in self._places(searcher, whole.sentence_counts):
+            rows[place >> ROW_BITS].append(place & (1 << ROW_BITS) - 1)
+        with self._lock:
+            found = [(self._documents.get(number), some) for number, some in rows.items()]
+        matched = [MatchedDocument(one.keys, one.terms, some) for one, some in found if one]
+        return replace(whole, candidates=tuple(best_sentences(whole, asked, matched, limit)))
 
-    def _search(
-        self, searcher: tantivy.Searcher, counts: Mapping[str, int], limit: int
-    ) -> Iterable[Candidate]:
-        known = [term for term, count in counts.items() if count]
-        if not known:
-            return
-        queries = [(tantivy.Occur.Should, _is(self._schema, TERMS_FIELD, term)) for term in known]
-        query = tantivy.Query.boolean_query(queries)
-        for _, address in searcher.search(query, limit, count=False).hits:
-            stored = searcher.doc(address)
-            terms = str(stored.get_first(TERMS_FIELD)).split()
-            common = set(terms).intersection(known)
-            frequencies = [terms.count(term) if term in common else 0 for term in counts]
-            yield Candidate(str(stored.get_first("sentence")), len(terms), frequencies)
+    def _places(self, searcher: tantivy.Searcher, counts: Mapping[str, int]) -> Sequence[int]:
+        """The places of the sentences that share words with the question, by these alone."""
+        weighed = [
+            (term, weight)
+            for (term, held), weight in zip(counts.items(), term_weights(counts), strict=True)
+            if held
+        ]
+        if not weighed:
+            return []
+        queries = [
+            tantivy.Query.boost_query(_is(self._schema, TERMS_FIELD, term), weight)
+            for term, weight in weighed
+        ]
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Should, each) for each in queries])
+        hits = searcher.search(query, MATCHED, count=False).hits
+        places = searcher.fast_field_values("place", [address for _, address in hits])
+        return [place for place in places if isinstance(place, int)]
 
 
 def _schema() -> tantivy.Schema:
     schema = tantivy.SchemaBuilder()
     schema.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    schema.add_text_field("sentence", stored=True, tokenizer_name="raw", index_option="basic")
-    schema.add_text_field(TERMS_FIELD, stored=True, tokenizer_name=TERMS_FIELD, index_option="freq")
+    schema.add_integer_field("place", fast=True)
+    schema.add_text_field(TERMS_FIELD, tokenizer_name=TERMS_FIELD, index_option="freq")
     schema.add_text_field("kind", tokenizer_name="raw", index_option="basic")
     schema.add_bytes_field("facts", stored=True)
+    schema.add_bytes_field("numbers", stored=True)
     return schema.build()
 
 
@@ -216,19 +248,7 @@ def _open(schema: tantivy.Schema, folder: Path | None) -> tantivy.Index:
         return tantivy.Index(schema, str(folder))
 
 
-def _english() -> tantivy.TextAnalyzer:
-    """Words in lower case, without accents and English endings; stop words are left out."""
-    return (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .filter(tantivy.Filter.stopword("english"))
-        .filter(tantivy.Filter.stemmer("english"))
-        .build()
-    )
-
-
 def _spaces() -> tantivy.TextAnalyzer:
-    """Splits stored terms at spaces. They are terms that `_english` has made, so that no text is
+    """Splits stored terms at spaces. They are terms that `terms_of` has made, so that no text is
     analysed again, for the index or when it is found."""
     return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()

@@ -10,19 +10,26 @@ from typing import Any
 from keymiss.server.topology import Slots, slot_ranges, union
 from keymiss.values.json_value import fields_of, from_json_value, to_json_value
 
-FIND_FORMAT = 4
+FIND_FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence that shares terms with the question."""
+    """A sentence that shares terms with the question, itself or by its neighbours."""
 
     sentence: str
     """The sentence's name, `DOC:{TAG}:N`."""
     length: int
-    """How many terms the sentence has."""
+    """How many terms the sentence has, with neighbours and title, in tenths."""
     frequencies: Sequence[int]
-    """How often the sentence has each term of the question, in the order of `sentence_counts`."""
+    """How often it has each term of the question, likewise, in the order of `sentence_counts`."""
+    document_length: int
+    """How many terms its document has."""
+    document_frequencies: Sequence[int]
+    """How often its document has each term of the question."""
+    sizes: Sequence[int]
+    """How many characters the sentence before it, it, and the one after it have; 0 where there is
+    no such sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,15 @@ class Candidates:
     """What one shard contributes to a ranking over all shards."""
 
     documents: int
+    documents_length: int
+    """How many terms all documents of the shard have."""
     sentences: int
     total_length: int
-    """How many terms all sentences of the shard have."""
+    """How many terms all sentences of the shard have, with neighbours and titles, in tenths."""
     sentence_counts: dict[str, int]
     """In how many sentences of the shard each term of the question occurs."""
+    document_counts: Sequence[int]
+    """In how many documents each term occurs."""
     candidates: tuple[Candidate, ...]
 
 
@@ -43,13 +54,15 @@ class ShardCandidates:
     """What a shard has found, and in which slots it looked.
 
     `owned` are the slots that the shard holds. `settled` is false while slots move: then another
-    shard may count the same documents, too.
+    shard may count the same documents, too. `passage_ms` is how many milliseconds the worker's
+    reader takes for a passage; 0 when it has none.
     """
 
     candidates: Candidates
     slots: Slots
     owned: Slots
     settled: bool
+    passage_ms: float = 0.0
 
 
 def shard_candidates_to_json(found: ShardCandidates) -> str:
@@ -60,10 +73,11 @@ def shard_candidates_to_json(found: ShardCandidates) -> str:
         "slots": slot_ranges(found.slots),
         "owned": slot_ranges(found.owned),
         "settled": found.settled,
+        "passage_ms": found.passage_ms,
         **{field.name: getattr(candidates, field.name) for field in fields(Candidates)},
     }
     record["candidates"] = [
-        (each.sentence, each.length, each.frequencies) for each in candidates.candidates
+        [getattr(each, field.name) for field in fields(Candidate)] for each in candidates.candidates
     ]
     return to_json_value(FIND_FORMAT, record, ascii=True)
 
@@ -93,6 +107,7 @@ def host_candidates_from_json(value: bytes) -> list[ShardCandidates]:
 
 def _shard_candidates(record: dict[str, Any]) -> ShardCandidates:
     slots, owned = union(record.pop("slots")), union(record.pop("owned"))
-    settled = bool(record.pop("settled"))
+    settled, passage_ms = bool(record.pop("settled")), float(record.pop("passage_ms"))
     candidates = tuple(Candidate(*candidate) for candidate in record.pop("candidates"))
-    return ShardCandidates(Candidates(**record, candidates=candidates), slots, owned, settled)
+    found = Candidates(**record, candidates=candidates)
+    return ShardCandidates(found, slots, owned, settled, passage_ms)

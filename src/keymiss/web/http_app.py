@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from keymiss.asking.candidate_reading import SENTENCES_READ
+from keymiss.asking.effort import MOST_READ, READ_MS
 from keymiss.server.servers import Servers
 from keymiss.web.api import concept_routes, health_routes, question_routes
 from keymiss.web.problems import install_problems
@@ -25,8 +25,8 @@ QUESTIONS_AT_ONCE = 20
 TURN_SECONDS = 5
 """How long a further question waits for its turn before it is refused."""
 
-CONNECTIONS = QUESTIONS_AT_ONCE * SENTENCES_READ + 10
-"""How many connections each node gets, at most: a question uses one for each sentence it reads."""
+CONNECTIONS = QUESTIONS_AT_ONCE * MOST_READ + 10
+"""How many connections each node gets, at most: a question uses one for each passage it reads."""
 
 
 def create_app(
@@ -35,6 +35,7 @@ def create_app(
     origins: Sequence[str] = (),
     by_concepts: bool = False,
     hosts: Sequence[str] = (),
+    read_ms: float = READ_MS,
 ) -> FastAPI:
     """The web application for the Valkey server, or the cluster, at this URL.
 
@@ -43,6 +44,7 @@ def create_app(
         origins: web sites whose pages may read the answers; "*" stands for all sites, which then
             get no cookie.
         by_concepts: whether sentences that name a question's concepts are candidates, too.
+        read_ms: the budget for reading, in milliseconds of a reader (`asking/effort.py`).
         hosts: the host names that requests may ask for; any name when the list is empty.
     """
 
@@ -77,6 +79,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.state.by_concepts = by_concepts
+    app.state.read_ms = read_ms
     app.state.turns = Turns(QUESTIONS_AT_ONCE, TURN_SECONDS)
     app.state.visitors = Visitors(secret)
     return app

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from keymiss.asking.answers import CorpusAnswers, ask
+from keymiss.asking.effort import Effort
 from keymiss.web.api.concept_routes import LinkBody, shown_links
 from keymiss.web.problems import PROBLEM_RESPONSES
 from keymiss.web.question_log import QUESTION_ID, QuestionLog
@@ -20,6 +21,7 @@ class QuestionBody(BaseModel):
     """The body of a question."""
 
     search: str = Field(description="The question.", examples=["How does measles spread?"])
+    effort: Effort = Field(Effort.NORMAL, description="How much is read for it.")
 
 
 class AnswerBody(BaseModel):
@@ -30,7 +32,7 @@ class AnswerBody(BaseModel):
     sentencekey: str = Field(description="Document, tag and number of the sentence.")
     title: str
     score: float = Field(description="By how many logits the answer beats 'no answer'.")
-    probability: float = Field(description="How often an answer with this score is right.")
+    probability: float = Field(description="How often an answer like this one is right.")
     start: int
     end: int
 
@@ -50,7 +52,9 @@ async def qasearch(body: QuestionBody, request: Request, response: Response) -> 
     with QuestionLog() as log:
         request.state.question = response.headers[QUESTION_ID] = log.id
         async with state.turns:
-            answers = await ask(state.servers, body.search, state.by_concepts)
+            answers = await ask(
+                state.servers, body.search, state.by_concepts, body.effort, state.read_ms
+            )
         log.complete, log.results = answers.complete, len(answers.answers)
         unwanted = state.visitors.of(request).excluded
         links = answers.concepts.links(excluded=unwanted)[:MOST_ANSWER_LINKS]

@@ -1,0 +1,85 @@
+"""Which consecutive sentences are read for a question's candidates.
+
+Each candidate is read with its neighbours. Candidates that overlap are read as one passage while it
+is short; longer ones stay apart, since a reader finds less in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from keymiss.search.ranking import Ranked
+
+LONGEST_ALONE, LONGEST_JOINED = 1500, 560
+"""How many characters a passage has, at most: of a candidate with its neighbours, and of candidates
+that are read together. 560 characters of English are about 128 tokens."""
+
+USUAL_SIZE = 150
+"""The size of a sentence about which nothing is known."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """Sentences `first` to `last` of a document, and the candidates among them.
+
+    `document` is the beginning of its sentences' names, `DOC:{TAG}:`. `candidates` maps numbers of
+    sentences to what the search says of them, and `sizes` maps all numbers to characters.
+    """
+
+    document: str
+    sizes: dict[int, int]
+    candidates: dict[int, Ranked] = field(default_factory=dict)
+
+    @property
+    def first(self) -> int:
+        """The number of the first sentence."""
+        return min(self.sizes)
+
+    @property
+    def last(self) -> int:
+        """The number of the last sentence."""
+        return max(self.sizes)
+
+    def share(self, sentence: int) -> float:
+        """How well the search ranks a sentence: by itself, or by the candidates beside it."""
+        beside = [
+            one.share for number, one in self.candidates.items() if abs(number - sentence) <= 1
+        ]
+        return max(beside or [one.share for one in self.candidates.values()])
+
+
+def cut_passages(ranked: Sequence[Ranked]) -> list[Passage]:
+    """The passages that are read for these candidates, given best first."""
+    passages: list[Passage] = []
+    for one in ranked:
+        prefix, _, number = one.sentence.rpartition(":")
+        alone = _alone(f"{prefix}:", int(number), one)
+        joined = next((each for each in passages if _can_join(each, alone)), None)
+        if joined:
+            joined.sizes |= alone.sizes
+            joined.candidates |= alone.candidates
+        else:
+            passages.append(alone)
+    return passages
+
+
+def _alone(document: str, number: int, one: Ranked) -> Passage:
+    """A candidate with those of its neighbours that there is room for."""
+    before, own, after = one.sizes or (USUAL_SIZE,) * 3
+    sizes, room = {number: own}, LONGEST_ALONE - own
+    if number and before and before <= room:
+        sizes[number - 1] = before
+        room -= before
+    if after and after <= room:
+        sizes[number + 1] = after
+    return Passage(document, sizes, {number: one})
+
+
+def _can_join(one: Passage, other: Passage) -> bool:
+    return (
+        one.document == other.document
+        and one.first <= other.last
+        and other.first <= one.last
+        and sum((one.sizes | other.sizes).values()) <= LONGEST_JOINED
+    )

@@ -1,0 +1,287 @@
+"""Fits the model that chooses a question's answers, and measures answers over all sets.
+
+    python -m keymiss.bench.refit_choosing SQUAD_FILE [--sample FOLDER] [--open FOLDER]
+        [--precision fp32] [--write]
+
+Questions are asked through the whole path, with ten and with thirty candidates. A question is
+scored by a model that was fitted without its group, an article or a field (cross-validation).
+`--write` keeps the model that is fitted on everything with the package, and the table in
+docs/decisions/0021-finding-and-choosing.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from keymiss.asking.answers import MOST_ANSWERS
+from keymiss.asking.choosing import (
+    CHOOSING_FILE,
+    ChoosingModel,
+    Read,
+    choose,
+    choosing_model,
+    ranked_spans,
+    span_features,
+)
+from keymiss.asking.effort import FEWEST_READ, MOST_READ
+from keymiss.asking.passage_reading import read_passages
+from keymiss.asking.passages import cut_passages
+from keymiss.asking.retrieval import WordRetriever, retrieve
+from keymiss.bench.question_sets import (
+    QuestionSet,
+    SetQuestion,
+    demo_set,
+    open_set,
+    sample_set,
+    squad_set,
+    stack_of,
+)
+from keymiss.bench.refit import put_into, sigmoid
+from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
+from keymiss.reader import BUNDLED_MODEL
+from keymiss.search.question import normalise_question
+from keymiss.server.servers import Servers
+
+DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
+
+LEAST = 0.05
+"""Spans of a smaller probability are not answers."""
+
+RIDGE = 1.0
+"""How strongly weights are held near 0, in spans' worth of evidence."""
+
+FOLDS, BINS = 10, 10
+"""Into how many parts the articles of large sets are divided, and probabilities when they are
+compared with what came true."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """A question with what was read for it, the features of its spans, and which are right."""
+
+    question: SetQuestion
+    read: Read
+    rows: Floats
+    right: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SetScores:
+    """Answers of a set, in percent of the questions that have one: right first, right among five,
+    F1 of the first.
+
+    `error` is the expected calibration error of the first answer's probability over all questions,
+    and `surely_wrong` counts those that nothing answers and that got an answer of a probability of
+    0.5 or more. Precision and recall are those of "no answer".
+    """
+
+    questions: int
+    first: float
+    five: float
+    f1: float
+    error: float
+    surely_wrong: int
+    precision: float
+    recall: float
+
+
+# ---- asking ----
+
+
+def read_set(asked: QuestionSet, precision: str) -> dict[int, list[AskedQuestion]]:
+    """What is read for each question, by the number of candidates."""
+    with stack_of(asked, BUNDLED_MODEL, precision) as url:
+        return asyncio.run(_read_all(url, asked))
+
+
+async def _read_all(url: str, asked: QuestionSet) -> dict[int, list[AskedQuestion]]:
+    found: dict[int, list[AskedQuestion]] = {FEWEST_READ: [], MOST_READ: []}
+    async with Servers(url) as servers:
+        for one in asked.questions:
+            question = normalise_question(one.text)
+            ranked = (await retrieve([WordRetriever(servers)], question)).ranked
+            for count, reads in found.items():
+                passages = cut_passages(ranked[:count])
+                read = (await read_passages(servers, question, passages)).found
+                features = [(span, values) for _, span, values in span_features(read)]
+                rows = [list(values.values()) for _, values in features]
+                right = [is_expected(span.text, one) for span, _ in features]
+                width = len(choosing_model().weights)
+                reads.append(
+                    AskedQuestion(
+                        one, read, np.array(rows).reshape(-1, width), np.array(right, float)
+                    )
+                )
+    return found
+
+
+def is_expected(text: str, question: SetQuestion) -> bool:
+    return any(is_right(text, answer) for answer in question.expected)
+
+
+# ---- fitting ----
+
+
+def fit_model(asked: Sequence[AskedQuestion]) -> ChoosingModel:
+    """The logistic model with the least log loss over all spans, then moved and stretched so that
+    the probabilities of first answers fit (Platt 1999)."""
+    weights = newton(
+        np.concatenate([one.rows for one in asked]), np.concatenate([one.right for one in asked])
+    )
+    scored = [(one.rows @ weights[:-1] + weights[-1], one.right) for one in asked if len(one.rows)]
+    odds = np.array([[values.max()] for values, _ in scored])
+    is_true = np.array([right[values.argmax()] for values, right in scored])
+    scale, shift = newton(odds, is_true)
+    *scaled, intercept = (round(float(each), 4) for each in weights * scale)
+    names = choosing_model().weights
+    return ChoosingModel(
+        dict(zip(names, scaled, strict=True)), round(intercept + float(shift), 4), LEAST
+    )
+
+
+def newton(rows: Floats, right: Floats) -> Floats:
+    """The weights of a logistic regression, and its intercept last, by Newton's method. Features
+    are scaled to the same spread, so that the ridge holds all of them alike."""
+    spread = rows.std(axis=0) + 1e-9
+    design = np.c_[rows / spread, np.ones(len(rows))]
+    ridge = RIDGE * np.eye(design.shape[1])
+    ridge[-1, -1] = 0
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = sigmoid(design @ weights)
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
+        step = np.linalg.solve(hessian, design.T @ (right - p) - ridge @ weights)
+        weights += step
+        if abs(step).max() < 1e-6:
+            break
+    return np.asarray(weights / np.append(spread, 1.0))
+
+
+def cross_validated(sets: dict[str, list[AskedQuestion]]) -> dict[str, list[ChoosingModel]]:
+    """For each question of each set, a model that was fitted without its group."""
+    of_fold: dict[tuple[str, str], list[AskedQuestion]] = defaultdict(list)
+    for name, asked in sets.items():
+        for one in asked:
+            of_fold[_fold(name, one)].append(one)
+    models = {
+        fold: fit_model([one for other, some in of_fold.items() if other != fold for one in some])
+        for fold in of_fold
+    }
+    return {name: [models[_fold(name, one)] for one in asked] for name, asked in sets.items()}
+
+
+def _fold(name: str, one: AskedQuestion) -> tuple[str, str]:
+    """What a question is left out with: its field, or a tenth of the articles. The two sets that
+    are made of one file of SQuAD are left out together."""
+    group = one.question.group
+    if name == "open":
+        return name, group
+    return name.replace("half", "squad"), str(zlib.crc32(group.encode()) % FOLDS)
+
+
+# ---- scoring ----
+
+
+def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -> SetScores:
+    first, five, overlap, refused, probable = [], [], [], [], []
+    surely_wrong = 0
+    for one, model in zip(asked, models, strict=True):
+        answers = choose(one.read, MOST_ANSWERS, model)
+        right = [is_expected(answer.span.text, one.question) for answer in answers]
+        best = ranked_spans(one.read, model)[:1]
+        probable += [(each.probability, is_expected(each.span.text, one.question)) for each in best]
+        refused.append((bool(one.question.expected), not answers))
+        if one.question.expected:
+            text = answers[0].span.text if answers else ""
+            first.append(right[:1] == [True])
+            five.append(any(right))
+            overlap.append(max(f1(text, answer) for answer in one.question.expected))
+        else:
+            surely_wrong += bool(answers) and answers[0].probability >= 0.5
+    refusals = score_refusals(
+        [was for answerable, was in refused if answerable],
+        [was for answerable, was in refused if not answerable],
+    )
+    return SetScores(
+        len(first),
+        percent(first),
+        percent(five),
+        percent(overlap),
+        round(calibration_error(np.array(probable, float)), 3),
+        surely_wrong,
+        refusals.precision,
+        refusals.recall,
+    )
+
+
+def percent(values: Sequence[float]) -> float:
+    return round(100 * float(np.mean(values)), 1)
+
+
+def calibration_error(probable: Floats) -> float:
+    """Expected calibration error over bins of equal size (Naeini et al. 2015), from pairs of a
+    probability and whether it came true."""
+    bins = np.array_split(probable[np.argsort(probable[:, 0])], BINS)
+    gaps = [len(each) * abs(each[:, 0].mean() - each[:, 1].mean()) for each in bins if len(each)]
+    return float(sum(gaps) / len(probable))
+
+
+# ---- writing ----
+
+
+def table(scores: dict[str, SetScores]) -> str:
+    """A Markdown table: a row for each set and number of candidates."""
+    lines = [
+        "| set, candidates | questions | right first | among five | F1 | calibration error "
+        "| nothing answers, yet 0.5 | no answer: precision | recall |",
+        "|" + "---|" * 9,
+    ]
+    for name, one in scores.items():
+        lines.append(f"| {name} | {' | '.join(str(value) for value in astuple(one))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("squad", type=Path)
+    parser.add_argument("--sample", type=Path)
+    parser.add_argument("--open", type=Path)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sets = [squad_set(given.squad, Path(folder), half) for half in (True, False)]
+        sets += [demo_set()]
+        sets += [sample_set(given.sample)] if given.sample else []
+        sets += [open_set(given.open)] if given.open else []
+        found = {each.name: read_set(each, given.precision) for each in sets}
+    both = {name: [*reads[FEWEST_READ], *reads[MOST_READ]] for name, reads in found.items()}
+    models = cross_validated(both)
+    scores = {}
+    for name, reads in found.items():
+        size = len(reads[FEWEST_READ])
+        scores[f"{name}, {FEWEST_READ}"] = score_set(reads[FEWEST_READ], models[name][:size])
+        scores[f"{name}, {MOST_READ}"] = score_set(reads[MOST_READ], models[name][size:])
+    model = fit_model([one for some in both.values() for one in some])
+    text = table(scores)
+    print(text, model, sep="\n\n")
+    if given.write:
+        CHOOSING_FILE.write_text(json.dumps(asdict(model), indent=1) + "\n", encoding="utf-8")
+        put_into(DECISION, text)
+
+
+if __name__ == "__main__":
+    main()
