@@ -1,28 +1,24 @@
 """Choosing: what is likely to be right comes first, from more than one document."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from keymiss.asking.choosing import ChoosingModel, choose, choosing_model, span_features
-from keymiss.asking.passages import Passage
+from keymiss.asking.choosing import ChoosingModel, choose, choosing_model, ranked_spans
+from keymiss.asking.passages import CandidatePassage
 from keymiss.search.ranking import Ranked
 from keymiss.values.passage_value import PassageSpan
 
 MODEL = ChoosingModel(
-    {
-        "log_odds": 1.0,
-        "log_odds_among_all": 0.0,
-        "share": 0.0,
-        "share_below_best": 0.0,
-        "agreement": 0.0,
-    },
-    0.0,
-    0.05,
+    share_in_score=0.0, log_odds=1.0, share=0.0, standing_out=0.0, intercept=0.0, least=0.05
 )
+SURE = replace(MODEL, share_in_score=10.0)
 
 
 def passage(document="a", number=0, share=0.5):
     candidate = Ranked(f"{document}:{{T}}:{number}", 1.0, share)
-    return Passage(f"{document}:{{T}}:", {number: 50}, {number: candidate})
+    return CandidatePassage(f"{document}:{{T}}:", {number: 50}, {number: candidate})
 
 
 def span(text, log_odds, start=0, sentence=0):
@@ -34,7 +30,7 @@ def texts(read, most=5, model=MODEL):
 
 
 def test_the_likeliest_comes_first_and_the_unlikely_are_left_out():
-    read = [(passage("a"), [span("one", 1)]), (passage("b"), [span("two", 2), span("no", -5, 9)])]
+    read = [(passage("a"), [span("one", 1)]), (passage("b"), [span("two", 2), span("no", -9, 9)])]
     assert texts(read) == ["two", "one"]
 
 
@@ -70,30 +66,31 @@ def test_nothing_read_is_nothing_chosen():
     assert texts([(passage(), []), (passage(), [span("", 3)])]) == []
 
 
-def test_the_features_of_a_span():
-    first, second = passage("a", share=0.6), passage("b", share=0.2)
-    read = [(first, [span("bats", 1.0)]), (second, [span("Bats", 0.0)])]
-    (_, _, best), (_, _, other) = span_features(read)
-    assert best == pytest.approx(
-        {
-            "log_odds": 1.0,
-            "log_odds_among_all": -0.3133,
-            "share": 0.6,
-            "share_below_best": 0.0,
-            "agreement": 0.6931,
-        },
-        abs=1e-4,
-    )
-    assert other["share_below_best"] == pytest.approx(-0.4)
+def test_a_sentence_that_the_search_ranks_high_has_an_advantage():
+    read = [(passage("a", share=0.2), [span("one", 1.0)]), (passage("b"), [span("two", 0.0)])]
+    assert texts(read) == ["one", "two"]
+    assert texts(read, model=SURE) == ["two", "one"]
 
 
-def test_the_model_of_the_package_has_a_weight_for_each_feature():
-    ((_, _, features),) = span_features([(passage(), [span("bats", 1.0)])])
-    assert list(choosing_model().weights) == list(features)
-    assert 0 < choosing_model().probability(features) < 1
+def test_others_beside_it_make_an_answer_less_probable():
+    model = replace(MODEL, standing_out=1.0)
+    (alone,) = choose([(passage("a"), [span("one", 1.0)])], 5, model)
+    first, _ = choose([(passage("a"), [span("one", 1.0), span("two", 0.9, 9)])], 5, model)
+    assert alone.probability == pytest.approx(1 / (1 + math.exp(-1.0)))
+    assert first.probability < alone.probability
+
+
+def test_what_follows_a_likely_answer_may_be_less_likely():
+    read = [(passage("a"), [span("one", -1.0), span("two", -4.0, 9), span("no", -9.0, 20)])]
+    assert texts(read) == ["one", "two"]
+    assert texts([(passage("a"), [span("two", -4.0)])]) == []
+
+
+def test_the_model_of_the_package_gives_probabilities():
+    (one,) = ranked_spans([(passage(), [span("bats", 1.0)])], choosing_model())
+    assert 0 < one.probability < 1
 
 
 def test_odds_beyond_all_bounds_are_probabilities_still():
-    features = dict.fromkeys(MODEL.weights, 0.0)
-    assert MODEL.probability(features | {"log_odds": -1e6}) < 1e-300
-    assert MODEL.probability(features | {"log_odds": 1e6}) == 1.0
+    assert MODEL.probability(-1e6, 0.0, 0.0) < 1e-300
+    assert MODEL.probability(1e6, 0.0, 0.0) == 1.0

@@ -17,13 +17,20 @@ import valkey
 from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.ingest import ingest
 from keymiss.corpus.verify import verify
-from keymiss.keys import bertqa_key, bucket_tag, document_keys, find_key, qa_key
+from keymiss.keys import (
+    bertqa_key,
+    bucket_tag,
+    document_keys,
+    find_key,
+    passage_key,
+    qa_key,
+)
 from keymiss.operating.served_functions import parse_list
 
 ROUNDS = int(os.environ.get("ROUNDS", "8"))
 DOCUMENTS = 12
 CLIENTS = 20
-FUNCTIONS = ("index", "find", "tokens", "qa", "bertqa")
+FUNCTIONS = ("index", "find", "tokens", "qa", "bertqa", "passage")
 
 
 class Workers:
@@ -71,10 +78,15 @@ def wait_for_workers(raw, count):
         time.sleep(0.05)
 
 
+def marker(number):
+    """A word that only the document with this number has."""
+    return "marker" + "abcdefghijkl"[number]
+
+
 def text_of(number, version):
     """A text whose every sentence holds a word that no other document has."""
     many = 2 + version % 4
-    return " ".join(f"The marker{number} has colour {version} in room {i}." for i in range(many))
+    return " ".join(f"The {marker(number)} has colour {version} in room {i}." for i in range(many))
 
 
 class Library:
@@ -103,7 +115,9 @@ class Library:
 def a_question(keys, chance):
     number = chance.randrange(DOCUMENTS)
     sentence = keys[number].sentence(chance.randrange(4))
-    question = f"Which colour has marker{number}? {chance.randrange(3)}"
+    question = f"Which colour has {marker(number)}? {chance.randrange(3)}"
+    if chance.random() < 0.3:
+        return passage_key(keys[number].sentence(0), chance.randrange(4), question)
     return chance.choice([qa_key, bertqa_key])(sentence, question)
 
 
@@ -120,7 +134,7 @@ def ask_until(stop, port, keys, seed, unexpected):
 
 def found_documents(raw, number):
     """The sentences that one worker's search finds for a document's own word."""
-    value = raw.get(find_key(bucket_tag(0), f"marker{number}"))
+    value = raw.get(find_key(bucket_tag(0), marker(number)))
     return sorted(sentence for sentence, *_ in json.loads(value)["candidates"])
 
 
@@ -169,7 +183,8 @@ def test_nothing_goes_stale(server, raw, workers, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert verify(raw) == []
-    cached = [*raw.scan_iter("keymiss:qa{*", 1000), *raw.scan_iter("bertqa{*", 1000)]
+    computed = ("keymiss:qa{*", "bertqa{*", "keymiss:passage{*")
+    cached = [key for pattern in computed for key in raw.scan_iter(pattern, 1000)]
     assert cached
     for key in cached:
         stored = raw.get(key)

@@ -59,14 +59,14 @@ def evaluated(empty_stack, tmp_path):
 
 def test_each_question_says_where_its_answer_was_lost(evaluated):
     asked = [question for question, _ in ASKED]
-    printed = json.loads(evaluated(asked, "--json"))
+    printed = json.loads(evaluated(asked, "--json", "--effort", "low"))
     outcomes = [(one["question"], one["outcome"]) for one in printed["each"]]
     assert outcomes == [(one["question"], outcome.value) for one, outcome in ASKED]
     assert printed["questions"] == 8
     assert (printed["refused"], printed["answered"]) == (1, 1)
     assert printed["document_among_five"] == {"percent": 100.0, "low": 100.0, "high": 100.0}
     assert printed["right_first"]["percent"] == 25.0
-    table = evaluated(asked)
+    table = evaluated(asked, "--effort", "low")
     assert "8 questions with an answer\n  right first                 25.0 %" in table
     assert "  found, not read                1\n" in table
     assert "2 questions that nothing answers\n  refused                        1\n" in table

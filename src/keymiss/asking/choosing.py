@@ -1,7 +1,6 @@
-"""Chooses a question's answers among the spans that were read: a small logistic model says how
-likely each of them is right.
+"""Chooses a question's answers among the spans that were read, and says how likely each is right.
 
-Its weights are in choosing.json; `make refit` fits them (docs/decisions/0021).
+The weights are in choosing.json; `make refit` fits them (docs/decisions/0021).
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from keymiss.asking.passages import Passage
+from keymiss.asking.passages import CandidatePassage
 from keymiss.values.passage_value import PassageSpan
 
 CHOOSING_FILE = Path(__file__).with_name("choosing.json")
@@ -25,33 +24,53 @@ MOST_OF_A_DOCUMENT = 2
 LIKELY = 0.2
 """The least probability of an answer that takes the place of a third one of the same document."""
 
-Read = Sequence[tuple[Passage, Sequence[PassageSpan]]]
+SpansRead = Sequence[tuple[CandidatePassage, Sequence[PassageSpan]]]
 
 
 @dataclass(frozen=True, slots=True)
 class ChoosingModel:
-    """The logistic model: a weight for each feature, and the rest.
+    """What makes a span likely to be right.
 
-    A span is right with the probability `sigmoid(sum of weight * feature + intercept)`; below
-    `least` it is not an answer.
+    Spans are ranked by their score: how sure the reader is, and `share_in_score` times how well the
+    search ranks the sentence. The probability is the sigmoid of a weighed sum of both, of how far
+    the span stands out among all spans of the question, and of `intercept`. When the first answer
+    is less probable than `least`, nothing answers the question; the others may be ten times less
+    probable.
     """
 
-    weights: Mapping[str, float]
+    share_in_score: float
+    log_odds: float
+    share: float
+    standing_out: float
     intercept: float
     least: float
 
-    def probability(self, features: Mapping[str, float]) -> float:
-        """The probability that a span with these features is right."""
-        x = sum(self.weights[name] * value for name, value in features.items()) + self.intercept
-        return 1 / (1 + math.exp(-max(-700.0, x)))
+    def score(self, log_odds: float, share: float) -> float:
+        """By what spans are ranked."""
+        return log_odds + self.share_in_score * share
+
+    def probability(self, log_odds: float, share: float, together: float) -> float:
+        """The probability that a span is right.
+
+        Args:
+            log_odds: how sure the reader is of it (`PassageSpan`).
+            share: how well the search ranks its sentence (`Ranked`).
+            together: the logarithm of the sum of exp(score) over all spans of the question.
+        """
+        standing_out = self.score(log_odds, share) - together
+        x = self.log_odds * log_odds + self.share * share + self.standing_out * standing_out
+        return 1 / (1 + math.exp(-max(-700.0, x + self.intercept)))
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenSpan:
-    """A span of a passage, and the probability that it is right."""
+    """A span of a passage, how well the search ranks its sentence, its distance to all spans of the
+    question together, in scores, and the probability that it is right."""
 
-    passage: Passage
+    passage: CandidatePassage
     span: PassageSpan
+    share: float
+    standing_out: float
     probability: float
 
     @property
@@ -66,57 +85,51 @@ def choosing_model() -> ChoosingModel:
     return ChoosingModel(**json.loads(CHOOSING_FILE.read_text(encoding="utf-8")))
 
 
-def choose(read: Read, most: int, model: ChoosingModel | None = None) -> list[ChosenSpan]:
+def choose(read: SpansRead, most: int, model: ChoosingModel | None = None) -> list[ChosenSpan]:
     """The likely answers, the likeliest first, each text and each place once."""
     model = model or choosing_model()
-    likely = [one for one in ranked_spans(read, model) if one.probability >= model.least]
-    return _spread(likely)[:most]
+    ranked = ranked_spans(read, model)
+    if not ranked or ranked[0].probability < model.least:
+        return []
+    return _spread([one for one in ranked if one.probability >= model.least / 10])[:most]
 
 
-def ranked_spans(read: Read, model: ChoosingModel) -> list[ChosenSpan]:
+def ranked_spans(read: SpansRead, model: ChoosingModel) -> list[ChosenSpan]:
     """All spans, the likeliest first, each text and each place once."""
-    ranked = sorted(
-        (
-            ChosenSpan(passage, span, model.probability(features))
-            for passage, span, features in span_features(read)
-        ),
-        key=lambda one: (-one.probability, one.sentence, one.span.start),
-    )
-    kept: dict[str, ChosenSpan] = {}
-    for one in ranked:
+    scored = [_scored(model, passage, span) for passage, some in read for span in some if span.text]
+    kept: dict[str, _Scored] = {}
+    for one in sorted(scored, key=lambda one: (-one.score, one.sentence, one.span.start)):
         if not any(_overlap(one, other) for other in kept.values()):
             kept.setdefault(_folded(one.span.text), one)
-    return list(kept.values())
-
-
-def span_features(read: Read) -> list[tuple[Passage, PassageSpan, dict[str, float]]]:
-    """Each span with what tells whether it is right: how sure the reader is of it, by itself and
-    among all spans of the question; how well the search ranks its sentence, likewise; and in how
-    many passages the same text was found."""
-    spans = [(passage, span) for passage, some in read for span in some if span.text]
-    if not spans:
+    if not kept:
         return []
-    highest = max(span.log_odds for _, span in spans)
-    together = highest + math.log(sum(math.exp(span.log_odds - highest) for _, span in spans))
-    shares = [passage.share(span.sentence) for passage, span in spans]
-    best = max(shares)
-    found_in = Counter(
-        text for _, some in read for text in {_folded(span.text) for span in some if span.text}
-    )
+    highest = next(iter(kept.values())).score
+    together = highest + math.log(sum(math.exp(one.score - highest) for one in kept.values()))
     return [
-        (
-            passage,
-            span,
-            {
-                "log_odds": span.log_odds,
-                "log_odds_among_all": span.log_odds - together,
-                "share": share,
-                "share_below_best": share - best,
-                "agreement": math.log(found_in[_folded(span.text)]),
-            },
+        ChosenSpan(
+            one.passage,
+            one.span,
+            one.share,
+            one.score - together,
+            model.probability(one.span.log_odds, one.share, together),
         )
-        for (passage, span), share in zip(spans, shares, strict=True)
+        for one in kept.values()
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    passage: CandidatePassage
+    span: PassageSpan
+    sentence: str
+    share: float
+    score: float
+
+
+def _scored(model: ChoosingModel, passage: CandidatePassage, span: PassageSpan) -> _Scored:
+    share = passage.share(span.sentence)
+    score = model.score(span.log_odds, share)
+    return _Scored(passage, span, f"{passage.document}{span.sentence}", share, score)
 
 
 def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
@@ -131,7 +144,7 @@ def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
     return [*early, *late]
 
 
-def _overlap(one: ChosenSpan, other: ChosenSpan) -> bool:
+def _overlap(one: _Scored, other: _Scored) -> bool:
     return (
         one.sentence == other.sentence
         and one.span.start < other.span.end

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keymiss.asking.computed_get import compute
-from keymiss.asking.passages import Passage
+from keymiss.asking.passages import CandidatePassage
 from keymiss.errors import NotFound
 from keymiss.keys import passage_key
 from keymiss.server.servers import Servers
@@ -24,12 +24,12 @@ class PassagesRead:
     `complete` is false when a passage that is there could not be read.
     """
 
-    found: tuple[tuple[Passage, list[PassageSpan]], ...]
+    found: tuple[tuple[CandidatePassage, list[PassageSpan]], ...]
     complete: bool
 
 
 async def read_passages(
-    servers: Servers, question: str, passages: Sequence[Passage]
+    servers: Servers, question: str, passages: Sequence[CandidatePassage]
 ) -> PassagesRead:
     """What the reader finds in each of these passages.
 
@@ -51,7 +51,7 @@ async def read_passages(
     return PassagesRead(found, all(isinstance(error, NotFound) for error in errors))
 
 
-def _key(passage: Passage, question: str) -> str:
+def _key(passage: CandidatePassage, question: str) -> str:
     return passage_key(f"{passage.document}{passage.first}", passage.last, question)
 
 

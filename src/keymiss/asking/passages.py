@@ -20,7 +20,7 @@ USUAL_SIZE = 150
 
 
 @dataclass(slots=True)
-class Passage:
+class CandidatePassage:
     """Sentences `first` to `last` of a document, and the candidates among them.
 
     `document` is the beginning of its sentences' names, `DOC:{TAG}:`. `candidates` maps numbers of
@@ -49,9 +49,9 @@ class Passage:
         return max(beside or [one.share for one in self.candidates.values()])
 
 
-def cut_passages(ranked: Sequence[Ranked]) -> list[Passage]:
+def cut_passages(ranked: Sequence[Ranked]) -> list[CandidatePassage]:
     """The passages that are read for these candidates, given best first."""
-    passages: list[Passage] = []
+    passages: list[CandidatePassage] = []
     for one in ranked:
         prefix, _, number = one.sentence.rpartition(":")
         alone = _alone(f"{prefix}:", int(number), one)
@@ -64,7 +64,7 @@ def cut_passages(ranked: Sequence[Ranked]) -> list[Passage]:
     return passages
 
 
-def _alone(document: str, number: int, one: Ranked) -> Passage:
+def _alone(document: str, number: int, one: Ranked) -> CandidatePassage:
     """A candidate with those of its neighbours that there is room for."""
     before, own, after = one.sizes or (USUAL_SIZE,) * 3
     sizes, room = {number: own}, LONGEST_ALONE - own
@@ -73,10 +73,10 @@ def _alone(document: str, number: int, one: Ranked) -> Passage:
         room -= before
     if after and after <= room:
         sizes[number + 1] = after
-    return Passage(document, sizes, {number: one})
+    return CandidatePassage(document, sizes, {number: one})
 
 
-def _can_join(one: Passage, other: Passage) -> bool:
+def _can_join(one: CandidatePassage, other: CandidatePassage) -> bool:
     return (
         one.document == other.document
         and one.first <= other.last

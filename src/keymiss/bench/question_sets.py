@@ -26,12 +26,15 @@ class SetQuestion:
     """A question and the answers that are right; there are none when nothing answers it.
 
     Questions of one group are about the same article or field: nothing is judged by what was fitted
-    on its own group.
+    on its own group. The document, and the number of the sentence, are where the answer stands, if
+    that is known.
     """
 
     text: str
     expected: tuple[str, ...]
     group: str
+    document: str = ""
+    sentence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def squad_set(path: Path, folder: Path, half: bool = True) -> QuestionSet:
             qa["question"],
             () if number % step else tuple(answer["text"] for answer in qa["answers"]),
             f"article {number}",
+            str(number // step),
         )
         for number, article in enumerate(data)
         for paragraph in article["paragraphs"]
@@ -68,7 +72,9 @@ def squad_set(path: Path, folder: Path, half: bool = True) -> QuestionSet:
 
 def demo_set() -> QuestionSet:
     """The demo's articles and questions."""
-    asked = [SetQuestion(one.text, (one.answer,), one.document) for one in load_questions()]
+    asked = [
+        SetQuestion(one.text, (one.answer,), one.document, one.document) for one in load_questions()
+    ]
     beside = [SetQuestion(text, (), text) for text in load_unanswerable()]
     return QuestionSet("demo", [ARTICLES], asked + beside)
 
@@ -76,7 +82,13 @@ def demo_set() -> QuestionSet:
 def sample_set(folder: Path) -> QuestionSet:
     """The questions of sample_questions.jsonl about the articles in a folder."""
     asked = [
-        SetQuestion(each["question"], (each["answer"],), each["document"])
+        SetQuestion(
+            each["question"],
+            (each["answer"],),
+            each["document"],
+            each["document"],
+            each["sentence"],
+        )
         for each in _lines(SAMPLE_QUESTIONS)
     ]
     return QuestionSet("sample", [folder], asked)
@@ -86,7 +98,12 @@ def open_set(folder: Path) -> QuestionSet:
     """All fields below a folder in one corpus."""
     fields = sorted(path.parent for path in folder.glob("*/questions.jsonl"))
     asked = [
-        SetQuestion(each["question"], tuple(each.get("answers") or ()), field.name)
+        SetQuestion(
+            each["question"],
+            tuple(each.get("answers") or ()),
+            field.name,
+            each.get("document") or "",
+        )
         for field in fields
         for each in _lines(field / "questions.jsonl")
     ]

@@ -18,21 +18,19 @@ import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from keymiss.asking.answers import MOST_ANSWERS
 from keymiss.asking.choosing import (
     CHOOSING_FILE,
     ChoosingModel,
-    Read,
+    SpansRead,
     choose,
     choosing_model,
     ranked_spans,
-    span_features,
 )
 from keymiss.asking.effort import FEWEST_READ, MOST_READ
 from keymiss.asking.passage_reading import read_passages
@@ -47,33 +45,35 @@ from keymiss.bench.question_sets import (
     squad_set,
     stack_of,
 )
-from keymiss.bench.refit import put_into, sigmoid
+from keymiss.bench.refit import BINS, put_into, sigmoid
 from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.search.question import normalise_question
+from keymiss.search.ranking import Floats
 from keymiss.server.servers import Servers
 
-DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
+CHOOSING_DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
 
-LEAST = 0.05
-"""Spans of a smaller probability are not answers."""
+LEAST_PROBABLE = 0.02
+"""A question whose first answer is less probable is not answered."""
 
 RIDGE = 1.0
 """How strongly weights are held near 0, in spans' worth of evidence."""
 
-FOLDS, BINS = 10, 10
-"""Into how many parts the articles of large sets are divided, and probabilities when they are
-compared with what came true."""
-
-Floats = npt.NDArray[np.float64]
+FOLDS = 10
+"""Into how many parts the articles of a set are divided."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskedQuestion:
-    """A question with what was read for it, the features of its spans, and which are right."""
+    """A question with what was read for it.
+
+    `rows` has the log odds of each span and the share of its sentence, shape (spans, 2), and
+    `right` is 1 where a span is right, shape (spans,).
+    """
 
     question: SetQuestion
-    read: Read
+    read: SpansRead
     rows: Floats
     right: Floats
 
@@ -116,16 +116,17 @@ async def _read_all(url: str, asked: QuestionSet) -> dict[int, list[AskedQuestio
             for count, reads in found.items():
                 passages = cut_passages(ranked[:count])
                 read = (await read_passages(servers, question, passages)).found
-                features = [(span, values) for _, span, values in span_features(read)]
-                rows = [list(values.values()) for _, values in features]
-                right = [is_expected(span.text, one) for span, _ in features]
-                width = len(choosing_model().weights)
-                reads.append(
-                    AskedQuestion(
-                        one, read, np.array(rows).reshape(-1, width), np.array(right, float)
-                    )
-                )
+                reads.append(asked_question(one, read))
     return found
+
+
+def asked_question(question: SetQuestion, read: SpansRead) -> AskedQuestion:
+    spans = [(passage, span) for passage, some in read for span in some if span.text]
+    rows = [[span.log_odds, passage.share(span.sentence)] for passage, span in spans]
+    right = [is_expected(span.text, question) for _, span in spans]
+    return AskedQuestion(
+        question, read, np.array(rows, float).reshape(-1, 2), np.array(right, float)
+    )
 
 
 def is_expected(text: str, question: SetQuestion) -> bool:
@@ -136,20 +137,44 @@ def is_expected(text: str, question: SetQuestion) -> bool:
 
 
 def fit_model(asked: Sequence[AskedQuestion]) -> ChoosingModel:
-    """The logistic model with the least log loss over all spans, then moved and stretched so that
-    the probabilities of first answers fit (Platt 1999)."""
-    weights = newton(
-        np.concatenate([one.rows for one in asked]), np.concatenate([one.right for one in asked])
+    """The ranking under which right spans are likeliest to come first, and probabilities that fit
+    the first answers (Platt 1999)."""
+    of_odds, of_share = ranking_weights(asked)
+    ranking = replace(
+        choosing_model(), share_in_score=round(of_share / of_odds, 3), least=LEAST_PROBABLE
     )
-    scored = [(one.rows @ weights[:-1] + weights[-1], one.right) for one in asked if len(one.rows)]
-    odds = np.array([[values.max()] for values, _ in scored])
-    is_true = np.array([right[values.argmax()] for values, right in scored])
-    scale, shift = newton(odds, is_true)
-    *scaled, intercept = (round(float(each), 4) for each in weights * scale)
-    names = choosing_model().weights
-    return ChoosingModel(
-        dict(zip(names, scaled, strict=True)), round(intercept + float(shift), 4), LEAST
+    rows, right = [], []
+    for one in asked:
+        for first in ranked_spans(one.read, ranking)[:1]:
+            rows.append([first.span.log_odds, first.share, first.standing_out])
+            right.append(is_expected(first.span.text, one.question))
+    weights = newton(np.array(rows), np.array(right, float))
+    log_odds, share, standing_out, intercept = (round(float(one), 4) for one in weights)
+    return replace(
+        ranking, log_odds=log_odds, share=share, standing_out=standing_out, intercept=intercept
     )
+
+
+def ranking_weights(asked: Sequence[AskedQuestion]) -> list[float]:
+    """The weights of log odds and share in a softmax over a question's spans, with the least loss
+    where one of them is right, by Newton's method (a conditional logit; McFadden 1974)."""
+    spread = np.concatenate([one.rows for one in asked]).std(axis=0) + 1e-9
+    sets = [(one.rows / spread, one.right) for one in asked if one.right.any()]
+    weights = np.zeros(2)
+    for _ in range(50):
+        gradient, hessian = -RIDGE * weights, RIDGE * np.eye(2)
+        for rows, right in sets:
+            p = np.exp(rows @ weights - (rows @ weights).max())
+            wanted = p * right / (p * right).sum()
+            p /= p.sum()
+            mean = rows.T @ p
+            gradient += rows.T @ (wanted - p)
+            hessian += (rows.T * p) @ rows - np.outer(mean, mean)
+        step = np.linalg.solve(hessian, gradient)
+        weights += step
+        if abs(step).max() < 1e-6:
+            break
+    return [float(one) for one in weights / spread]
 
 
 def newton(rows: Floats, right: Floats) -> Floats:
@@ -280,7 +305,7 @@ def main() -> None:
     print(text, model, sep="\n\n")
     if given.write:
         CHOOSING_FILE.write_text(json.dumps(asdict(model), indent=1) + "\n", encoding="utf-8")
-        put_into(DECISION, text)
+        put_into(CHOOSING_DECISION, text)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-SHORTEST, LONGEST = 2, 10
+FEWEST_LETTERS, MOST_LETTERS = 2, 10
 """How many characters an abbreviation has."""
 
-_IN_BRACKETS = re.compile(rf"\(([^\W_][^()\s,;]{{{SHORTEST - 1},{LONGEST - 1}}})[),;]")
+_IN_BRACKETS = re.compile(rf"\(([^\W_][^()\s,;]{{{FEWEST_LETTERS - 1},{MOST_LETTERS - 1}}})[),;]")
 
 
 def find_abbreviations(sentences: Iterable[str]) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,17 @@ import numpy.typing as npt
 from keymiss.search.abbreviations import with_other_forms
 from keymiss.search.terms import TermHashes, hash_terms, terms_of
 
-Counts = npt.NDArray[np.int64]
 
-OWN, NEAR, IN_TITLE = 10, 3, 3
-"""What a term counts in a sentence, in a sentence beside it, and in the title of its document, in
-tenths. In whole numbers, sums over shards do not depend on their order."""
+class Weighing(NamedTuple):
+    """What a term counts in a sentence, in a sentence beside it, and in the title of its document,
+    in tenths. In whole numbers, sums over shards do not depend on their order."""
+
+    own: int = 10
+    near: int = 3
+    in_title: int = 3
+
+
+WEIGHING = Weighing()
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class DocumentTerms:
         bounds: where each sentence begins in `tokens`, and the end of the last one, int32 of shape
             (sentences + 1,).
         numbers: the number of each sentence, int32 of shape (sentences,), ascending.
-        sizes: how many characters each sentence has, int32 of shape (sentences,).
+        sizes: how many characters each sentence has, with a 0 before and behind them, int32 of
+            shape (sentences + 2,).
     """
 
     title: TermHashes
@@ -42,15 +51,28 @@ class DocumentTerms:
     @property
     def weighed_length(self) -> int:
         """How many terms all sentences have, with neighbours and title, in tenths."""
-        lengths = np.diff(self.bounds).astype(np.int64)[:, None]
-        first = np.arange(len(lengths)) == 0
-        return int(weigh(lengths, np.array([[len(self.title)]]), first).sum())
+        lengths = np.diff(self.bounds).astype(np.int64)
+        beside = 2 * lengths.sum() - lengths[:1].sum() - lengths[-1:].sum()
+        in_title = len(self.title) * len(lengths)
+        own, near, title = WEIGHING
+        return int(own * lengths.sum() + near * beside + title * in_title)
 
     @cached_property
     def vocabulary(self) -> tuple[TermHashes, npt.NDArray[np.int32]]:
         """The distinct terms of the sentences, and how often each of them occurs."""
         terms, counts = np.unique(self.tokens, return_counts=True)
         return terms, counts.astype(np.int32)
+
+    @cached_property
+    def address(self) -> int:
+        """Where `DocumentTerms` of counting/term_counts.h lies: the addresses of the arrays, which
+        live as long as this object, and their lengths."""
+        terms, counts = self.vocabulary
+        arrays = (self.title, self.tokens, terms, self.bounds, counts)
+        lengths = (len(self.title), len(terms), len(self.numbers), 0)
+        packed = struct.pack("5P4i", *(array.ctypes.data for array in arrays), *lengths)
+        self.__dict__["_packed"] = memory = np.frombuffer(packed, np.uint8)
+        return int(memory.ctypes.data)
 
     def sentence_counts(self) -> Counter[int]:
         """In how many sentences each term occurs."""
@@ -86,21 +108,6 @@ def document_terms(title: str, sentences: Mapping[int, str]) -> tuple[DocumentTe
         tokens=hash_terms([term for text in texts for term in text]),
         bounds=np.cumsum([0, *map(len, texts)], dtype=np.int32),
         numbers=np.fromiter(sentences, np.int32, len(sentences)),
-        sizes=np.fromiter(map(len, sentences.values()), np.int32, len(sentences)),
+        sizes=np.array([0, *map(len, sentences.values()), 0], np.int32),
     )
     return terms, [" ".join(text) for text in texts]
-
-
-def weigh(own: Counts, in_title: Counts, first: npt.NDArray[np.bool_]) -> Counts:
-    """What sentences have of each kind, counted with their neighbours and their title, in tenths.
-
-    Args:
-        own: what each sentence has itself, int64 of shape (sentences, kinds).
-        in_title: what its title has, int64 of shape (sentences or 1, kinds).
-        first: whether a sentence is the first of its document; shape (sentences,).
-    """
-    weighed = OWN * own + IN_TITLE * in_title
-    inside = NEAR * ~first[1:, None]
-    weighed[1:] += inside * own[:-1]
-    weighed[:-1] += inside * own[1:]
-    return weighed

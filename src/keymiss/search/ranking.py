@@ -14,9 +14,9 @@ from keymiss.search.terms import term_weights
 from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidates, ShardCandidates
 
-CANDIDATES = 64
-"""How many candidates a shard gives: twice as many as are read at most, since those that stand side
-by side are read once (`apart`)."""
+CANDIDATES = 40
+"""How many candidates a shard gives: more than are read at most, so that the best ones over all
+shards are among them."""
 
 SATURATION = 1.2
 SENTENCE_LENGTH_WEIGHT, DOCUMENT_LENGTH_WEIGHT = 0.5, 0.75
@@ -31,10 +31,10 @@ DOCUMENT_WEIGHT = 0.5
 """How much the score of a sentence's document counts beside its own."""
 
 TENTHS = 10
-"""Sentences are counted in tenths: `document_terms.weigh`."""
+"""Sentences are counted in tenths: `document_terms.Weighing`."""
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)

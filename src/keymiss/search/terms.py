@@ -33,9 +33,13 @@ _LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 def terms_of(text: str) -> list[str]:
     """The terms of a text in their order: words in lower case, without accents and English endings;
-    stop words are left out. Letters and digits that are joined are cut, so that COVID-19 and
-    covid19 have the same terms."""
-    return list(_english().analyze(_LETTER_BESIDE_DIGIT.sub(" ", text)))
+    stop words are left out."""
+    return list(_english().analyze(cut_digits(text)))
+
+
+def cut_digits(text: str) -> str:
+    """The text with letters cut from digits, so that COVID-19 and covid19 have the same terms."""
+    return _LETTER_BESIDE_DIGIT.sub(" ", text)
 
 
 def question_terms(question: str) -> list[str]:

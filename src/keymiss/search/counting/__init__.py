@@ -1,0 +1,1 @@
+"""Counts a question's terms in documents and sentences, in C."""
