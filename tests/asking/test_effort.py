@@ -20,3 +20,8 @@ from keymiss.asking.effort import FEWEST_READ, MOST_READ, Effort, candidates_rea
 )
 def test_the_budget_decides_within_bounds(effort, passage_ms, read_ms, count):
     assert candidates_read(effort, passage_ms, read_ms) == count
+
+
+def test_ten_more_are_read_while_the_order_is_a_little_off():
+    assert candidates_read(Effort.LOW, 1.0, settled=False) == FEWEST_READ + 10
+    assert candidates_read(Effort.HIGH, 1.0, settled=False) == MOST_READ + 10

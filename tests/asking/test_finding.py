@@ -113,6 +113,7 @@ def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster_of):
     assert next(asked) == 11
     assert [one.sentence for one in found.ranked] == [sentence]
     assert found.complete
+    assert found.settled
 
 
 @pytest.fixture

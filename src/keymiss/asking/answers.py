@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
-from keymiss.asking.choosing import ChosenSpan, choose
+from keymiss.asking.choosing import ChosenSpan, choose, choosing_model
 from keymiss.asking.concept_links import neighbourhood_if_any
 from keymiss.asking.effort import READ_MS, Effort, candidates_read
 from keymiss.asking.metrics import count_question, stage
@@ -50,12 +50,14 @@ class CorpusAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CorpusAnswers:
-    """The answers, best first, and the concepts that the question names.
+    """The likeliest answers, best first, and the concepts that the question names.
 
-    `complete` is false when part of the corpus did not answer.
+    `answered` says whether the first one is likely enough; otherwise the corpus has no answer, and
+    these are the best of what was read. `complete` is false when part of the corpus did not answer.
     """
 
     answers: tuple[CorpusAnswer, ...]
+    answered: bool
     complete: bool
     concepts: Neighbourhood
 
@@ -93,8 +95,10 @@ async def ask(
     try:
         with stage("all"):
             answers, complete = await _ask(servers, text, retrievers, effort, read_ms)
-        count_question("answered" if answers else "unanswered", complete)
-        return CorpusAnswers(tuple(answers), complete, await linking)
+        likeliest = max((one.probability for one in answers), default=-1.0)
+        answered = likeliest >= choosing_model().least
+        count_question("answered" if answered else "unanswered", complete)
+        return CorpusAnswers(tuple(answers), answered, complete, await linking)
     except KeymissError as error:
         count_question(outcome(error))
         raise
@@ -115,7 +119,7 @@ async def _ask(
         async with asyncio.timeout(DEADLINE_SECONDS):
             with stage("find"):
                 found = await retrieve(retrievers, question)
-            count = candidates_read(effort, found.passage_ms, read_ms)
+            count = candidates_read(effort, found.passage_ms, read_ms, found.settled)
             passages = cut_passages(found.ranked[:count])
             with stage("read"):
                 read = await read_passages(servers, question, passages)

@@ -44,15 +44,16 @@ PAUSE_SECONDS = 0.05
 class Retrieved:
     """Sentences that may answer a question, best first.
 
-    `complete` is false when part of the corpus was not searched. `passage_ms` is how long the
-    slowest reader beside the shards takes for a passage, in milliseconds; 0 when it is not known.
-
-    While documents move between shards, some are counted twice, and the order is a little off.
+    `complete` is false when part of the corpus was not searched. `settled` is false while documents
+    move between shards: some are counted twice then, and the order is a little off. `passage_ms` is
+    how long the slowest reader beside the shards takes for a passage, in milliseconds; 0 when it is
+    not known.
     """
 
     ranked: list[Ranked]
     complete: bool
-    passage_ms: float
+    settled: bool = True
+    passage_ms: float = 0.0
 
 
 async def find(servers: Servers, question: str) -> Retrieved:
@@ -89,8 +90,9 @@ async def find(servers: Servers, question: str) -> Retrieved:
         await _check_corpus(servers)
     parts = each_slot_once(replies)
     ranked = rank([_within(reply, part) for reply, part in parts])
+    settled = all(reply.settled and part == reply.slots for reply, part in parts)
     passage_ms = max((reply.passage_ms for reply, _ in parts), default=0.0)
-    return Retrieved(ranked, covered == ALL_SLOTS, passage_ms)
+    return Retrieved(ranked, covered == ALL_SLOTS, settled, passage_ms)
 
 
 async def _of_hosts(servers: Servers, question: str) -> list[ShardCandidates]:

@@ -29,19 +29,17 @@ SpansRead = Sequence[tuple[CandidatePassage, Sequence[PassageSpan]]]
 
 @dataclass(frozen=True, slots=True)
 class ChoosingModel:
-    """What makes a span likely to be right.
+    """What makes a span likely to be right: how sure the reader is of it (its log odds), and how
+    well the search ranks its sentence (its share).
 
-    Spans are ranked by their score: how sure the reader is, and `share_in_score` times how well the
-    search ranks the sentence. The probability is the sigmoid of a weighed sum of both, of how far
-    the span stands out among all spans of the question, and of `intercept`. When the first answer
-    is less probable than `least`, nothing answers the question; the others may be ten times less
-    probable.
+    Spans are ranked by their score, the log odds plus `share_in_score` times the share. The
+    probability is the sigmoid of a weighed sum of both and of `intercept`. A question whose first
+    span is less probable than `least` has no answer.
     """
 
     share_in_score: float
     log_odds: float
     share: float
-    standing_out: float
     intercept: float
     least: float
 
@@ -49,34 +47,23 @@ class ChoosingModel:
         """By what spans are ranked."""
         return log_odds + self.share_in_score * share
 
-    def probability(self, log_odds: float, share: float, together: float) -> float:
-        """The probability that a span is right.
-
-        Args:
-            log_odds: how sure the reader is of it (`PassageSpan`).
-            share: how well the search ranks its sentence (`Ranked`).
-            together: the logarithm of the sum of exp(score) over all spans of the question.
-        """
-        standing_out = self.score(log_odds, share) - together
-        x = self.log_odds * log_odds + self.share * share + self.standing_out * standing_out
-        return 1 / (1 + math.exp(-max(-700.0, x + self.intercept)))
+    def probability(self, log_odds: float, share: float) -> float:
+        """The probability that a span is right."""
+        x = self.log_odds * log_odds + self.share * share + self.intercept
+        return 1 / (1 + math.exp(-max(-700.0, x)))
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenSpan:
-    """A span of a passage, how well the search ranks its sentence, its distance to all spans of the
-    question together, in scores, and the probability that it is right."""
+    """A span of a passage, named by its sentence, with the share of this sentence, its score, and
+    the probability that it is right."""
 
-    passage: CandidatePassage
+    sentence: str
+    document: str
     span: PassageSpan
     share: float
-    standing_out: float
+    score: float
     probability: float
-
-    @property
-    def sentence(self) -> str:
-        """The name of the sentence that it stands in."""
-        return f"{self.passage.document}{self.span.sentence}"
 
 
 @cache
@@ -86,50 +73,30 @@ def choosing_model() -> ChoosingModel:
 
 
 def choose(read: SpansRead, most: int, model: ChoosingModel | None = None) -> list[ChosenSpan]:
-    """The likely answers, the likeliest first, each text and each place once."""
-    model = model or choosing_model()
-    ranked = ranked_spans(read, model)
-    if not ranked or ranked[0].probability < model.least:
-        return []
-    return _spread([one for one in ranked if one.probability >= model.least / 10])[:most]
+    """The likeliest spans, the best first, each text and each place once."""
+    return _spread(ranked_spans(read, model or choosing_model()))[:most]
 
 
 def ranked_spans(read: SpansRead, model: ChoosingModel) -> list[ChosenSpan]:
-    """All spans, the likeliest first, each text and each place once."""
-    scored = [_scored(model, passage, span) for passage, some in read for span in some if span.text]
-    kept: dict[str, _Scored] = {}
-    for one in sorted(scored, key=lambda one: (-one.score, one.sentence, one.span.start)):
+    """All spans by their scores, each text and each place once."""
+    chosen = [_scored(model, passage, span) for passage, some in read for span in some if span.text]
+    kept: dict[str, ChosenSpan] = {}
+    for one in sorted(chosen, key=lambda one: (-one.score, one.sentence, one.span.start)):
         if not any(_overlap(one, other) for other in kept.values()):
             kept.setdefault(_folded(one.span.text), one)
-    if not kept:
-        return []
-    highest = next(iter(kept.values())).score
-    together = highest + math.log(sum(math.exp(one.score - highest) for one in kept.values()))
-    return [
-        ChosenSpan(
-            one.passage,
-            one.span,
-            one.share,
-            one.score - together,
-            model.probability(one.span.log_odds, one.share, together),
-        )
-        for one in kept.values()
-    ]
+    return list(kept.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    passage: CandidatePassage
-    span: PassageSpan
-    sentence: str
-    share: float
-    score: float
-
-
-def _scored(model: ChoosingModel, passage: CandidatePassage, span: PassageSpan) -> _Scored:
+def _scored(model: ChoosingModel, passage: CandidatePassage, span: PassageSpan) -> ChosenSpan:
     share = passage.share(span.sentence)
-    score = model.score(span.log_odds, share)
-    return _Scored(passage, span, f"{passage.document}{span.sentence}", share, score)
+    return ChosenSpan(
+        sentence=f"{passage.document}{span.sentence}",
+        document=passage.document,
+        span=span,
+        share=share,
+        score=model.score(span.log_odds, share),
+        probability=model.probability(span.log_odds, share),
+    )
 
 
 def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
@@ -138,13 +105,13 @@ def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
     early: list[ChosenSpan] = []
     late: list[ChosenSpan] = []
     for one in ranked:
-        of_document[one.passage.document] += 1
-        is_third = of_document[one.passage.document] > MOST_OF_A_DOCUMENT
+        of_document[one.document] += 1
+        is_third = of_document[one.document] > MOST_OF_A_DOCUMENT
         (late if is_third or one.probability < LIKELY else early).append(one)
     return [*early, *late]
 
 
-def _overlap(one: _Scored, other: _Scored) -> bool:
+def _overlap(one: ChosenSpan, other: ChosenSpan) -> bool:
     return (
         one.sentence == other.sentence
         and one.span.start < other.span.end

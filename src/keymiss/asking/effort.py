@@ -21,17 +21,22 @@ class Effort(StrEnum):
     HIGH = "high"
 
 
-def candidates_read(effort: Effort, passage_ms: float, read_ms: float = READ_MS) -> int:
+def candidates_read(
+    effort: Effort, passage_ms: float, read_ms: float = READ_MS, settled: bool = True
+) -> int:
     """How many candidates are read.
 
     Args:
         effort: LOW reads the fewest, HIGH the most, NORMAL what the budget allows.
         passage_ms: how long the reader takes for a passage; 0 when it is not known.
         read_ms: the budget.
+        settled: whether the order of candidates is right; otherwise a step more is read, so that
+            those that would be read are among them.
     """
+    extra = 0 if settled else STEP
     if effort is Effort.HIGH:
-        return MOST_READ
+        return MOST_READ + extra
     if effort is Effort.LOW or passage_ms <= 0:
-        return FEWEST_READ
+        return FEWEST_READ + extra
     steps = int(min(MOST_READ, read_ms / passage_ms) // STEP)
-    return max(FEWEST_READ, steps * STEP)
+    return max(FEWEST_READ, steps * STEP) + extra

@@ -54,7 +54,7 @@ class ConceptRetriever:
         """See `Retriever`."""
         found = await self.linking
         ranked = [Ranked(name, rarity) for name, rarity in found.ranked_sentences()]
-        return Retrieved(ranked, found.complete, passage_ms=0.0)
+        return Retrieved(ranked, found.complete)
 
 
 async def retrieve(retrievers: Sequence[Retriever], question: str) -> Retrieved:
@@ -67,5 +67,6 @@ async def retrieve(retrievers: Sequence[Retriever], question: str) -> Retrieved:
     return Retrieved(
         join(weighed),
         all(each.complete for each in found),
+        all(each.settled for each in found),
         max(each.passage_ms for each in found),
     )

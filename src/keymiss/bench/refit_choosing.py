@@ -54,8 +54,8 @@ from keymiss.server.servers import Servers
 
 CHOOSING_DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
 
-LEAST_PROBABLE = 0.02
-"""A question whose first answer is less probable is not answered."""
+LEAST_PROBABLE = 0.12
+"""A question whose first span is less probable has no answer."""
 
 RIDGE = 1.0
 """How strongly weights are held near 0, in spans' worth of evidence."""
@@ -146,13 +146,11 @@ def fit_model(asked: Sequence[AskedQuestion]) -> ChoosingModel:
     rows, right = [], []
     for one in asked:
         for first in ranked_spans(one.read, ranking)[:1]:
-            rows.append([first.span.log_odds, first.share, first.standing_out])
+            rows.append([first.span.log_odds, first.share])
             right.append(is_expected(first.span.text, one.question))
     weights = newton(np.array(rows), np.array(right, float))
-    log_odds, share, standing_out, intercept = (round(float(one), 4) for one in weights)
-    return replace(
-        ranking, log_odds=log_odds, share=share, standing_out=standing_out, intercept=intercept
-    )
+    log_odds, share, intercept = (round(float(one), 4) for one in weights)
+    return replace(ranking, log_odds=log_odds, share=share, intercept=intercept)
 
 
 def ranking_weights(asked: Sequence[AskedQuestion]) -> list[float]:
@@ -228,7 +226,8 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
         right = [is_expected(answer.span.text, one.question) for answer in answers]
         best = ranked_spans(one.read, model)[:1]
         probable += [(each.probability, is_expected(each.span.text, one.question)) for each in best]
-        refused.append((bool(one.question.expected), not answers))
+        answered = bool(best) and best[0].probability >= model.least
+        refused.append((bool(one.question.expected), not answered))
         if one.question.expected:
             text = answers[0].span.text if answers else ""
             first.append(right[:1] == [True])

@@ -128,12 +128,14 @@ def _evaluate_demo(url: str | None, model: str, as_json: bool, effort: Effort) -
             stack.enter_context(running_stack(None, port, None, model, demo=True))
             url = f"valkey://{LOOPBACK}:{port}"
         answers = asyncio.run(ask_all(url, asked, effort))
-    texts = [[answer.text for answer in one.answers] for one in answers]
-    found, beside = texts[: len(questions)], texts[len(questions) :]
+    found, beside = answers[: len(questions)], answers[len(questions) :]
+    texts = [[answer.text for answer in one.answers] for one in found]
     expected = [question.answer for question in questions]
-    refusals = score_refusals([not one for one in found], [not one for one in beside])
+    refusals = score_refusals(
+        [not one.answered for one in found], [not one.answered for one in beside]
+    )
     scores = {
-        **asdict(score(list(zip(found, expected, strict=True)))),
+        **asdict(score(list(zip(texts, expected, strict=True)))),
         "no_answer": asdict(refusals),
     }
     if as_json:

@@ -110,8 +110,9 @@ async def serve_functions(
 
 def print_answers(question: str, answers: CorpusAnswers, seconds: float, most: int = 5) -> None:
     out.print(Text(f"\n{question}", style="bold"), soft_wrap=True)
-    if not answers.answers:
-        out.print("  no answer in the corpus")
+    if not answers.answered:
+        least = ", these are the best of what was read:" if answers.answers else ""
+        out.print(f"  no answer in the corpus{least}")
     for number, answer in enumerate(answers.answers[:most], start=1):
         out.print(Text(f"{number}. {answer.text}", style="green"), soft_wrap=True)
         out.print(_place(answer), soft_wrap=True)

@@ -90,23 +90,23 @@ async def judge(servers: Servers, asked: ExpectedAnswer, effort: Effort = Effort
         Unavailable, TooSlow: the corpus cannot be asked.
     """
     try:
-        answers = (await ask(servers, asked.question, effort=effort)).answers
+        found = await ask(servers, asked.question, effort=effort)
     except BadInput:
         return _judged(asked, (), QuestionOutcome.BAD_QUESTION)
+    answers = found.answers
     if not asked.answers:
-        return _judged(
-            asked, answers, QuestionOutcome.ANSWERED if answers else QuestionOutcome.REFUSED
-        )
+        outcome = QuestionOutcome.ANSWERED if found.answered else QuestionOutcome.REFUSED
+        return _judged(asked, answers, outcome)
     if answers and _is_right(answers[0], asked):
         return _judged(asked, answers, QuestionOutcome.RIGHT)
-    found = await find(servers, normalise_question(asked.question))
+    candidates = await find(servers, normalise_question(asked.question))
     first = [Ranked(one.sentence, 0.0) for one in answers[:1]]
     if await _is_held(servers, asked, first):
         return _judged(asked, answers, QuestionOutcome.CUT_WRONGLY)
-    count = candidates_read(effort, found.passage_ms)
-    if await _is_held(servers, asked, found.ranked[:count]):
+    count = candidates_read(effort, candidates.passage_ms)
+    if await _is_held(servers, asked, candidates.ranked[:count]):
         return _judged(asked, answers, QuestionOutcome.NOT_CHOSEN)
-    if await _is_held(servers, asked, found.ranked):
+    if await _is_held(servers, asked, candidates.ranked):
         return _judged(asked, answers, QuestionOutcome.NOT_READ)
     return _judged(asked, answers, QuestionOutcome.NOT_FOUND)
 

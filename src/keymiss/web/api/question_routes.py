@@ -38,10 +38,14 @@ class AnswerBody(BaseModel):
 
 
 class AnswersBody(BaseModel):
-    """The answers, best first; empty when nothing in the corpus answers the question."""
+    """The likeliest answers, best first."""
 
     links: list[LinkBody] = Field(description="The strongest links of the question's concepts.")
     results: list[AnswerBody]
+    answered: bool = Field(
+        description="False when no result is likely enough: the corpus has no answer, and the "
+        "results are the best of what was read."
+    )
     complete: bool = Field(description="False when part of the corpus did not answer.")
 
 
@@ -77,5 +81,6 @@ def _shown(answers: CorpusAnswers, links: list[LinkBody]) -> AnswersBody:
             )
             for answer in answers.answers
         ],
+        answered=answers.answered,
         complete=answers.complete,
     )
