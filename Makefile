@@ -5,8 +5,8 @@ READY := $(VENV)/.ready
 C_FILES := $(wildcard src/keymiss/server/module/*.[ch])
 ENGINE := src/keymiss/reader/engine
 ENGINE_FILES := $(wildcard $(ENGINE)/*.[ch])
-COUNTING := src/keymiss/search/counting
-COUNTING_FILES := $(wildcard $(COUNTING)/*.[ch])
+SEARCH := src/keymiss/search/native
+SEARCH_FILES := $(wildcard $(SEARCH)/*.[ch])
 
 .PHONY: demo demo-cluster serve test lint bench clean
 
@@ -33,15 +33,15 @@ debian-packages:
 	  || ! command -v apt-get >/dev/null || { apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends redis-tools prometheus >/dev/null; } || true
 
-# The module's tests with AddressSanitizer and UBSan in the server, and what a search counts in C; STORM=600
+# The module's tests with AddressSanitizer and UBSan in the server, and the ranking of a search; STORM=600
 # makes the module's storm long.
 SANITIZED := build/sanitized/keymiss.so
 .PHONY: test-asan
-test-asan: $(READY) $(SANITIZED) build/sanitized/counting_storm
-	build/sanitized/counting_storm 1000
+test-asan: $(READY) $(SANITIZED) build/sanitized/ranking_storm
+	build/sanitized/ranking_storm 1000
 	SANITIZED_MODULE=$(abspath $(SANITIZED)) $(PYTEST) tests/module
 
-build/sanitized/counting_storm: tests/search/counting_storm.c $(COUNTING_FILES)
+build/sanitized/ranking_storm: tests/search/ranking_storm.c $(SEARCH_FILES)
 	mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	  -Wall -Wextra -Werror -Wshadow $(filter %.c,$^) -o $@
@@ -86,7 +86,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check src tests deploy
 	$(VENV)/bin/mypy
 	$(VENV)/bin/clang-format --dry-run --Werror --style=file:src/keymiss/server/module/.clang-format \
-	  $(C_FILES) $(ENGINE_FILES) $(COUNTING_FILES) $(wildcard tests/module/*.c tests/search/*.c tests/reader/engine/*.c)
+	  $(C_FILES) $(ENGINE_FILES) $(SEARCH_FILES) $(wildcard tests/module/*.c tests/search/*.c tests/reader/engine/*.c)
 
 bench: $(READY)
 	$(PYTHON) -m keymiss.bench.miss_cost
@@ -149,7 +149,7 @@ clean:
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Editable: Python changes need no reinstall, changes of the C files rebuild the module.
-$(READY): pyproject.toml CMakeLists.txt $(ENGINE)/CMakeLists.txt $(C_FILES) $(ENGINE_FILES) $(COUNTING)/CMakeLists.txt $(COUNTING_FILES)
+$(READY): pyproject.toml CMakeLists.txt $(ENGINE)/CMakeLists.txt $(C_FILES) $(ENGINE_FILES) $(SEARCH)/CMakeLists.txt $(SEARCH_FILES)
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

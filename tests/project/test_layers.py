@@ -177,7 +177,8 @@ ENGINE_LAYERS = (
 )
 """The same for the reader's engine."""
 
-IN_C = {MODULE: MODULE_LAYERS, ENGINE: ENGINE_LAYERS}
+SEARCH = ROOT / "search" / "native"
+IN_C = {MODULE: MODULE_LAYERS, ENGINE: ENGINE_LAYERS, SEARCH: (("sentence_ranking",),)}
 SHARED_HEADERS = {"kernels", "encoder_steps"}
 """Headers of the engine that declare what several files define."""
 

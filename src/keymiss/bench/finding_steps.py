@@ -73,8 +73,6 @@ def only(steps: Sequence[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (document_terms, sentence_choice):
             stack.enter_context(mock.patch.object(module, "WEIGHING", weighing))
-        if "document 0.5" not in steps:
-            stack.enter_context(mock.patch.object(sentence_choice, "DOCUMENT_WEIGHT", 0.0))
         for name, (module, attribute, without) in OFF.items():
             if name not in steps:
                 stack.enter_context(mock.patch.object(module, attribute, without))

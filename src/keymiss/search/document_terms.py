@@ -65,8 +65,8 @@ class DocumentTerms:
 
     @cached_property
     def address(self) -> int:
-        """Where `DocumentTerms` of counting/term_counts.h lies: the addresses of the arrays, which
-        live as long as this object, and their lengths."""
+        """Where `DocumentTerms` of sentence_ranking.h lies: the addresses of the arrays, which live
+        as long as this object, and their lengths."""
         terms, counts = self.vocabulary
         arrays = (self.title, self.tokens, terms, self.bounds, counts)
         lengths = (len(self.title), len(terms), len(self.numbers), 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from keymiss.search.native.native_ranking import TermScores
 from keymiss.search.terms import term_weights
 from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidates, ShardCandidates
@@ -34,7 +34,6 @@ TENTHS = 10
 """Sentences are counted in tenths: `document_terms.Weighing`."""
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +60,17 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
     candidates = [each for shard in shards for each in shard.candidates]
     if not candidates:
         return []
-    scores = score_sentences(
-        whole,
-        np.array([each.frequencies for each in candidates], np.int64),
-        np.array([each.length for each in candidates], np.int64),
+    of_sentences, of_documents = term_scores(whole)
+    scores = _bm25(
+        of_sentences,
+        np.array([each.frequencies for each in candidates], float),
+        np.array([each.length for each in candidates], float),
+    ) + _bm25(
+        of_documents,
+        np.array([each.document_frequencies for each in candidates], float),
+        np.array([each.document_length for each in candidates], float),
     )
-    scores += DOCUMENT_WEIGHT * score_documents(
-        whole,
-        np.array([each.document_frequencies for each in candidates], np.int64),
-        np.array([each.document_length for each in candidates], np.int64),
-    )
-    highest = (SATURATION + 1) * (
-        _term_scores(whole, list(whole.sentence_counts.values()), whole.sentences).sum()
-        + DOCUMENT_WEIGHT * _term_scores(whole, whole.document_counts, whole.documents).sum()
-    )
+    highest = float(of_sentences.weights.sum() + of_documents.weights.sum())
     ranked = [
         Ranked(each.sentence, score, score / highest, tuple(each.sizes))
         for score, each in zip(scores.tolist(), candidates, strict=True)
@@ -82,38 +78,37 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
     return sorted(ranked, key=lambda one: (-one.score, one.sentence))
 
 
-def score_sentences(whole: Candidates, frequencies: Integers, lengths: Integers) -> Floats:
-    """BM25 of sentences with their neighbours and titles, all of them counted in tenths.
-
-    Args:
-        whole: the statistics of all sentences.
-        frequencies: how often each sentence has each term, shape (sentences, terms).
-        lengths: how many terms it has, shape (sentences,).
-    """
-    counts = list(whole.sentence_counts.values())
-    weights = _term_scores(whole, counts, whole.sentences)
-    relative = lengths * (whole.sentences / max(1, whole.total_length))
-    return _bm25(weights, frequencies / TENTHS, relative, SENTENCE_LENGTH_WEIGHT)
-
-
-def score_documents(whole: Candidates, frequencies: Integers, lengths: Integers) -> Floats:
-    """BM25 of documents; the arguments are those of `score_sentences`, counted in ones."""
-    weights = _term_scores(whole, whole.document_counts, whole.documents)
-    relative = lengths * (whole.documents / max(1, whole.documents_length))
-    return _bm25(weights, frequencies, relative, DOCUMENT_LENGTH_WEIGHT)
+def term_scores(whole: Candidates) -> tuple[TermScores, TermScores]:
+    """How sentences are scored by these statistics, counted in tenths with their neighbours and
+    titles, and how much their documents add."""
+    weights = np.array(term_weights(whole.sentence_counts))
+    of_sentences = _rarities(list(whole.sentence_counts.values()), whole.sentences)
+    of_documents = _rarities(whole.document_counts, whole.documents)
+    mean_tenths = max(1, whole.total_length) / max(1, whole.sentences)
+    mean_length = max(1, whole.documents_length) / max(1, whole.documents)
+    return (
+        _scores(weights * of_sentences, SENTENCE_LENGTH_WEIGHT, TENTHS, mean_tenths),
+        _scores(DOCUMENT_WEIGHT * weights * of_documents, DOCUMENT_LENGTH_WEIGHT, 1, mean_length),
+    )
 
 
-def _term_scores(whole: Candidates, counts: Sequence[int], total: int) -> Floats:
-    """What each term of the question is worth: its rarity and its weight."""
+def _rarities(counts: Sequence[int], total: int) -> Floats:
     held = np.array(counts, float)
-    rarity = np.log(1 + (total - held + 0.5) / (held + 0.5))
-    return np.asarray(rarity * np.array(term_weights(whole.sentence_counts)))
+    return np.asarray(np.log(1 + (total - held + 0.5) / (held + 0.5)))
 
 
-def _bm25(weights: Floats, frequencies: Any, relative: Any, length_weight: float) -> Floats:
-    dampening = SATURATION * (1 - length_weight + length_weight * relative)
-    parts = weights * frequencies / (frequencies + dampening[:, None])
-    return np.asarray((SATURATION + 1) * parts.sum(axis=1))
+def _scores(weights: Floats, length_weight: float, unit: int, mean_length: float) -> TermScores:
+    return TermScores(
+        (SATURATION + 1) * weights,
+        unit * SATURATION * (1 - length_weight),
+        unit * SATURATION * length_weight / mean_length,
+    )
+
+
+def _bm25(by: TermScores, frequencies: Floats, lengths: Floats) -> Floats:
+    dampening = by.flat + by.slope * lengths
+    parts = by.weights * frequencies / (frequencies + dampening[:, None])
+    return np.asarray(parts.sum(axis=1))
 
 
 def added_up(shards: Sequence[Candidates]) -> Candidates:

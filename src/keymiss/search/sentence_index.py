@@ -6,17 +6,18 @@ import json
 import logging
 import shutil
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import tantivy
 
 from keymiss.keys import DocumentKeys
 from keymiss.search.document_terms import DocumentTerms, document_terms
-from keymiss.search.sentence_choice import MatchedDocument, best_sentences
+from keymiss.search.sentence_choice import best_sentences
 from keymiss.search.terms import hash_terms, question_terms, term_weights
 from keymiss.values.find_value import Candidates
 
@@ -44,6 +45,11 @@ class IndexedDocument:
     text_hash: str
     title: str
     terms: DocumentTerms
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of its sentences' names."""
+        return self.keys.sentence_prefix
 
 
 class SentenceIndex:
@@ -192,13 +198,21 @@ class SentenceIndex:
                 document_counts=[self._document_counts[one] for one in hashes],
                 candidates=(),
             )
-        rows: dict[int, list[int]] = defaultdict(list)
-        for place in self._places(searcher, whole.sentence_counts):
-            rows[place >> ROW_BITS].append(place & (1 << ROW_BITS) - 1)
+        places = self._places(searcher, whole.sentence_counts)
         with self._lock:
-            found = [(self._documents.get(number), some) for number, some in rows.items()]
-        matched = [MatchedDocument(one.keys, one.terms, some) for one, some in found if one]
-        return replace(whole, candidates=tuple(best_sentences(whole, asked, matched, limit)))
+            numbers = {place >> ROW_BITS for place in places}
+            held = [(number, self._documents.get(number)) for number in numbers]
+        there = {number: one for number, one in held if one}
+        order = {number: place for place, number in enumerate(there)}
+        found = [
+            (order[place >> ROW_BITS], place & (1 << ROW_BITS) - 1)
+            for place in places
+            if place >> ROW_BITS in order
+        ]
+        documents = [(one.prefix, one.terms) for one in there.values()]
+        rows = np.array(found, np.int32).reshape(-1, 2)
+        best = best_sentences(whole, asked, documents, rows, limit)
+        return replace(whole, candidates=tuple(best))
 
     def _places(self, searcher: tantivy.Searcher, counts: Mapping[str, int]) -> Sequence[int]:
         """The places of the sentences that share words with the question, by these alone."""

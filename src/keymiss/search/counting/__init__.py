@@ -1,1 +1,0 @@
-"""Counts a question's terms in documents and sentences, in C."""

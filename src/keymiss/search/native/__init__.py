@@ -1,0 +1,1 @@
+"""The ranking of a shard's sentences, in C."""

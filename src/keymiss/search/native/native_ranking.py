@@ -1,0 +1,133 @@
+"""Ranks the sentences that the index has found, with the library keymiss_search."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_double, c_int32, c_void_p
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from keymiss.errors import SetupError
+from keymiss.search.document_terms import DocumentTerms, Weighing
+from keymiss.search.terms import TermHashes
+
+SURROUNDINGS = 5
+"""How many sentences are ranked for one that was found, at most, in a document that is too long."""
+
+Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TermScores:
+    """BM25 of one kind of text: a term that occurs f times in a text of a length gives
+    `weight * f / (f + flat + slope * length)`. The weights are float64 of shape (terms,)."""
+
+    weights: npt.NDArray[np.float64]
+    flat: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedRows:
+    """The best sentences, in any order, each array of shape (sentences,) or (sentences, terms).
+
+    `documents` are numbers of documents in the list that was given, and `rows` the places of the
+    sentences in them. `lengths` and `frequencies` count terms with neighbours and title, in tenths.
+    `of_documents` counts each document's terms, shape (documents, terms).
+    """
+
+    documents: Numbers
+    rows: Numbers
+    lengths: Numbers
+    frequencies: Numbers
+    scores: npt.NDArray[np.float64]
+    of_documents: Numbers
+
+
+class _TermScores(Structure):
+    _fields_ = (("weights", c_void_p), ("flat", c_double), ("slope", c_double))
+
+
+class _Question(Structure):
+    _fields_ = (
+        ("asked", c_void_p),
+        *((name, c_int32) for name in ("terms", "own", "near", "in_title", "most_scored", "limit")),
+        ("sentences", _TermScores),
+        ("documents", _TermScores),
+    )
+
+
+class _Result(Structure):
+    _fields_ = tuple(
+        (name, c_void_p) for name in ("of_documents", "rows", "lengths", "frequencies", "scores")
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The library. Its function releases Python's lock while it runs.
+
+    Raises:
+        SetupError: the library is missing.
+    """
+    path = Path(str(resources.files("keymiss.search.native") / "keymiss_search.so"))
+    if not path.is_file():
+        raise SetupError(f"{path} is missing; install keymiss with pip, which compiles it")
+    library = ctypes.CDLL(str(path))
+    library.keymiss_rank_sentences.restype = c_int32
+    library.keymiss_rank_sentences.argtypes = (
+        *(c_void_p, c_int32, c_void_p, c_int32),
+        *(POINTER(_Question), POINTER(_Result)),
+    )
+    return library
+
+
+def rank_rows(
+    documents: Sequence[DocumentTerms],
+    found: Numbers,
+    asked: TermHashes,
+    scores: tuple[TermScores, TermScores],
+    weighing: Weighing,
+    most_scored: int,
+    limit: int,
+) -> RankedRows:
+    """The best `limit` sentences of these documents, and all that are as good as the last of them.
+
+    Args:
+        documents: what is ranked; the best documents first, until `most_scored` sentences are.
+        found: the number of a document and a row for each sentence that the index has found, int32
+            of shape (sentences, 2). Of documents beyond, only these and those around them are
+            ranked.
+        asked: the question's terms, uint32 of shape (terms,), at most 64.
+        scores: how sentences are scored, and documents.
+    """
+    room = most_scored + SURROUNDINGS * len(found)
+    terms = len(asked)
+    of_documents = np.empty((len(documents), terms), np.int32)
+    rows, lengths = np.empty((room, 2), np.int32), np.empty(room, np.int32)
+    frequencies, total = np.empty((room, terms), np.int32), np.empty(room, np.float64)
+    by_sentences, by_documents = (
+        _TermScores(each.weights.ctypes.data, each.flat, each.slope) for each in scores
+    )
+    question = _Question(
+        asked.ctypes.data, terms, *weighing, most_scored, limit, by_sentences, by_documents
+    )
+    results = (of_documents, rows, lengths, frequencies, total)
+    result = _Result(*(each.ctypes.data for each in results))
+    pointers = (c_void_p * len(documents))(*[each.address for each in documents])
+    kept = _library().keymiss_rank_sentences(
+        *(pointers, len(documents), found.ctypes.data, len(found)),
+        *(ctypes.byref(question), ctypes.byref(result)),
+    )
+    if kept < 0:
+        raise MemoryError
+    return RankedRows(
+        *(rows[:kept, 0], rows[:kept, 1], lengths[:kept], frequencies[:kept], total[:kept]),
+        of_documents,
+    )
