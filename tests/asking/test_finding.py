@@ -99,7 +99,7 @@ def findings(cluster, *served, shards=()):
 
 def test_a_shard_that_is_asked_ten_times_has_each_candidate_once(cluster_of):
     sentence = f"7:{{{slot_tag(0)}}}:1"
-    candidate = Candidate(sentence, 100, [10], 20, [1], [50, 60, 0])
+    candidate = Candidate(sentence, 100, [10], 20, [1], [0, 50, 60, 70, 0])
     found = Candidates(1, 20, 2, 200, {"virus": 1}, [1], (candidate,))
     asked = itertools.count(1)
 

@@ -1,7 +1,8 @@
 """Which consecutive sentences are read for a question's candidates.
 
-Each candidate is read with its neighbours. Candidates that overlap are read as one passage while it
-is short; longer ones stay apart, since a reader finds less in them.
+Each candidate is read with its neighbours, and with theirs where all are short. Candidates that
+overlap are read as one passage while it is short; longer ones stay apart, since a reader finds less
+in them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 
 from keymiss.search.ranking import Ranked
 
-LONGEST_ALONE, LONGEST_JOINED = 1500, 560
-"""How many characters a passage has, at most: of a candidate with its neighbours, and of candidates
-that are read together. 560 characters of English are about 128 tokens."""
+LONGEST_ALONE, LONGEST_WIDENED, LONGEST_JOINED = 1500, 450, 560
+"""How many characters a passage has, at most: of a candidate with its neighbours, of one with their
+neighbours, and of candidates that are read together. 560 characters of English are about 128
+tokens."""
 
 USUAL_SIZE = 150
 """The size of a sentence about which nothing is known."""
@@ -66,13 +68,19 @@ def cut_passages(ranked: Sequence[Ranked]) -> list[CandidatePassage]:
 
 def _alone(document: str, number: int, one: Ranked) -> CandidatePassage:
     """A candidate with those of its neighbours that there is room for."""
-    before, own, after = one.sizes or (USUAL_SIZE,) * 3
-    sizes, room = {number: own}, LONGEST_ALONE - own
-    if number and before and before <= room:
-        sizes[number - 1] = before
-        room -= before
-    if after and after <= room:
-        sizes[number + 1] = after
+    around = one.sizes or (USUAL_SIZE,) * 5
+    sizes = {number: around[2]}
+    for step, longest in (
+        (-1, LONGEST_ALONE),
+        (1, LONGEST_ALONE),
+        (2, LONGEST_WIDENED),
+        (-2, LONGEST_WIDENED),
+    ):
+        size = around[2 + step]
+        touches = abs(step) == 1 or number + step // 2 in sizes
+        is_there = size > 0 and number + step >= 0 and touches
+        if is_there and sum(sizes.values()) + size <= longest:
+            sizes[number + step] = size
     return CandidatePassage(document, sizes, {number: one})
 
 

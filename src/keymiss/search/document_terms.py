@@ -38,8 +38,8 @@ class DocumentTerms:
         bounds: where each sentence begins in `tokens`, and the end of the last one, int32 of shape
             (sentences + 1,).
         numbers: the number of each sentence, int32 of shape (sentences,), ascending.
-        sizes: how many characters each sentence has, with a 0 before and behind them, int32 of
-            shape (sentences + 2,).
+        sizes: how many characters each sentence has, with two 0 before and behind them, int32 of
+            shape (sentences + 4,).
     """
 
     title: TermHashes
@@ -108,6 +108,6 @@ def document_terms(title: str, sentences: Mapping[int, str]) -> tuple[DocumentTe
         tokens=hash_terms([term for text in texts for term in text]),
         bounds=np.cumsum([0, *map(len, texts)], dtype=np.int32),
         numbers=np.fromiter(sentences, np.int32, len(sentences)),
-        sizes=np.array([0, *map(len, sentences.values()), 0], np.int32),
+        sizes=np.array([0, 0, *map(len, sentences.values()), 0, 0], np.int32),
     )
     return terms, [" ".join(text) for text in texts]

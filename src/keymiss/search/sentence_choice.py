@@ -12,7 +12,7 @@ from keymiss.search.ranking import term_scores
 from keymiss.search.terms import TermHashes
 from keymiss.values.find_value import Candidate, Candidates
 
-MOST_SCORED = 1500
+MOST_SCORED = 1000
 """How many sentences are scored for a question, at most. Of documents beyond that, only those
 sentences are that share words with the question, and two neighbours on either side."""
 
@@ -55,7 +55,7 @@ def best_sentences(
             frequencies,
             len(terms[one].tokens),
             in_document,
-            terms[one].sizes[row : row + 3].tolist(),
+            terms[one].sizes[row : row + 5].tolist(),
         )
         for (_, name, _), one, row, length, frequencies, in_document in zip(
             order, *columns, strict=True

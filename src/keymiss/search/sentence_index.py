@@ -28,7 +28,7 @@ FACTS_KIND = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 
-MATCHED = 100
+MATCHED = 64
 """How many sentences the index gives by their own words alone. All sentences of their documents are
 scored then, with neighbours, title and document."""
 
@@ -45,11 +45,8 @@ class IndexedDocument:
     text_hash: str
     title: str
     terms: DocumentTerms
-
-    @property
-    def prefix(self) -> str:
-        """The beginning of its sentences' names."""
-        return self.keys.sentence_prefix
+    prefix: str
+    """The beginning of its sentences' names."""
 
 
 class SentenceIndex:
@@ -92,7 +89,7 @@ class SentenceIndex:
             facts = json.loads(bytes(stored.get_first("facts") or b""))
             terms = DocumentTerms.from_bytes(bytes(stored.get_first("numbers") or b""))
             keys = DocumentKeys(*facts["document"])
-            yield facts["number"], IndexedDocument(keys, facts["hash"], facts["title"], terms)
+            yield facts["number"], _indexed(keys, facts["hash"], facts["title"], terms)
 
     def _add(self, number: int, indexed: IndexedDocument) -> None:
         self._numbers[indexed.keys] = number
@@ -156,7 +153,7 @@ class SentenceIndex:
             self._delete(keys)
             for entry in entries:
                 self._writer.add_document(entry)
-            self._add(number, IndexedDocument(keys, text_hash, title, terms))
+            self._add(number, _indexed(keys, text_hash, title, terms))
 
     def remove(self, keys: DocumentKeys) -> bool:
         """Removes a document; returns whether it was there. `find` sees this after `commit`."""
@@ -231,6 +228,12 @@ class SentenceIndex:
         hits = searcher.search(query, MATCHED, count=False).hits
         places = searcher.fast_field_values("place", [address for _, address in hits])
         return [place for place in places if isinstance(place, int)]
+
+
+def _indexed(
+    keys: DocumentKeys, text_hash: str, title: str, terms: DocumentTerms
+) -> IndexedDocument:
+    return IndexedDocument(keys, text_hash, title, terms, keys.sentence_prefix)
 
 
 def _schema() -> tantivy.Schema:

@@ -28,8 +28,8 @@ class Candidate:
     document_frequencies: Sequence[int]
     """How often its document has each term of the question."""
     sizes: Sequence[int]
-    """How many characters the sentence before it, it, and the one after it have; 0 where there is
-    no such sentence."""
+    """How many characters the two sentences before it, it, and the two after it have; 0 where there
+    is no such sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,11 @@ def shard_candidates_to_json(found: ShardCandidates) -> str:
         **{field.name: getattr(candidates, field.name) for field in fields(Candidates)},
     }
     record["candidates"] = [
-        [getattr(each, field.name) for field in fields(Candidate)] for each in candidates.candidates
+        (
+            *(each.sentence, each.length, each.frequencies),
+            *(each.document_length, each.document_frequencies, each.sizes),
+        )
+        for each in candidates.candidates
     ]
     return to_json_value(FIND_FORMAT, record, ascii=True)
 
