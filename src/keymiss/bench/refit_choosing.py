@@ -54,7 +54,7 @@ from keymiss.server.servers import Servers
 
 CHOOSING_DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
 
-LEAST_PROBABLE = 0.12
+LEAST_PROBABLE = 0.18
 """A question whose first span is less probable has no answer."""
 
 RIDGE = 1.0

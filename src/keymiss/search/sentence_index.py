@@ -28,7 +28,7 @@ FACTS_KIND = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 
-MATCHED = 64
+MATCHED = 48
 """How many sentences the index gives by their own words alone. All sentences of their documents are
 scored then, with neighbours, title and document."""
 
@@ -221,7 +221,9 @@ class SentenceIndex:
         if not weighed:
             return []
         queries = [
-            tantivy.Query.boost_query(_is(self._schema, TERMS_FIELD, term), weight)
+            _is(self._schema, TERMS_FIELD, term)
+            if weight == 1.0
+            else tantivy.Query.boost_query(_is(self._schema, TERMS_FIELD, term), weight)
             for term, weight in weighed
         ]
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, each) for each in queries])

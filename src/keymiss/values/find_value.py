@@ -83,7 +83,7 @@ def shard_candidates_to_json(found: ShardCandidates) -> str:
         )
         for each in candidates.candidates
     ]
-    return to_json_value(FIND_FORMAT, record, ascii=True)
+    return to_json_value(FIND_FORMAT, record, compact=True, ascii=True)
 
 
 def host_candidates_to_json(parts: Sequence[ShardCandidates]) -> str:
