@@ -95,8 +95,7 @@ async def ask(
     try:
         with stage("all"):
             answers, complete = await _ask(servers, text, retrievers, effort, read_ms)
-        likeliest = max((one.probability for one in answers), default=-1.0)
-        answered = likeliest >= choosing_model().least
+        answered = bool(answers) and answers[0].probability >= choosing_model().least
         count_question("answered" if answered else "unanswered", complete)
         return CorpusAnswers(tuple(answers), answered, complete, await linking)
     except KeymissError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -81,9 +81,12 @@ def ranked_spans(read: SpansRead, model: ChoosingModel) -> list[ChosenSpan]:
     """All spans by their scores, each text and each place once."""
     chosen = [_scored(model, passage, span) for passage, some in read for span in some if span.text]
     kept: dict[str, ChosenSpan] = {}
+    in_sentence: dict[str, list[PassageSpan]] = defaultdict(list)
     for one in sorted(chosen, key=lambda one: (-one.score, one.sentence, one.span.start)):
-        if not any(_overlap(one, other) for other in kept.values()):
-            kept.setdefault(_folded(one.span.text), one)
+        beside = in_sentence[one.sentence]
+        is_new = not any(_overlap(one.span, other) for other in beside)
+        if is_new and kept.setdefault(_folded(one.span.text), one) is one:
+            beside.append(one.span)
     return list(kept.values())
 
 
@@ -111,12 +114,8 @@ def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
     return [*early, *late]
 
 
-def _overlap(one: ChosenSpan, other: ChosenSpan) -> bool:
-    return (
-        one.sentence == other.sentence
-        and one.span.start < other.span.end
-        and other.span.start < one.span.end
-    )
+def _overlap(one: PassageSpan, other: PassageSpan) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _folded(text: str) -> str:

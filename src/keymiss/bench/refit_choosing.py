@@ -226,7 +226,7 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
         right = [is_expected(answer.span.text, one.question) for answer in answers]
         best = ranked_spans(one.read, model)[:1]
         probable += [(each.probability, is_expected(each.span.text, one.question)) for each in best]
-        answered = bool(best) and best[0].probability >= model.least
+        answered = bool(answers) and answers[0].probability >= model.least
         refused.append((bool(one.question.expected), not answered))
         if one.question.expected:
             text = answers[0].span.text if answers else ""
