@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,27 +82,32 @@ def rank(shards: Sequence[Candidates]) -> list[Ranked]:
 def term_scores(whole: Candidates) -> tuple[TermScores, TermScores]:
     """How sentences are scored by these statistics, counted in tenths with their neighbours and
     titles, and how much their documents add."""
-    weights = np.array(term_weights(whole.sentence_counts))
-    of_sentences = _rarities(list(whole.sentence_counts.values()), whole.sentences)
-    of_documents = _rarities(whole.document_counts, whole.documents)
+    weights = term_weights(whole.sentence_counts)
+    of_sentences = _rarities(weights, whole.sentence_counts.values(), whole.sentences)
+    of_documents = _rarities(weights, whole.document_counts, whole.documents)
     mean_tenths = max(1, whole.total_length) / max(1, whole.sentences)
     mean_length = max(1, whole.documents_length) / max(1, whole.documents)
     return (
-        _scores(weights * of_sentences, SENTENCE_LENGTH_WEIGHT, TENTHS, mean_tenths),
-        _scores(DOCUMENT_WEIGHT * weights * of_documents, DOCUMENT_LENGTH_WEIGHT, 1, mean_length),
+        _scores(of_sentences, SENTENCE_LENGTH_WEIGHT, TENTHS, mean_tenths),
+        _scores(of_documents, DOCUMENT_LENGTH_WEIGHT, 1, mean_length, DOCUMENT_WEIGHT),
     )
 
 
-def _rarities(counts: Sequence[int], total: int) -> Floats:
-    held = np.array(counts, float)
-    return np.asarray(np.log(1 + (total - held + 0.5) / (held + 0.5)))
+def _rarities(weights: Sequence[float], counts: Iterable[int], total: int) -> list[float]:
+    """The weight of each term, times how rare it is."""
+    return [
+        weight * math.log(1 + (total - held + 0.5) / (held + 0.5))
+        for weight, held in zip(weights, counts, strict=True)
+    ]
 
 
-def _scores(weights: Floats, length_weight: float, unit: int, mean_length: float) -> TermScores:
+def _scores(
+    weights: Sequence[float], length_weight: float, unit: int, mean: float, factor: float = 1.0
+) -> TermScores:
     return TermScores(
-        (SATURATION + 1) * weights,
+        np.array([factor * (SATURATION + 1) * weight for weight in weights]),
         unit * SATURATION * (1 - length_weight),
-        unit * SATURATION * length_weight / mean_length,
+        unit * SATURATION * length_weight / mean,
     )
 
 

@@ -28,6 +28,7 @@ type name called give tell
 """
 """The words that most questions are made of, whatever they are about."""
 
+_DIGIT = re.compile(r"\d")
 _LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
@@ -39,7 +40,7 @@ def terms_of(text: str) -> list[str]:
 
 def cut_digits(text: str) -> str:
     """The text with letters cut from digits, so that COVID-19 and covid19 have the same terms."""
-    return _LETTER_BESIDE_DIGIT.sub(" ", text)
+    return _LETTER_BESIDE_DIGIT.sub(" ", text) if _DIGIT.search(text) else text
 
 
 def question_terms(question: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_double, c_int32, c_void_p
 from dataclasses import dataclass
@@ -109,25 +110,33 @@ def rank_rows(
     """
     room = most_scored + SURROUNDINGS * len(found)
     terms = len(asked)
-    of_documents = np.empty((len(documents), terms), np.int32)
-    rows, lengths = np.empty((room, 2), np.int32), np.empty(room, np.int32)
-    frequencies, total = np.empty((room, terms), np.int32), np.empty(room, np.float64)
+    sizes = (len(documents) * terms, 2 * room, room, room * terms)
+    memory = np.empty(sum(sizes), np.int32)
+    starts = [0, *itertools.accumulate(sizes)]
+    total = np.empty(room, np.float64)
     by_sentences, by_documents = (
         _TermScores(each.weights.ctypes.data, each.flat, each.slope) for each in scores
     )
     question = _Question(
         asked.ctypes.data, terms, *weighing, most_scored, limit, by_sentences, by_documents
     )
-    results = (of_documents, rows, lengths, frequencies, total)
-    result = _Result(*(each.ctypes.data for each in results))
-    pointers = (c_void_p * len(documents))(*[each.address for each in documents])
+    begin = memory.ctypes.data
+    result = _Result(*(begin + 4 * start for start in starts[:-1]), total.ctypes.data)
+    pointers = np.array([each.address for each in documents], np.uint64)
     kept = _library().keymiss_rank_sentences(
-        *(pointers, len(documents), found.ctypes.data, len(found)),
+        *(pointers.ctypes.data, len(documents), found.ctypes.data, len(found)),
         *(ctypes.byref(question), ctypes.byref(result)),
     )
     if kept < 0:
         raise MemoryError
+    of_documents, places, lengths, frequencies = (
+        memory[start : start + size] for start, size in zip(starts, sizes, strict=False)
+    )
     return RankedRows(
-        *(rows[:kept, 0], rows[:kept, 1], lengths[:kept], frequencies[:kept], total[:kept]),
-        of_documents,
+        documents=places[: 2 * kept : 2],
+        rows=places[1 : 2 * kept : 2],
+        lengths=lengths[:kept],
+        frequencies=frequencies[: kept * terms].reshape(-1, terms),
+        scores=total[:kept],
+        of_documents=of_documents.reshape(-1, terms),
     )
