@@ -8,7 +8,7 @@ FEWEST_READ, MOST_READ, STEP = 10, 30, 10
 """How many candidates are read, at least and at most. Between them the number grows in steps, so
 that readers of nearly the same speed give the same answers."""
 
-READ_MS = 150.0
+READ_MS = 200.0
 """The budget for the reader's time, in milliseconds: docs/decisions/0021-finding-and-choosing.md
 has what it gives on which machine."""
 

@@ -12,8 +12,11 @@ import numpy as np
 from keymiss.errors import ModelError
 from keymiss.reader.calibration import Calibration, load_calibration
 from keymiss.reader.checkpoint import model_folder, model_name
+from keymiss.reader.cpu_info import processor_name
 from keymiss.reader.encoder_config import load_config
 from keymiss.reader.engine.engine_network import load_engine_network
+from keymiss.reader.engine.thread_count import thread_count
+from keymiss.reader.model_cache import default_cache, read_object, write_object
 from keymiss.reader.network import Ids, Logits, Network, Precision, TokenRow
 from keymiss.reader.passage_windows import DEFAULT_LIMITS, Limits, PairRow, cut_pair
 from keymiss.reader.precision import choose_precision
@@ -21,9 +24,13 @@ from keymiss.reader.reader_statistics import Statistics
 from keymiss.reader.spans import Span, best_spans, trim
 from keymiss.reader.tokenizer import Tokenizer
 
-USUAL_TOKENS, WARM_ROWS, WARM_CALLS = 104, 5, 2
+USUAL_TOKENS, MEASURED_ROWS, FEWEST_CALLS, MEASURING_SECONDS = 104, 5, 2, 0.3
 """How `Reader.warm_up` measures: the tokens of a question with a passage, passages of a call, and
-calls, of which the shortest counts."""
+calls, of which the shortest counts: at least two, and as many as there is time for."""
+
+SPEEDS = "speeds.json"
+"""The file of the cache folder that keeps what was measured, so that a reader reads as much after a
+restart as before, whatever else the machine does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,9 @@ class Reader:
         self.statistics = statistics or Statistics()
         self.passage_ms = 0.0
         """How many milliseconds a usual passage takes among others; 0 before `warm_up`."""
+        self.place = ""
+        """The processor, threads, precision and model for which this is kept; nothing is kept when
+        it is empty."""
 
     @property
     def precision(self) -> Precision:
@@ -152,7 +162,10 @@ class Reader:
         chosen = choose_precision(precision, folder)
         network = load_engine_network(folder, config, chosen, threads, statistics)
         statistics.add(load_seconds=time.perf_counter() - started)
-        return cls(model_name(folder), tokenizer, network, calibration, statistics)
+        reader = cls(model_name(folder), tokenizer, network, calibration, statistics)
+        count = threads or thread_count()
+        reader.place = f"{processor_name()}, {count} threads, {chosen}, {network.version}"
+        return reader
 
     def read(
         self,
@@ -213,14 +226,24 @@ class Reader:
         """Does in advance the work that the first questions would wait for, and measures how long
         a passage takes (`passage_ms`)."""
         self.network.warm_up()
+        path = default_cache() / SPEEDS
+        known = read_object(path).get(self.place)
+        if isinstance(known, float | int) and self.place:
+            self.passage_ms = float(known)
+            return
+        self.passage_ms = self._measured_ms()
+        if self.place:
+            write_object(path, read_object(path) | {self.place: self.passage_ms})
+
+    def _measured_ms(self) -> float:
         length = min(USUAL_TOKENS, self.network.max_tokens)
         row = TokenRow(np.full(length, self.tokenizer.special.separator, np.int32), length // 8)
-        seconds = []
-        for _ in range(WARM_CALLS):
+        seconds: list[float] = []
+        while len(seconds) < FEWEST_CALLS or sum(seconds) < MEASURING_SECONDS:
             started = time.perf_counter()
-            list(self.network.logits([row] * WARM_ROWS))
+            list(self.network.logits([row] * MEASURED_ROWS))
             seconds.append(time.perf_counter() - started)
-        self.passage_ms = round(1000 * min(seconds) / WARM_ROWS, 3)
+        return round(1000 * min(seconds) / MEASURED_ROWS, 3)
 
     def _ids(self, passages: Sequence[str | Passage]) -> Iterator[Ids]:
         texts = [passage for passage in passages if isinstance(passage, str)]
