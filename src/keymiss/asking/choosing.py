@@ -14,12 +14,16 @@ from functools import cache
 from pathlib import Path
 
 from keymiss.asking.passages import CandidatePassage
+from keymiss.search.terms import terms_of
 from keymiss.values.passage_value import PassageSpan
 
 CHOOSING_FILE = Path(__file__).with_name("choosing.json")
 
 MOST_OF_A_DOCUMENT = 2
 """How many answers come from one document, at most, while others are likely."""
+
+WORTH_SHOWING = 0.2
+"""The least probability of a further answer, as a part of the first one's."""
 
 LIKELY = 0.2
 """The least probability of an answer that takes the place of a third one of the same document."""
@@ -73,13 +77,21 @@ def choosing_model() -> ChoosingModel:
 
 
 def choose(read: SpansRead, most: int, model: ChoosingModel | None = None) -> list[ChosenSpan]:
-    """The likeliest spans, the best first, each text and each place once."""
-    return _spread(ranked_spans(read, model or choosing_model()))[:most]
+    """The likeliest spans, the best first, each text and each place once. Those that are much less
+    likely than the best are left out."""
+    ranked = ranked_spans(read, model or choosing_model())
+    worth = [one for one in ranked if one.probability >= WORTH_SHOWING * ranked[0].probability]
+    return _spread(worth)[:most]
 
 
 def ranked_spans(read: SpansRead, model: ChoosingModel) -> list[ChosenSpan]:
     """All spans by their scores, each text and each place once."""
-    chosen = [_scored(model, passage, span) for passage, some in read for span in some if span.text]
+    chosen = [
+        _scored(model, passage, span)
+        for passage, some in read
+        for span in some
+        if _says_something(span.text)
+    ]
     kept: dict[str, ChosenSpan] = {}
     in_sentence: dict[str, list[PassageSpan]] = defaultdict(list)
     for one in sorted(chosen, key=lambda one: (-one.score, one.sentence, one.span.start)):
@@ -112,6 +124,11 @@ def _spread(ranked: Sequence[ChosenSpan]) -> list[ChosenSpan]:
         is_third = of_document[one.document] > MOST_OF_A_DOCUMENT
         (late if is_third or one.probability < LIKELY else early).append(one)
     return [*early, *late]
+
+
+def _says_something(text: str) -> bool:
+    """Whether a span is more than stop words and punctuation. A capital may name something."""
+    return bool(terms_of(text)) or any(letter.isupper() for letter in text)
 
 
 def _overlap(one: PassageSpan, other: PassageSpan) -> bool:

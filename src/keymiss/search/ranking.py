@@ -15,7 +15,7 @@ from keymiss.search.terms import term_weights
 from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidates, ShardCandidates
 
-CANDIDATES = 32
+CANDIDATES = 48
 """How many candidates a shard gives: more than are read at most, so that the best ones over all
 shards are among them."""
 

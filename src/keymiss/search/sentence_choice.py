@@ -12,7 +12,7 @@ from keymiss.search.ranking import term_scores
 from keymiss.search.terms import TermHashes
 from keymiss.values.find_value import Candidate, Candidates
 
-MOST_SCORED = 1000
+MOST_SCORED = 1500
 """How many sentences are scored for a question, at most. Of documents beyond that, only those
 sentences are that share words with the question, and two neighbours on either side."""
 

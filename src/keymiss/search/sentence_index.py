@@ -28,7 +28,7 @@ FACTS_KIND = "facts"
 WRITER_BYTES = 32 << 20
 WRITER_THREADS = 1
 
-MATCHED = 48
+MATCHED = 100
 """How many sentences the index gives by their own words alone. All sentences of their documents are
 scored then, with neighbours, title and document."""
 
