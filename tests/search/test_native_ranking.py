@@ -84,7 +84,7 @@ def test_all_sentences_are_ranked_with_neighbours_title_and_document(drawn, aske
                 expected[number, row] = (length, frequencies, pytest.approx(score))
     assert ranked == expected
     assert sum(one.weighed_length for one in terms_of_all(drawn)) == sum(
-        length for one in drawn for length in weighed(*one, "")
+        length for title, sentences in drawn for length in weighed(title, sentences, "")
     )
 
 
