@@ -54,7 +54,7 @@ def test_a_module_of_another_version(raw, monkeypatch):
 
 def test_no_worker_and_no_corpus(raw):
     found = wrongs(raw)
-    assert "no worker serves index, find, qa, bertqa" in found
+    assert "no worker serves index, find, passage, qa, bertqa" in found
     assert "there is no corpus yet" in found
 
 
@@ -114,7 +114,7 @@ def test_workers_of_different_functions_and_a_queue_that_grows(server, raw, back
     with valkey.Valkey(port=server.port, single_connection_client=True) as worker:
         serve = ("KEYMISS.SERVE", "qa", "ON", "MISS", "PREFIX", "keymiss:qa{", "PENDING", 1)
         worker.execute_command(*serve)
-        assert "no worker serves index, find, bertqa" in wrongs(raw)
+        assert "no worker serves index, find, passage, bertqa" in wrongs(raw)
         waiting = background(raw.get, "keymiss:qa{x}")
         eventually(lambda: raw.info("keymiss")["keymiss_waiting"] == 1)
         assert "1 keys wait for qa; the limit is 1" in wrongs(raw)

@@ -18,7 +18,7 @@ def test_the_answer_has_the_stated_shape_and_is_ranked(http):
     reply = http.post("/qasearch", json={"search": "How does pertussis spread?"})
     assert reply.status_code == 200
     body = reply.json()
-    assert set(body) == {"links", "results", "complete"}
+    assert set(body) == {"links", "results", "answered", "complete"}
     assert body["complete"] is True
     assert body["results"]
     for result in body["results"]:
@@ -26,8 +26,21 @@ def test_the_answer_has_the_stated_shape_and_is_ranked(http):
             *("answer", "sentence", "sentencekey", "title", "score", "probability", "start", "end"),
         }
         assert result["sentence"][result["start"] : result["end"]] == result["answer"]
-    scores = [result["score"] for result in body["results"]]
-    assert scores == sorted(scores, reverse=True)
+    assert body["answered"] is True
+    probabilities = [result["probability"] for result in body["results"]]
+    assert probabilities[0] == max(probabilities)
+
+
+def test_effort_is_low_normal_or_high(http):
+    asked = {"search": "How does pertussis spread?", "effort": "high"}
+    assert http.post("/qasearch", json=asked).json()["results"]
+    refused = http.post("/qasearch", json=asked | {"effort": "enormous"})
+    assert refused.status_code == 422
+
+
+def test_what_is_not_likely_is_no_answer(http):
+    body = http.post("/qasearch", json={"search": "Who won the cup final in 1966?"}).json()
+    assert body["answered"] is False
 
 
 def test_nothing_found_is_an_empty_list(http):

@@ -19,7 +19,7 @@ def shapes_read(monkeypatch):
         monkeypatch.setattr(reader.network, "precision", precision)
         monkeypatch.setattr(reader.network, "_request", engine)
         monkeypatch.setattr(reader.network, "max_tokens", most)
-        reader.warm_up()
+        reader.network.warm_up()
         return shapes
 
     return warm
