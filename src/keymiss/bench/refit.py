@@ -131,11 +131,20 @@ def fit(found: Sequence[Outcome]) -> tuple[float, float]:
 
 
 def calibration_error(found: Sequence[Outcome], temperature: float, offset: float) -> float:
-    """Expected calibration error over ten bins of equal size (Naeini et al. 2015)."""
+    """The calibration error of the probabilities that a temperature and an offset give."""
     margins = np.clip([one.margin for one in found], -1e3, 1e3)
-    p = sigmoid((margins - offset) / temperature)
     right = np.array([one.right for one in found], float)
-    bins = np.array_split(np.argsort(p), BINS)
+    return binned_error(sigmoid((margins - offset) / temperature), right)
+
+
+def binned_error(p: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error over ten bins of equal size (Naeini et al. 2015).
+
+    Args:
+        p: probabilities, float64 of shape (questions,).
+        right: 1 where what they are about came true, likewise.
+    """
+    bins = [each for each in np.array_split(np.argsort(p), BINS) if len(each)]
     return float(sum(len(b) * abs(p[b].mean() - right[b].mean()) for b in bins) / len(p))
 
 

@@ -45,7 +45,7 @@ from keymiss.bench.question_sets import (
     squad_set,
     stack_of,
 )
-from keymiss.bench.refit import BINS, put_into, sigmoid
+from keymiss.bench.refit import binned_error, put_into, sigmoid
 from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.search.question import normalise_question
@@ -244,7 +244,7 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
         percent(first),
         percent(five),
         percent(overlap),
-        round(calibration_error(np.array(probable, float)), 3),
+        round(binned_error(*np.array(probable, float).T), 3),
         surely_wrong,
         refusals.precision,
         refusals.recall,
@@ -253,14 +253,6 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
 
 def percent(values: Sequence[float]) -> float:
     return round(100 * float(np.mean(values)), 1)
-
-
-def calibration_error(probable: Floats) -> float:
-    """Expected calibration error over bins of equal size (Naeini et al. 2015), from pairs of a
-    probability and whether it came true."""
-    bins = np.array_split(probable[np.argsort(probable[:, 0])], BINS)
-    gaps = [len(each) * abs(each[:, 0].mean() - each[:, 1].mean()) for each in bins if len(each)]
-    return float(sum(gaps) / len(probable))
 
 
 # ---- writing ----

@@ -143,7 +143,7 @@ async def update_index(index: SentenceIndex, shard: Shard, keys: Sequence[str]) 
     stale = [
         document
         for document, stored in zip(documents, facts, strict=True)
-        if _named(stored) is None or index.held(document) != _named(stored)
+        if (named := _named(stored)) is None or index.held(document) != named
     ]
     read = await read_stored(shard, stale)
     changed = [_put(index, shard, *each) for each in zip(stale, read, strict=True)]
