@@ -24,9 +24,7 @@ from unittest import mock
 from keymiss.bench.question_sets import (
     QuestionSet,
     SetQuestion,
-    demo_set,
-    open_set,
-    sample_set,
+    further_sets,
     squad_set,
 )
 from keymiss.corpus.document import Document
@@ -130,9 +128,8 @@ def main() -> None:
     parser.add_argument("--open", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = [squad_set(given.squad, Path(folder), half=False), demo_set()]
-        sets += [sample_set(given.sample)] if given.sample else []
-        sets += [open_set(given.open)] if given.open else []
+        sets = [squad_set(given.squad, Path(folder), half=False)]
+        sets += further_sets(given.sample, given.open)
         print(
             "| step | " + " | ".join(f"{one.name}, {CANDIDATE_COUNTS}, ms" for one in sets) + " |"
         )

@@ -110,6 +110,17 @@ def open_set(folder: Path) -> QuestionSet:
     return QuestionSet("open", [field / "docs" for field in fields], asked)
 
 
+def further_sets(sample: Path | None, open_fields: Path | None) -> list[QuestionSet]:
+    """The demo's set, and those of the sample articles and the open fields, if their folders are
+    given."""
+    sets = [demo_set()]
+    if sample:
+        sets.append(sample_set(sample))
+    if open_fields:
+        sets.append(open_set(open_fields))
+    return sets
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 

@@ -35,8 +35,7 @@ from keymiss.asking.effort import FEWEST_READ
 from keymiss.bench.question_sets import (
     QuestionSet,
     demo_set,
-    open_set,
-    sample_set,
+    further_sets,
     squad_set,
     stack_of,
 )
@@ -299,9 +298,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = [squad_set(chosen.squad, Path(folder)), demo_set()]
-        sets += [sample_set(chosen.sample)] if chosen.sample else []
-        sets += [open_set(chosen.open)] if chosen.open else []
+        sets = [squad_set(chosen.squad, Path(folder)), *further_sets(chosen.sample, chosen.open)]
         outcomes = {each.name: ask_set(each, chosen.model) for each in sets}
     temperature, offset = fit(outcomes["half"])
     cut = choose_cut(outcomes["half"], temperature, offset)

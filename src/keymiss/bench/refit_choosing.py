@@ -39,9 +39,7 @@ from keymiss.asking.retrieval import WordRetriever, retrieve
 from keymiss.bench.question_sets import (
     QuestionSet,
     SetQuestion,
-    demo_set,
-    open_set,
-    sample_set,
+    further_sets,
     squad_set,
     stack_of,
 )
@@ -280,9 +278,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sets = [squad_set(given.squad, Path(folder), half) for half in (True, False)]
-        sets += [demo_set()]
-        sets += [sample_set(given.sample)] if given.sample else []
-        sets += [open_set(given.open)] if given.open else []
+        sets += further_sets(given.sample, given.open)
         found = {each.name: read_set(each, given.precision) for each in sets}
     both = {name: [*reads[FEWEST_READ], *reads[MOST_READ]] for name, reads in found.items()}
     models = cross_validated(both)
