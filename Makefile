@@ -106,6 +106,7 @@ refit: $(READY)
 	$(if $(SQUAD),,$(error name a file in the format of SQuAD: make refit SQUAD=...))
 	$(PYTHON) -m keymiss.bench.refit $(SQUAD) --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
 	$(PYTHON) -m keymiss.bench.refit_choosing $(SQUAD) --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
+	$(PYTHON) -m keymiss.bench.refit_choosing $(SQUAD) --words --write $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(OPEN),--open $(OPEN))
 	UPDATE_DOCS=1 $(PYTHON) -m pytest tests/project/test_docs.py -k "transcript or first_hour"
 
 # How fast concepts are matched, and what the graph finds; the sample articles make it two collections.

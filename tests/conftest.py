@@ -119,6 +119,13 @@ def empty_stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
+def word_stack(tmp_path: Path) -> Iterator[Stack]:
+    """The same, where sentences are found by their words only."""
+    with serving("--vectors", "off", folder=tmp_path) as stack:
+        yield stack
+
+
+@pytest.fixture
 def serving_from() -> Callable[[Path], AbstractContextManager[Stack]]:
     """`keymiss serve` in a folder, during a block."""
     return lambda folder: serving(folder=folder)

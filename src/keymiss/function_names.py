@@ -20,6 +20,8 @@ class FunctionName(StrEnum):
     GRAPH = "graph"
     LINKS = "links"
     EDGE = "edge"
+    VECTORS = "vectors"
+    VECTOR_INDEX = "vectorindex"
 
 
 ASKED = (FunctionName.FIND, FunctionName.PASSAGE, FunctionName.QA, FunctionName.BERTQA)

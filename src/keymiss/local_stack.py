@@ -16,6 +16,8 @@ from types import FrameType
 
 import valkey
 
+from keymiss.answering.vector_memory import VectorsMode
+from keymiss.corpus.corpus_status import read_status
 from keymiss.corpus.demo import ARTICLES
 from keymiss.corpus.ingest import ingest
 from keymiss.errors import SetupError
@@ -23,9 +25,10 @@ from keymiss.function_names import ASKED
 from keymiss.graph.vocabulary import DEMO
 from keymiss.graph.vocabulary_files import load_vocabulary
 from keymiss.graph.vocabulary_store import store_vocabulary
+from keymiss.keys import VECTORS_NOTE
 from keymiss.operating.served_functions import missing_functions
 from keymiss.server.backoff import Backoff
-from keymiss.server.client import Client, connect
+from keymiss.server.client import Client, connect, primaries_of
 from keymiss.server.embedded_server import LOOPBACK, EmbeddedServer, check_port, listens
 from keymiss.server.local_cluster import LocalCluster, free_cluster_ports
 from keymiss.server.servers import Servers
@@ -100,6 +103,7 @@ def running_stack(
     model: str,
     demo: bool,
     precision: str = "auto",
+    vectors: VectorsMode = VectorsMode.AUTO,
 ) -> Iterator[Stack]:
     """Starts everything and yields once questions can be answered.
 
@@ -110,6 +114,7 @@ def running_stack(
         model: the reader's model.
         demo: whether to ingest the demo articles.
         precision: the reader's precision.
+        vectors: whether sentences are found by their vectors, too.
 
     Raises:
         SetupError: another server uses the folder, a port is in use, or a part cannot start.
@@ -124,8 +129,11 @@ def running_stack(
         if demo:
             with valkey.Valkey(LOOPBACK, port) as client:
                 _ingest_demo(client)
-        reader = ("--model", model, "--precision", precision)
-        yield Stack(server, _started(stack, server.url, data / "cache", reader, http_port))
+        reader = ("--model", model, "--precision", precision, "--vectors", vectors)
+        processes = _started(stack, server.url, data / "cache", reader, http_port)
+        if demo:
+            _wait_for_vectors(server.url, processes, vectors)
+        yield Stack(server, processes)
 
 
 @contextmanager
@@ -142,7 +150,8 @@ def demo_cluster(primaries: int, replicas: int, http_port: int, model: str) -> I
         cluster.create(primaries, replicas, free_cluster_ports(primaries * (1 + replicas)))
         with connect(cluster.url) as client:
             _ingest_demo(client)
-        _started(stack, cluster.url, data / "cache", ("--model", model), http_port)
+        processes = _started(stack, cluster.url, data / "cache", ("--model", model), http_port)
+        _wait_for_vectors(cluster.url, processes)
         yield cluster.url
 
 
@@ -165,6 +174,26 @@ def _started(
         _wait_until(lambda: listens(http_port), "the web server", processes)
     _wait_until(lambda: _is_served(url), "the worker", processes)
     return processes
+
+
+def _wait_for_vectors(
+    url: str, processes: Sequence[Process], vectors: VectorsMode = VectorsMode.AUTO
+) -> None:
+    """Returns when the articles can be found by their meaning: the same questions get the same
+    answers from then on."""
+    if vectors is VectorsMode.OFF:
+        return
+    with connect(url) as client:
+
+        def are_made() -> bool:
+            note = client.get(VECTORS_NOTE)
+            if note is None or b" off: " in note:
+                return note is not None
+            status = read_status(client)
+            waiting = sum(each.info("keymiss")["keymiss_pending"] for each in primaries_of(client))
+            return status.with_vectors == status.documents and waiting == 0
+
+        _wait_until(are_made, "the vectors", processes)
 
 
 def _wait_until(ready: Callable[[], bool], what: str, processes: Sequence[Process]) -> None:

@@ -2,12 +2,30 @@
 
 from dataclasses import replace
 
-from keymiss.asking.choosing import ChoosingModel, choose, choosing_model, ranked_spans
+from keymiss.asking.choosing import (
+    ChoosingModel,
+    choose,
+    choosing_model,
+    found_by,
+    ranked_spans,
+    sigmoid,
+)
 from keymiss.asking.passages import CandidatePassage
 from keymiss.search.ranking import Ranked
 from keymiss.values.passage_value import PassageSpan
 
-MODEL = ChoosingModel(share_in_score=0.0, log_odds=1.0, share=0.0, intercept=0.0, least=0.05)
+MODEL = ChoosingModel(
+    share_in_score=0.0,
+    cosine_in_score=0.0,
+    log_odds=1.0,
+    share=0.0,
+    cosine=0.0,
+    lead=0.0,
+    intercept=0.0,
+    later=0.0,
+    behind=1.0,
+    least=0.05,
+)
 SURE = replace(MODEL, share_in_score=10.0)
 
 
@@ -55,7 +73,7 @@ def test_a_third_answer_of_a_document_comes_after_likely_ones_of_others():
 
 def test_it_stays_where_it_is_while_the_others_are_unlikely():
     own = [span("one", -1, 0), span("two", -1.2, 10), span("three", -1.4, 20)]
-    read = [(passage("a"), own), (passage("b"), [span("other", -2)])]
+    read = [(passage("a"), own), (passage("b"), [span("other", -3)])]
     assert texts(read) == ["one", "two", "three", "other"]
 
 
@@ -76,10 +94,16 @@ def test_a_sentence_that_the_search_ranks_high_has_an_advantage():
 
 
 def test_the_model_of_the_package_gives_probabilities():
-    (one,) = ranked_spans([(passage(), [span("bats", 1.0)])], choosing_model())
+    (one,) = ranked_spans([(passage(), [span("bats", 1.0)])], choosing_model(found_by([])))
     assert 0 < one.probability < 1
 
 
 def test_odds_beyond_all_bounds_are_probabilities_still():
-    assert MODEL.probability(-1e6, 0.0) < 1e-300
-    assert MODEL.probability(1e6, 0.0) == 1.0
+    assert sigmoid(-1e6) < 1e-300
+    assert sigmoid(1e6) == 1.0
+
+
+def test_what_follows_is_less_probable_than_the_first():
+    read = [(passage("a"), [span("one", 1)]), (passage("b"), [span("two", 3)])]
+    first, second = ranked_spans(read, replace(MODEL, later=0.5, behind=2.0))
+    assert (first.probability, second.probability) == (sigmoid(3), sigmoid(3 - 0.5 - 2 * 2))

@@ -8,7 +8,7 @@ from keymiss.search.ranking import Ranked
 
 
 def ranked(number, sizes=(300, 100, 100, 100, 300), document="a", share=0.5):
-    return Ranked(f"{document}:{{T}}:{number}", 1.0, share, tuple(sizes))
+    return Ranked(f"{document}:{{T}}:{number}", 1.0, share, sizes=tuple(sizes))
 
 
 def cut(*candidates):

@@ -135,7 +135,8 @@ def ask_until(stop, port, keys, seed, unexpected):
 def found_documents(raw, number):
     """The sentences that one worker's search finds for a document's own word."""
     value = raw.get(find_key(bucket_tag(0), marker(number)))
-    return sorted(sentence for sentence, *_ in json.loads(value)["candidates"])
+    found = json.loads(value)["candidates"]
+    return sorted(sentence for sentence, _, frequencies, *_ in found if any(frequencies))
 
 
 def computed_anew(raw, key):

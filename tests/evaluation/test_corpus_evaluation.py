@@ -38,19 +38,19 @@ def keymiss(*arguments):
 
 
 @pytest.fixture
-def evaluated(empty_stack, tmp_path):
+def evaluated(word_stack, tmp_path):
     """What `keymiss eval FILE` prints over the documents, with these options."""
     folder = tmp_path / "documents"
     folder.mkdir()
     for name, text in DOCUMENTS.items():
         (folder / f"{name}.txt").write_text(text)
-    done = keymiss("ingest", "--url", empty_stack.url, *folder.iterdir())
+    done = keymiss("ingest", "--url", word_stack.url, *folder.iterdir())
     assert done.returncode == 0, done.stderr
 
     def run(asked, *options):
         path = tmp_path / "questions.jsonl"
         path.write_text("\n".join(map(json.dumps, asked)))
-        done = keymiss("eval", path, "--url", empty_stack.url, *options)
+        done = keymiss("eval", path, "--url", word_stack.url, *options)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

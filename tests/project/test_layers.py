@@ -177,10 +177,17 @@ ENGINE_LAYERS = (
 )
 """The same for the reader's engine."""
 
-SEARCH = ROOT / "search" / "native"
-IN_C = {MODULE: MODULE_LAYERS, ENGINE: ENGINE_LAYERS, SEARCH: (("sentence_ranking",),)}
-SHARED_HEADERS = {"kernels", "encoder_steps"}
-"""Headers of the engine that declare what several files define."""
+SEARCH_LAYERS = (
+    ("sentence_ranking", "vector_store"),
+    ("scan_portable", "scan_avx2", "scan_avx512", "scan_popcount"),
+    ("sign_loops",),
+    ("sign_scan", "found_sentence"),
+)
+"""The same for what searches."""
+
+IN_C = {MODULE: MODULE_LAYERS, ENGINE: ENGINE_LAYERS, ROOT / "search" / "native": SEARCH_LAYERS}
+SHARED_HEADERS = {"kernels", "encoder_steps", "sign_scan"}
+"""Headers that declare what several files define."""
 
 
 def includes(path):

@@ -4,7 +4,8 @@
     python tests/reader/make_golden.py [--check]
 
 Each folder of `golden/` is a model folder, with a file `expected.json` in it: for pairs of question
-and passage the ids, and the start and end logits of the tokens. With --check, as `make
+and passage the ids, the start and end logits of the tokens, and the passage's vector: the mean of
+its last states, with the length 1. With --check, as `make
 test-reference` calls it, they are computed again and compared, and nothing is written.
 """
 
@@ -127,6 +128,10 @@ def expected(folder: Path) -> list[dict[str, object]]:
             del batch["token_type_ids"]
         with torch.no_grad():
             output = model(**batch)
+        alone = tokenizer(passage, return_tensors="pt", return_token_type_ids=False)
+        with torch.no_grad():
+            states = model.base_model(**alone).last_hidden_state[0]
+        vector = torch.nn.functional.normalize(states.mean(dim=0), dim=0)
         logits = torch.stack([output.start_logits[0], output.end_logits[0]], dim=1)
         results.append(
             {
@@ -134,6 +139,7 @@ def expected(folder: Path) -> list[dict[str, object]]:
                 "passage": passage,
                 "ids": batch["input_ids"][0].tolist(),
                 "logits": [[round(float(x), 6) for x in row] for row in logits],
+                "vector": [round(float(x), 6) for x in vector],
             }
         )
     return results
@@ -144,9 +150,10 @@ def check(folder: Path) -> None:
     kept = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     for old, new in zip(kept, expected(folder), strict=True):
         assert old["ids"] == new["ids"], folder
-        torch.testing.assert_close(
-            torch.tensor(old["logits"]), torch.tensor(new["logits"]), rtol=0, atol=1e-5
-        )
+        for name in ("logits", "vector"):
+            torch.testing.assert_close(
+                torch.tensor(old[name]), torch.tensor(new[name]), rtol=0, atol=1e-5
+            )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import REGISTRY, Histogram
+from prometheus_client import REGISTRY, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +13,13 @@ from keymiss.reader import Reader
 
 TEXT_SECONDS = Histogram(
     "keymiss_text_seconds", "Duration of reading the texts of a batch", buckets=DURATION_BUCKETS
+)
+
+VECTOR_DOCUMENTS = Gauge(
+    "keymiss_vector_documents", "Documents of a shard whose vectors are in memory", ["shard"]
+)
+VECTOR_SENTENCES = Gauge(
+    "keymiss_vector_sentences", "Sentences of a shard whose vectors are in memory", ["shard"]
 )
 
 _STAGES = ("tokenise", "inference", "answer")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from valkey.exceptions import TimeoutError as ValkeyTimeout
 from valkey.exceptions import ValkeyError
 
-from keymiss.asking.choosing import ChosenSpan, choose, choosing_model
+from keymiss.asking.choosing import ChosenSpan, choose, choosing_model, found_by
 from keymiss.asking.concept_links import neighbourhood_if_any
 from keymiss.asking.effort import READ_MS, Effort, candidates_read
 from keymiss.asking.metrics import count_question, stage
@@ -94,8 +94,8 @@ async def ask(
         retrievers.append(ConceptRetriever(linking))
     try:
         with stage("all"):
-            answers, complete = await _ask(servers, text, retrievers, effort, read_ms)
-        answered = bool(answers) and answers[0].probability >= choosing_model().least
+            answers, least, complete = await _ask(servers, text, retrievers, effort, read_ms)
+        answered = bool(answers) and answers[0].probability >= least
         count_question("answered" if answered else "unanswered", complete)
         return CorpusAnswers(tuple(answers), answered, complete, await linking)
     except KeymissError as error:
@@ -111,8 +111,9 @@ async def _ask(
     retrievers: Sequence[Retriever],
     effort: Effort,
     read_ms: float,
-) -> tuple[list[CorpusAnswer], bool]:
-    """The answers, and whether all parts of the corpus have answered."""
+) -> tuple[list[CorpusAnswer], float, bool]:
+    """The answers, how probable the first must be to count, and whether all parts of the corpus
+    have answered."""
     question = normalise_question(text)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -123,8 +124,10 @@ async def _ask(
             with stage("read"):
                 read = await read_passages(servers, question, passages)
             with stage("show"):
-                answers, shown = await _with_texts(servers, choose(read.found, MOST_ANSWERS))
-            return answers, found.complete and read.complete and shown
+                model = choosing_model(found_by(read.found))
+                chosen = choose(read.found, MOST_ANSWERS, model)
+                answers, shown = await _with_texts(servers, chosen)
+            return answers, model.least, found.complete and read.complete and shown
     except (TimeoutError, ValkeyTimeout):
         raise TooSlow(f"no answer within {DEADLINE_SECONDS:.0f} s") from None
     except (ValkeyError, OSError) as error:

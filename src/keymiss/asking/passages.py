@@ -44,11 +44,16 @@ class CandidatePassage:
         return max(self.sizes)
 
     def share(self, sentence: int) -> float:
-        """How well the search ranks a sentence: by itself, or by the candidates beside it."""
-        beside = [
-            one.share for number, one in self.candidates.items() if abs(number - sentence) <= 1
-        ]
-        return max(beside or [one.share for one in self.candidates.values()])
+        """The share of a sentence: its own, or that of a candidate beside it."""
+        return max(one.share for one in self._beside(sentence))
+
+    def cosine(self, sentence: int) -> float:
+        """The cosine of a sentence, likewise."""
+        return max(one.cosine for one in self._beside(sentence))
+
+    def _beside(self, sentence: int) -> list[Ranked]:
+        near = [one for number, one in self.candidates.items() if abs(number - sentence) <= 1]
+        return near or list(self.candidates.values())
 
 
 def cut_passages(ranked: Sequence[Ranked]) -> list[CandidatePassage]:

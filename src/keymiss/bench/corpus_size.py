@@ -29,9 +29,11 @@ class Constants:
 
     server_bytes_per_text_byte: float = 2.5
     """The server's memory for sentences, tokens and the keys themselves."""
+    server_bytes_per_vector: float = 390.0
     worker_bytes: float = 465e6
     """The memory of a worker with the model, and an index that is nearly empty."""
     worker_bytes_per_sentence: float = 185.0
+    worker_bytes_per_vector: float = 450.0
     find_ms: float = 1.3
     find_ms_per_million_sentences: float = 2.4
     read_ms: float = 45.0
@@ -61,6 +63,7 @@ def estimate(
     candidates: int,
     constants: Constants = Constants(),
     text_bytes: float = TEXT_BYTES,
+    vectors: bool = True,
 ) -> Size:
     """Estimates the memory, shards and cores that a corpus needs, and how fast answers come.
 
@@ -68,8 +71,11 @@ def estimate(
         questions_per_second: how many have not been asked before; others need only the web server.
         candidates: how many sentences are read for a question.
         text_bytes: how many bytes a sentence has, on average.
+        vectors: whether sentences have vectors.
     """
-    server_bytes = sentences * text_bytes * constants.server_bytes_per_text_byte
+    of_text = text_bytes * constants.server_bytes_per_text_byte
+    server_bytes = sentences * (of_text + vectors * constants.server_bytes_per_vector)
+    of_worker = constants.worker_bytes_per_sentence + vectors * constants.worker_bytes_per_vector
     shards = max(
         1,
         math.ceil(server_bytes / SHARD_BYTES),
@@ -88,8 +94,7 @@ def estimate(
     return Size(
         shards=shards,
         server_bytes=server_bytes,
-        worker_bytes=shards * constants.worker_bytes
-        + sentences * constants.worker_bytes_per_sentence,
+        worker_bytes=shards * constants.worker_bytes + sentences * of_worker,
         worker_cores=worker_cores,
         web_cores=questions_per_second * web_ms / 1000 / UTILISATION,
         find_ms=find_ms,

@@ -13,6 +13,7 @@ from typing import Any
 
 import valkey
 
+from keymiss.answering.vector_memory import VectorsMode
 from keymiss.corpus.demo import ARTICLES, load_questions, load_unanswerable
 from keymiss.corpus.ingest import ingest
 from keymiss.local_stack import running_stack
@@ -126,11 +127,16 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def stack_of(asked: QuestionSet, model: str, precision: str = "auto") -> Iterator[str]:
+def stack_of(
+    asked: QuestionSet,
+    model: str,
+    precision: str = "auto",
+    vectors: VectorsMode = VectorsMode.AUTO,
+) -> Iterator[str]:
     """A system with the articles of a set, complete; gives the server's URL."""
     port = free_port()
     with (
-        running_stack(None, port, None, model, demo=False, precision=precision),
+        running_stack(None, port, None, model, False, precision, vectors),
         valkey.Valkey(port=port) as client,
     ):
         problems = ingest(client, asked.articles).problems

@@ -7,7 +7,7 @@ below which a span is not an answer.
 Questions are asked through the whole path, so that the best of ten sentences is judged. Half of the
 articles of a file in SQuAD's format become a corpus. All questions are asked: those about the other
 half have no answer there. A temperature and an offset are fitted to the margin of the first answer
-(Platt 1999; Guo et al. 2017), so that sigmoid((margin - offset) / temperature) is how often it is
+(Platt 1999; Guo et al. 2017), so that sigmoids((margin - offset) / temperature) is how often it is
 right. Then the highest cut is chosen that costs few right answers. The demo's questions are a test,
 and so are those about the sample articles and the open fields, if their folders are given.
 `--write` keeps the result with the model, and the tables in docs/decisions/0010-no-answer.md.
@@ -111,7 +111,7 @@ def ask_demo() -> list[Outcome]:
 # ---- fitting ----
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoids(x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
@@ -123,7 +123,7 @@ def fit(found: Sequence[Outcome]) -> tuple[float, float]:
     design = np.stack([margins, np.ones_like(margins)], axis=1)
     weights = np.zeros(2)
     for _ in range(50):
-        p = sigmoid(design @ weights)
+        p = sigmoids(design @ weights)
         hessian = design.T @ (design * (p * (1 - p))[:, None])
         weights += np.linalg.solve(hessian, design.T @ (right - p))
     return float(1 / weights[0]), float(-weights[1] / weights[0])
@@ -133,7 +133,7 @@ def calibration_error(found: Sequence[Outcome], temperature: float, offset: floa
     """The calibration error of the probabilities that a temperature and an offset give."""
     margins = np.clip([one.margin for one in found], -1e3, 1e3)
     right = np.array([one.right for one in found], float)
-    return binned_error(sigmoid((margins - offset) / temperature), right)
+    return binned_error(sigmoids((margins - offset) / temperature), right)
 
 
 def binned_error(p: np.ndarray, right: np.ndarray) -> float:

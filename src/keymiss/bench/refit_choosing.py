@@ -1,12 +1,12 @@
 """Fits the model that chooses a question's answers, and measures answers over all sets.
 
     python -m keymiss.bench.refit_choosing SQUAD_FILE [--sample FOLDER] [--open FOLDER]
-        [--precision fp32] [--write]
+        [--precision fp32] [--words] [--write]
 
 Questions are asked through the whole path, with ten and with thirty candidates. A question is
 scored by a model that was fitted without its group, an article or a field (cross-validation).
-`--write` keeps the model that is fitted on everything with the package, and the table in
-docs/decisions/0021-finding-and-choosing.md.
+With `--words`, sentences are found by their words alone. `--write` keeps the model that is fitted
+on everything with the package, and the table in docs/decisions/.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import tempfile
 import zlib
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from keymiss.answering.vector_memory import VectorsMode
 from keymiss.asking.answers import MOST_ANSWERS
 from keymiss.asking.choosing import (
     CHOOSING_FILE,
     ChoosingModel,
+    FoundBy,
     SpansRead,
     choose,
     choosing_model,
+    features_of_first,
     ranked_spans,
 )
 from keymiss.asking.effort import FEWEST_READ, MOST_READ
@@ -43,20 +46,32 @@ from keymiss.bench.question_sets import (
     squad_set,
     stack_of,
 )
-from keymiss.bench.refit import binned_error, put_into, sigmoid
+from keymiss.bench.refit import binned_error, put_into, sigmoids
 from keymiss.evaluation.answer_scores import f1, is_right, score_refusals
+from keymiss.evaluation.corpus_evaluation import Share, share_of
+from keymiss.keys import document_keys
 from keymiss.reader import BUNDLED_MODEL
 from keymiss.search.question import normalise_question
 from keymiss.search.ranking import Floats
 from keymiss.server.servers import Servers
 
-CHOOSING_DECISION = Path("docs") / "decisions" / "0021-finding-and-choosing.md"
+DECISIONS = Path("docs") / "decisions"
+PAGES = {FoundBy.WORDS: "0021-finding-and-choosing.md", FoundBy.VECTORS: "0022-vectors.md"}
 
-LEAST_PROBABLE = 0.18
+LEAST_PROBABLE = 0.19
 """A question whose first span is less probable has no answer."""
 
 RIDGE = 1.0
 """How strongly weights are held near 0, in spans' worth of evidence."""
+
+MOST_OF_SQUAD = 300
+"""How many reads of a set made of SQuAD's file count in a fit, two for each question: its questions
+are in the text's words, and there are many."""
+
+OF_SQUAD = ("squad", "half")
+
+FITTED = ("log_odds", "share", "cosine", "lead", "intercept")
+"""The weights of the probability, in the order of `features_of_first`."""
 
 FOLDS = 10
 """Into how many parts the articles of a set are divided."""
@@ -66,8 +81,8 @@ FOLDS = 10
 class AskedQuestion:
     """A question with what was read for it.
 
-    `rows` has the log odds of each span and the share of its sentence, shape (spans, 2), and
-    `right` is 1 where a span is right, shape (spans,).
+    `rows` has the log odds of each span, and the share and the cosine of its sentence, shape
+    (spans, 3), and `right` is 1 where a span is right, shape (spans,).
     """
 
     question: SetQuestion
@@ -79,7 +94,7 @@ class AskedQuestion:
 @dataclass(frozen=True, slots=True)
 class SetScores:
     """Answers of a set, in percent of the questions that have one: right first, right among five,
-    F1 of the first.
+    F1 of the first, and the answer's document among five.
 
     `error` is the expected calibration error of the first answer's probability over all questions,
     and `surely_wrong` counts those that nothing answers and that got an answer of a probability of
@@ -87,9 +102,10 @@ class SetScores:
     """
 
     questions: int
-    first: float
-    five: float
-    f1: float
+    first: Share
+    five: Share
+    f1: Share
+    document: Share
     error: float
     surely_wrong: int
     precision: float
@@ -99,9 +115,10 @@ class SetScores:
 # ---- asking ----
 
 
-def read_set(asked: QuestionSet, precision: str) -> dict[int, list[AskedQuestion]]:
+def read_set(asked: QuestionSet, precision: str, by: FoundBy) -> dict[int, list[AskedQuestion]]:
     """What is read for each question, by the number of candidates."""
-    with stack_of(asked, BUNDLED_MODEL, precision) as url:
+    vectors = VectorsMode.ON if by is FoundBy.VECTORS else VectorsMode.OFF
+    with stack_of(asked, BUNDLED_MODEL, precision, vectors) as url:
         return asyncio.run(_read_all(url, asked))
 
 
@@ -120,10 +137,13 @@ async def _read_all(url: str, asked: QuestionSet) -> dict[int, list[AskedQuestio
 
 def asked_question(question: SetQuestion, read: SpansRead) -> AskedQuestion:
     spans = [(passage, span) for passage, some in read for span in some if span.text]
-    rows = [[span.log_odds, passage.share(span.sentence)] for passage, span in spans]
+    rows = [
+        [span.log_odds, passage.share(span.sentence), passage.cosine(span.sentence)]
+        for passage, span in spans
+    ]
     right = [is_expected(span.text, question) for _, span in spans]
     return AskedQuestion(
-        question, read, np.array(rows, float).reshape(-1, 2), np.array(right, float)
+        question, read, np.array(rows, float).reshape(-1, 3), np.array(right, float)
     )
 
 
@@ -137,28 +157,57 @@ def is_expected(text: str, question: SetQuestion) -> bool:
 def fit_model(asked: Sequence[AskedQuestion]) -> ChoosingModel:
     """The ranking under which right spans are likeliest to come first, and probabilities that fit
     the first answers (Platt 1999)."""
-    of_odds, of_share = ranking_weights(asked)
+    of_odds, of_share, of_cosine = ranking_weights(asked)
     ranking = replace(
-        choosing_model(), share_in_score=round(of_share / of_odds, 3), least=LEAST_PROBABLE
+        choosing_model(FoundBy.VECTORS),
+        share_in_score=round(of_share / of_odds, 3),
+        cosine_in_score=round(of_cosine / of_odds, 3),
+        least=LEAST_PROBABLE,
     )
     rows, right = [], []
     for one in asked:
-        for first in ranked_spans(one.read, ranking)[:1]:
-            rows.append([first.span.log_odds, first.share])
-            right.append(is_expected(first.span.text, one.question))
+        if ranked := ranked_spans(one.read, ranking):
+            rows.append(features_of_first(ranked))
+            right.append(is_expected(ranked[0].span.text, one.question))
     weights = newton(np.array(rows), np.array(right, float))
-    log_odds, share, intercept = (round(float(one), 4) for one in weights)
-    return replace(ranking, log_odds=log_odds, share=share, intercept=intercept)
+    fitted = dict(zip(FITTED, (round(float(one), 4) for one in weights), strict=True))
+    model = replace(ranking, **fitted)
+    later, behind = later_weights(asked, model)
+    return replace(model, later=later, behind=behind)
+
+
+def later_weights(asked: Sequence[AskedQuestion], model: ChoosingModel) -> tuple[float, float]:
+    """How much less likely the spans that follow the first are, at all, and for what their scores
+    are behind."""
+    known, rows, right = [], [], []
+    for one in asked:
+        ranked = ranked_spans(one.read, model)[:MOST_ANSWERS]
+        for other in ranked[1:]:
+            known.append(model.likelihood(*features_of_first(ranked)))
+            rows.append([-1.0, other.score - ranked[0].score])
+            right.append(is_expected(other.span.text, one.question))
+    design, wanted, offset = np.array(rows), np.array(right, float), np.array(known)
+    weights = np.zeros(2)
+    for _ in range(50):
+        p = sigmoids(offset + design @ weights)
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + RIDGE * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (wanted - p) - RIDGE * weights)
+        weights += step
+        if abs(step).max() < 1e-6:
+            break
+    later, behind = (round(max(0.0, float(one)), 4) for one in weights)
+    return later, behind
 
 
 def ranking_weights(asked: Sequence[AskedQuestion]) -> list[float]:
-    """The weights of log odds and share in a softmax over a question's spans, with the least loss
-    where one of them is right, by Newton's method (a conditional logit; McFadden 1974)."""
+    """The weights of log odds, share and cosine in a softmax over a question's spans, with the
+    least loss where one of them is right, by Newton's method (a conditional logit; McFadden
+    1974)."""
     spread = np.concatenate([one.rows for one in asked]).std(axis=0) + 1e-9
     sets = [(one.rows / spread, one.right) for one in asked if one.right.any()]
-    weights = np.zeros(2)
+    weights = np.zeros(3)
     for _ in range(50):
-        gradient, hessian = -RIDGE * weights, RIDGE * np.eye(2)
+        gradient, hessian = -RIDGE * weights, RIDGE * np.eye(3)
         for rows, right in sets:
             p = np.exp(rows @ weights - (rows @ weights).max())
             wanted = p * right / (p * right).sum()
@@ -182,7 +231,7 @@ def newton(rows: Floats, right: Floats) -> Floats:
     ridge[-1, -1] = 0
     weights = np.zeros(design.shape[1])
     for _ in range(50):
-        p = sigmoid(design @ weights)
+        p = sigmoids(design @ weights)
         hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
         step = np.linalg.solve(hessian, design.T @ (right - p) - ridge @ weights)
         weights += step
@@ -193,15 +242,19 @@ def newton(rows: Floats, right: Floats) -> Floats:
 
 def cross_validated(sets: dict[str, list[AskedQuestion]]) -> dict[str, list[ChoosingModel]]:
     """For each question of each set, a model that was fitted without its group."""
-    of_fold: dict[tuple[str, str], list[AskedQuestion]] = defaultdict(list)
-    for name, asked in sets.items():
-        for one in asked:
-            of_fold[_fold(name, one)].append(one)
-    models = {
-        fold: fit_model([one for other, some in of_fold.items() if other != fold for one in some])
-        for fold in of_fold
-    }
+    fitted = [(_fold(name, one), one) for name, one in thinned(sets)]
+    folds = {_fold(name, one) for name, asked in sets.items() for one in asked}
+    models = {fold: fit_model([one for other, one in fitted if other != fold]) for fold in folds}
     return {name: [models[_fold(name, one)] for one in asked] for name, asked in sets.items()}
+
+
+def thinned(sets: dict[str, list[AskedQuestion]]) -> list[tuple[str, AskedQuestion]]:
+    """As many as count in a fit, evenly spread, each with the name of its set."""
+    return [
+        (name, one)
+        for name, asked in sets.items()
+        for one in asked[:: math.ceil(len(asked) / MOST_OF_SQUAD) if name in OF_SQUAD else 1]
+    ]
 
 
 def _fold(name: str, one: AskedQuestion) -> tuple[str, str]:
@@ -217,7 +270,7 @@ def _fold(name: str, one: AskedQuestion) -> tuple[str, str]:
 
 
 def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -> SetScores:
-    first, five, overlap, refused, probable = [], [], [], [], []
+    first, five, overlap, refused, probable, documents = [], [], [], [], [], []
     surely_wrong = 0
     for one, model in zip(asked, models, strict=True):
         answers = choose(one.read, MOST_ANSWERS, model)
@@ -230,6 +283,8 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
             text = answers[0].span.text if answers else ""
             first.append(right[:1] == [True])
             five.append(any(right))
+            wanted = document_keys(one.question.document).sentence_prefix
+            documents.append(any(answer.document == wanted for answer in answers))
             overlap.append(max(f1(text, answer) for answer in one.question.expected))
         else:
             surely_wrong += bool(answers) and answers[0].probability >= 0.5
@@ -239,18 +294,15 @@ def score_set(asked: Sequence[AskedQuestion], models: Sequence[ChoosingModel]) -
     )
     return SetScores(
         len(first),
-        percent(first),
-        percent(five),
-        percent(overlap),
+        share_of(first),
+        share_of(five),
+        share_of(overlap),
+        share_of(documents),
         round(binned_error(*np.array(probable, float).T), 3),
         surely_wrong,
         refusals.precision,
         refusals.recall,
     )
-
-
-def percent(values: Sequence[float]) -> float:
-    return round(100 * float(np.mean(values)), 1)
 
 
 # ---- writing ----
@@ -259,13 +311,20 @@ def percent(values: Sequence[float]) -> float:
 def table(scores: dict[str, SetScores]) -> str:
     """A Markdown table: a row for each set and number of candidates."""
     lines = [
-        "| set, candidates | questions | right first | among five | F1 | calibration error "
-        "| nothing answers, yet 0.5 | no answer: precision | recall |",
-        "|" + "---|" * 9,
+        "| set, candidates | questions | right first | among five | F1 | document among five "
+        "| calibration error | nothing answers, yet 0.5 | no answer: precision | recall |",
+        "|" + "---|" * 10,
     ]
     for name, one in scores.items():
-        lines.append(f"| {name} | {' | '.join(str(value) for value in astuple(one))} |")
+        values = [getattr(one, each.name) for each in fields(one)]
+        lines.append(f"| {name} | {' | '.join(map(_cell, values))} |")
     return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Share):
+        return f"{value.percent} ({value.low} to {value.high})"
+    return str(value)
 
 
 def main() -> None:
@@ -274,12 +333,14 @@ def main() -> None:
     parser.add_argument("--sample", type=Path)
     parser.add_argument("--open", type=Path)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--words", action="store_true", help="find by words alone")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sets = [squad_set(given.squad, Path(folder), half) for half in (True, False)]
         sets += further_sets(given.sample, given.open)
-        found = {each.name: read_set(each, given.precision) for each in sets}
+        by = FoundBy.WORDS if given.words else FoundBy.VECTORS
+        found = {each.name: read_set(each, given.precision, by) for each in sets}
     both = {name: [*reads[FEWEST_READ], *reads[MOST_READ]] for name, reads in found.items()}
     models = cross_validated(both)
     scores = {}
@@ -287,12 +348,13 @@ def main() -> None:
         size = len(reads[FEWEST_READ])
         scores[f"{name}, {FEWEST_READ}"] = score_set(reads[FEWEST_READ], models[name][:size])
         scores[f"{name}, {MOST_READ}"] = score_set(reads[MOST_READ], models[name][size:])
-    model = fit_model([one for some in both.values() for one in some])
+    model = fit_model([one for _, one in thinned(both)])
     text = table(scores)
     print(text, model, sep="\n\n")
     if given.write:
-        CHOOSING_FILE.write_text(json.dumps(asdict(model), indent=1) + "\n", encoding="utf-8")
-        put_into(CHOOSING_DECISION, text)
+        models_kept = json.loads(CHOOSING_FILE.read_text(encoding="utf-8")) | {by: asdict(model)}
+        CHOOSING_FILE.write_text(json.dumps(models_kept, indent=1) + "\n", encoding="utf-8")
+        put_into(DECISIONS / PAGES[by], text)
 
 
 if __name__ == "__main__":

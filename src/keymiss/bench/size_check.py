@@ -30,7 +30,9 @@ def main() -> None:
             questions = generate(Path(name), sentences)
             found = measure(Path(name), questions)
         text_bytes = found["text_bytes"] / sentences
-        told = estimate(sentences, QUESTIONS_PER_SECOND, FEWEST_READ, text_bytes=text_bytes)
+        told = estimate(
+            sentences, QUESTIONS_PER_SECOND, FEWEST_READ, text_bytes=text_bytes, vectors=False
+        )
         core_ms = 1000 * told.worker_cores * UTILISATION / QUESTIONS_PER_SECOND
         pairs = {
             "server_bytes": (told.server_bytes, found["dataset_bytes"]),

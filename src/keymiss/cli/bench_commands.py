@@ -118,10 +118,13 @@ def size(
     candidates: Annotated[
         int, typer.Option(min=1, help="How many sentences are read for a question.")
     ] = FEWEST_READ,
+    vectors: Annotated[
+        bool, typer.Option(help="Whether sentences are found by their vectors, too.")
+    ] = True,
     as_json: AsJsonOption = False,
 ) -> None:
     """Estimate the memory, shards and cores that a corpus needs, and how fast answers come."""
-    found = estimate(sentences, questions_per_second, candidates)
+    found = estimate(sentences, questions_per_second, candidates, vectors=vectors)
     if as_json:
         print(json.dumps(asdict(found)))
         return

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from keymiss import functions
 from keymiss.answering.metrics import show_reader
+from keymiss.answering.vector_memory import VectorsMode
 from keymiss.application import load_application
 from keymiss.asking.effort import READ_MS
 from keymiss.cli.terminal import (
@@ -23,21 +24,23 @@ from keymiss.cli.terminal import (
     DEFAULT_URL,
     EXIT_FAILED,
     DemoOption,
+    EncoderOption,
     HttpPortOption,
     MetricsPortOption,
     ModelOption,
     PortOption,
     PrecisionOption,
     UrlOption,
+    VectorsOption,
     app,
     out,
     serve_functions,
 )
 from keymiss.errors import SetupError
 from keymiss.local_stack import Interrupted, running_stack, stop_signals, watch_forever
-from keymiss.operating.doctor import examine
+from keymiss.operating.doctor import examine, vectors_note
 from keymiss.operating.exporter import ServerCollector
-from keymiss.reader import BUNDLED_MODEL, default_cache
+from keymiss.reader import BUNDLED_ENCODER, BUNDLED_MODEL, default_cache
 from keymiss.reader.engine.engine_library import instruction_set
 from keymiss.reader.network import PRECISIONS
 from keymiss.server import client as server_client
@@ -55,6 +58,7 @@ def serve(
     ),
     model: ModelOption = BUNDLED_MODEL,
     demo: DemoOption = False,
+    vectors: VectorsOption = VectorsMode.AUTO,
 ) -> None:
     """Run a Valkey server, a worker and the web server until Ctrl-C.
 
@@ -67,7 +71,7 @@ def serve(
     with (
         suppress(Interrupted),
         stop_signals(),
-        running_stack(folder, port, http_port, model, demo) as stack,
+        running_stack(folder, port, http_port, model, demo, vectors=vectors) as stack,
     ):
         _say_where(port, http_port)
         watch_forever(stack)
@@ -97,6 +101,8 @@ def worker(
             help="Which shards of a cluster: local (those on this host), all, or host:port,..."
         ),
     ] = "local",
+    vectors: VectorsOption = VectorsMode.AUTO,
+    encoder: EncoderOption = BUNDLED_ENCODER,
     metrics_port: MetricsPortOption = None,
 ) -> None:
     """Serve functions beside the data: search and answers, or your own."""
@@ -106,7 +112,8 @@ def worker(
     if app_name:
         uvloop.run(serve_functions(functions.load_app(app_name), url, shards=shards))
         return
-    ours = load_application(model, cache or default_cache(), precision, threads)
+    folder = cache or default_cache()
+    ours = load_application(model, folder, precision, threads, vectors, encoder)
     show_reader(ours.reader)
     uvloop.run(serve_functions(ours.functions, url, shards=shards, beside=ours.background))
 
@@ -179,10 +186,13 @@ def doctor(url: UrlOption = DEFAULT_URL) -> None:
         client = valkey.Valkey.from_url(url)  # `examine` finds what is wrong
     with client:
         defects = examine(client)
+        note = vectors_note(client)
     for defect in defects:
         out.print(Text(f"{defect.wrong}\n    {defect.advice}"), soft_wrap=True)
     sets = ", ".join(f"{each} with {instruction_set(each)}" for each in PRECISIONS)
     out.print(f"the reader computes {sets}", highlight=False, soft_wrap=True)
+    if note:
+        out.print(f"vectors: {note}", highlight=False, soft_wrap=True)
     if defects:
         raise typer.Exit(EXIT_FAILED)
     out.print("all is well")

@@ -15,6 +15,7 @@ from rich.text import Text
 from valkey.connection import parse_url
 
 from keymiss import functions
+from keymiss.answering.vector_memory import VectorsMode
 from keymiss.application import Background
 from keymiss.asking.answers import CorpusAnswer, CorpusAnswers
 from keymiss.errors import SetupError, Unavailable
@@ -55,6 +56,15 @@ UrlOption = Annotated[
 ModelOption = Annotated[str, typer.Option(help="A model folder, or the bundled model's name.")]
 PrecisionOption = Annotated[
     str, typer.Option(help="fp32, bf16, int8, or auto: the fastest that the model may use here.")
+]
+VectorsOption = Annotated[
+    VectorsMode,
+    typer.Option(
+        "--vectors", help="Find sentences by their meaning, too; auto: where there is memory."
+    ),
+]
+EncoderOption = Annotated[
+    str, typer.Option(help="The model of the vectors: a folder, or the bundled encoder's name.")
 ]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The Valkey server's port.")]
 HttpPortOption = Annotated[int, typer.Option(min=1, max=65535, help="The web server's port.")]

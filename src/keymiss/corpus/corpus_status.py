@@ -18,6 +18,8 @@ class Status:
     sentences: int
     with_tokens: int
     """How many documents a worker has tokenised."""
+    with_vectors: int
+    """How many documents have vectors of their sentences."""
     cached_answers: int
     splitter: str
     dataset_bytes: int
@@ -40,6 +42,7 @@ def read_status(client: Client, seen: Survey | None = None) -> Status:
         documents=sum(keys.facts for keys in documents.values()),
         sentences=sum(counts),
         with_tokens=sum(bool(keys.tokens) for keys in documents.values()),
+        with_vectors=sum(bool(keys.vectors) for keys in documents.values()),
         cached_answers=sum(len(keys.cached) for keys in documents.values()),
         splitter=decode(client.hget(CORPUS, SPLITTER) or b""),
         dataset_bytes=sum(

@@ -25,6 +25,8 @@ from keymiss.keys import (
     SENTENCES,
     STATISTICS,
     TOKENS,
+    VECTORS,
+    VECTORS_NOTE,
     VOCABULARY,
     DocumentKeys,
     bucket_key,
@@ -35,6 +37,7 @@ from keymiss.keys import (
     parse_bucket_key,
     parse_document_key,
     parse_tokens_key,
+    parse_vectors_key,
 )
 from keymiss.server.client import SCAN_COUNT, Client
 
@@ -43,7 +46,7 @@ PIPELINE = 500
 _TYPES = {
     **dict.fromkeys((DOCUMENTS, SENTENCES, TOKENS, CONCEPTS, STATISTICS), b"hash"),
     **dict.fromkeys((ANSWERS, EDGES), b"zset"),
-    **dict.fromkeys((QA, BERTQA, PASSAGE, f"{VOCABULARY}:"), b"string"),
+    **dict.fromkeys((QA, BERTQA, PASSAGE, VECTORS, f"{VOCABULARY}:", VECTORS_NOTE), b"string"),
     BUCKET: b"set",
 }
 """The type of the keys that keymiss keeps under each prefix."""
@@ -59,6 +62,8 @@ class Present:
     listed: bool = False
     tokens: list[str] = field(default_factory=list)
     """The fingerprints of the tokenizers that have tokenised the document."""
+    vectors: list[str] = field(default_factory=list)
+    """The fingerprints of the encoders that have made vectors of its sentences."""
     cached: list[str] = field(default_factory=list)
     """Computed answers: `keymiss:qa` and `bertqa` keys."""
 
@@ -130,6 +135,8 @@ def _note(seen: Survey, buckets: list[str], key: str) -> None:
         present.answers = True
     elif tokens := parse_tokens_key(key):
         present.tokens.append(tokens[0])
+    elif vectors := parse_vectors_key(key):
+        present.vectors.append(vectors[0])
     elif key.startswith((QA, BERTQA, PASSAGE)):
         present.cached.append(key)
 
@@ -138,8 +145,8 @@ def document_of(key: str) -> DocumentKeys | None:
     """The document that a key belongs to; None if it belongs to no document."""
     if key.startswith((QA, BERTQA, PASSAGE)):
         return parse_answer_key(key).keys
-    tokens = parse_tokens_key(key)
-    return tokens[1] if tokens else parse_document_key(key)
+    of_model = parse_tokens_key(key) or parse_vectors_key(key)
+    return of_model[1] if of_model else parse_document_key(key)
 
 
 def _members(client: Client, tags: list[str]) -> Iterator[list[str]]:

@@ -12,8 +12,17 @@ from keymiss.corpus.corpus_key import check_corpus
 from keymiss.corpus.document_writes import forget_documents
 from keymiss.corpus.key_survey import PIPELINE, Present, survey
 from keymiss.corpus.sentences import read_starts
-from keymiss.keys import PARAGRAPHS, SENTENCE_COUNT, TEXT_HASH, DocumentKeys, encode
+from keymiss.keys import (
+    PARAGRAPHS,
+    SENTENCE_COUNT,
+    TEXT_HASH,
+    TITLE,
+    DocumentKeys,
+    decode_text,
+    encode,
+)
 from keymiss.server.client import Client
+from keymiss.values.vectors_value import HEADER_BYTES, belongs_to
 
 LOOK_AGAIN_SECONDS = 1.0
 """How many seconds a key must stay damaged to count as damaged: a write may be under way."""
@@ -39,9 +48,9 @@ class Damage:
 def verify(client: Client) -> list[Damage]:
     """Finds the damage in a corpus.
 
-    It consists of documents that are not whole, keys of documents that are gone, and tokens and
-    cached answers that do not belong to the document's present text. A key that keymiss would not
-    have written is not damage, and is left alone.
+    It consists of documents that are not whole, keys of documents that are gone, and tokens,
+    vectors and cached answers that do not belong to the document's present text. A key that keymiss
+    would not have written is not damage, and is left alone.
 
     Raises:
         Unavailable: there is no corpus.
@@ -100,6 +109,8 @@ def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
         yield Damage(document.answers, wrong, "delete")
     for fingerprint in keys.tokens:
         yield Damage(document.tokens(fingerprint), wrong, "delete")
+    for fingerprint in keys.vectors:
+        yield Damage(document.vectors(fingerprint), wrong, "delete")
     for key in keys.cached:
         yield Damage(key, wrong, "drop")
 
@@ -107,12 +118,15 @@ def _remains(document: DocumentKeys, keys: Present) -> Iterator[Damage]:
 def _compare(client: Client, documents: Sequence[tuple[DocumentKeys, Present]]) -> Iterator[Damage]:
     pipeline = client.pipeline(transaction=False)
     for document, keys in documents:
-        pipeline.hmget(document.facts, TEXT_HASH, SENTENCE_COUNT, PARAGRAPHS)
+        pipeline.hmget(document.facts, TEXT_HASH, SENTENCE_COUNT, PARAGRAPHS, TITLE)
         pipeline.hkeys(document.sentences)
         pipeline.zrange(document.answers, 0, -1)
         for fingerprint in keys.tokens:
             pipeline.hget(encode(document.tokens(fingerprint)), TEXT_HASH)
             pipeline.hlen(encode(document.tokens(fingerprint)))
+        for fingerprint in keys.vectors:
+            pipeline.getrange(encode(document.vectors(fingerprint)), 0, HEADER_BYTES - 1)
+            pipeline.strlen(encode(document.vectors(fingerprint)))
     replies = iter(pipeline.execute(raise_on_error=False))
     for document, keys in documents:
         yield from _compare_document(document, keys, replies)
@@ -123,6 +137,7 @@ def _compare_document(
 ) -> Iterator[Damage]:
     facts, numbers, noted = next(replies), next(replies), next(replies)
     tokens = [(fingerprint, next(replies), next(replies)) for fingerprint in keys.tokens]
+    vectors = [(fingerprint, next(replies), next(replies)) for fingerprint in keys.vectors]
     if not _is_whole(facts, numbers):
         yield from _remains(document, keys)
         return
@@ -132,6 +147,10 @@ def _compare_document(
         # The key holds the tokens of each sentence, and the hash of the text.
         if of_text != facts[0] or count != len(numbers) + 1:
             yield Damage(document.tokens(fingerprint), "belongs to another text", "delete")
+    title = decode_text(facts[3] or b"")
+    for fingerprint, beginning, size in vectors:
+        if not belongs_to(beginning, size, facts[0], title, len(numbers)):
+            yield Damage(document.vectors(fingerprint), "belongs to another text", "delete")
     known = set(noted) if isinstance(noted, list) else set()
     for key in keys.cached:
         if encode(key) not in known:
@@ -139,7 +158,7 @@ def _compare_document(
 
 
 def _is_whole(facts: Any, numbers: Any) -> bool:
-    if not isinstance(facts, list) or not isinstance(numbers, list) or None in facts:
+    if not isinstance(facts, list) or not isinstance(numbers, list) or None in facts[:3]:
         return False
     try:
         read_starts(facts[2], len(numbers))

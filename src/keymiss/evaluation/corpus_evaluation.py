@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -163,10 +163,10 @@ def score_corpus(judged: Sequence[Judged]) -> CorpusScores:
     )
     return CorpusScores(
         questions=len(answerable),
-        right_first=_share(answerable, lambda one: one.outcome is QuestionOutcome.RIGHT),
-        right_among_five=_share(answerable, lambda one: one.among_five),
-        f1=_share(answerable, lambda one: one.f1),
-        document_among_five=_share(named, lambda one: bool(one.document_among_five))
+        right_first=share_of([one.outcome is QuestionOutcome.RIGHT for one in answerable]),
+        right_among_five=share_of([one.among_five for one in answerable]),
+        f1=share_of([one.f1 for one in answerable]),
+        document_among_five=share_of([bool(one.document_among_five) for one in named])
         if named
         else None,
         lost={each.value: outcomes.count(each) for each in lost},
@@ -175,8 +175,9 @@ def score_corpus(judged: Sequence[Judged]) -> CorpusScores:
     )
 
 
-def _share(judged: Sequence[Judged], value: Callable[[Judged], float]) -> Share:
-    values = np.array([value(one) for one in judged], float)
+def share_of(numbers: Sequence[float]) -> Share:
+    """The mean of numbers from 0 to 1, one for each question."""
+    values = np.array(numbers, float)
     if not len(values):
         return Share(0.0, 0.0, 0.0)
     draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))

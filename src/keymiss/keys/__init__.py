@@ -17,6 +17,7 @@ from keymiss.keys.document_keys import (
     parse_bucket_key,
     parse_document_key,
     parse_tokens_key,
+    parse_vectors_key,
 )
 from keymiss.keys.function_keys import (
     AnswerKey,
@@ -85,6 +86,8 @@ from keymiss.keys.key_prefixes import (
     TEXT_HASH,
     TITLE,
     TOKENS,
+    VECTORS,
+    VECTORS_NOTE,
     VOCABULARY,
     YEAR,
 )
@@ -134,6 +137,8 @@ __all__ = [
     "TEXT_HASH",
     "TITLE",
     "TOKENS",
+    "VECTORS",
+    "VECTORS_NOTE",
     "VOCABULARY",
     "YEAR",
     "AnswerKey",
@@ -161,6 +166,7 @@ __all__ = [
     "parse_modelinfo_key",
     "parse_shard_key",
     "parse_tokens_key",
+    "parse_vectors_key",
     "passage_key",
     "qa_key",
     "slot_tag",

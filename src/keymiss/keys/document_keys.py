@@ -17,6 +17,7 @@ from keymiss.keys.key_prefixes import (
     OURS,
     SENTENCES,
     TOKENS,
+    VECTORS,
 )
 
 PART = r"[^{}:]+"
@@ -26,9 +27,9 @@ _OF_DOCUMENT = re.compile(
     rf"{OURS}(?:document|sentences|answers|concepts):"
     rf"(?P<document>{PART}):\{{(?P<tag>{PART})\}}"
 )
-_TOKENS = re.compile(
-    rf"{TOKENS}(?P<fingerprint>[0-9a-f]+):(?P<document>{PART}):\{{(?P<tag>{PART})\}}"
-)
+_OF_MODEL = rf"(?P<fingerprint>[0-9a-f]+):(?P<document>{PART}):\{{(?P<tag>{PART})\}}"
+_TOKENS = re.compile(TOKENS + _OF_MODEL)
+_VECTORS = re.compile(VECTORS + _OF_MODEL)
 _BUCKET = re.compile(rf"{BUCKET}\{{(?P<tag>{PART})\}}")
 
 
@@ -81,6 +82,10 @@ class DocumentKeys:
     def tokens(self, fingerprint: str) -> str:
         """A hash: sentence number -> token ids; the tokenizer with this fingerprint made them."""
         return f"{TOKENS}{fingerprint}:{self.document}:{{{self.tag}}}"
+
+    def vectors(self, fingerprint: str) -> str:
+        """A string: the sentences' vectors; the encoder with this fingerprint made them."""
+        return f"{VECTORS}{fingerprint}:{self.document}:{{{self.tag}}}"
 
     @property
     def sentence_prefix(self) -> str:
@@ -136,7 +141,15 @@ def document_of_sentence(name: str) -> DocumentKeys:
 
 def parse_tokens_key(key: str) -> tuple[str, DocumentKeys] | None:
     """The tokenizer's fingerprint and the document of a `keymiss:tokens:` key, None for others."""
-    match = _TOKENS.fullmatch(key)
+    return _of_model(_TOKENS.fullmatch(key))
+
+
+def parse_vectors_key(key: str) -> tuple[str, DocumentKeys] | None:
+    """The encoder's fingerprint and the document of a `keymiss:vectors:` key, None for others."""
+    return _of_model(_VECTORS.fullmatch(key))
+
+
+def _of_model(match: re.Match[str] | None) -> tuple[str, DocumentKeys] | None:
     keys = matched_document(match)
     return (match["fingerprint"], keys) if match and keys else None
 

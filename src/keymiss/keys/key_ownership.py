@@ -10,10 +10,11 @@ from keymiss.keys.document_keys import (
     parse_bucket_key,
     parse_document_key,
     parse_tokens_key,
+    parse_vectors_key,
 )
 from keymiss.keys.function_keys import ANSWER_PATTERN
 from keymiss.keys.hash_tags import is_bucket_tag
-from keymiss.keys.key_prefixes import CORPUS, EDGES, OURS, STATISTICS, VOCABULARY
+from keymiss.keys.key_prefixes import CORPUS, EDGES, OURS, STATISTICS, VECTORS_NOTE, VOCABULARY
 
 _EDGES = re.compile(rf"{EDGES}{PART}:{PART}:\{{(?P<tag>{PART})\}}")
 _VOCABULARY_PART = re.compile(rf"{VOCABULARY}:[0-9a-f]+:[0-9]+")
@@ -27,12 +28,13 @@ def is_reserved(key: str) -> bool:
 
 def has_known_form(key: str) -> bool:
     """Whether a key has a form that keymiss writes."""
-    if key in (CORPUS, VOCABULARY):
+    if key in (CORPUS, VOCABULARY, VECTORS_NOTE):
         return True
     edges = _EDGES.fullmatch(key)
     return bool(
         parse_document_key(key)
         or parse_tokens_key(key)
+        or parse_vectors_key(key)
         or parse_bucket_key(key)
         or (edges and is_bucket_tag(edges["tag"]))
         or _VOCABULARY_PART.fullmatch(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +16,7 @@ from keymiss.corpus.corpus_status import read_status
 from keymiss.corpus.key_survey import survey
 from keymiss.errors import KeymissError, SetupError, Unavailable
 from keymiss.function_names import ALWAYS_SERVED, FunctionName
-from keymiss.keys import OURS, find_key, slot_tag
+from keymiss.keys import OURS, VECTORS_NOTE, decode_text, find_key, slot_tag
 from keymiss.operating.served_functions import parse_list, unserved
 from keymiss.server.client import Client, a_slot_of_each, nodes_of, primaries_of
 from keymiss.server.embedded_server import module_path
@@ -52,8 +52,17 @@ def examine(client: Client) -> list[Defect]:
     served = [parse_list(node.execute_command("KEYMISS.LIST")) for node in primaries_of(client)]
     return [
         *defects,
-        *_corpus(client, tokens_are_made=any(FunctionName.TOKENS in each for each in served)),
+        *_corpus(client, {name for each in served for name in each}),
     ]
+
+
+def vectors_note(client: Client) -> str:
+    """What a worker has said of vectors: its encoder, whether it makes them, and why; empty when no
+    worker has said anything."""
+    try:
+        return decode_text(client.get(VECTORS_NOTE) or b"")
+    except valkey.ValkeyError:
+        return ""
 
 
 def _examine_node(node: valkey.Valkey, clustered: bool) -> tuple[list[Defect], Defect | None]:
@@ -170,7 +179,7 @@ def _workers(functions: dict[str, dict[str, Any]]) -> Iterator[Defect]:
             )
 
 
-def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
+def _corpus(client: Client, served: Container[str]) -> Iterator[Defect]:
     try:
         seen = survey(client)
         yield from _foreign(seen.foreign)
@@ -182,12 +191,15 @@ def _corpus(client: Client, tokens_are_made: bool) -> Iterator[Defect]:
     except KeymissError as error:
         yield Defect(str(error), "use a separate server or database for keymiss")
         return
-    if tokens_are_made and status.with_tokens < status.documents:
-        yield Defect(
-            f"{status.documents - status.with_tokens} of {status.documents} documents have no "
-            "tokens yet: they are read more slowly",
-            "wait a moment; if it stays so, start `keymiss worker` again",
-        )
+    for function, made, what in (
+        (FunctionName.TOKENS, status.with_tokens, "tokens yet: they are read more slowly"),
+        (FunctionName.VECTORS, status.with_vectors, "vectors yet: they are found by words only"),
+    ):
+        if function in served and made < status.documents:
+            yield Defect(
+                f"{status.documents - made} of {status.documents} documents have no {what}",
+                "wait a moment; if it stays so, start `keymiss worker` again",
+            )
     indexed = _indexed(client)
     if indexed is not None and indexed != status.documents:
         yield Defect(

@@ -54,7 +54,7 @@ class Weights:
     def __init__(
         self, path: Path, arrays: dict[str, StoredArray], files: Sequence[mmap.mmap] = ()
     ) -> None:
-        self._path = path
+        self.path = path
         self._arrays = {canonical_name(name): array for name, array in arrays.items()}
         self._files = files
 
@@ -67,11 +67,11 @@ class Weights:
         array = self._arrays.get(name)
         if array is None:
             raise ModelError(
-                f"{self._path}: the tensor {name} is missing, or not float32, float16 or bfloat16"
+                f"{self.path}: the tensor {name} is missing, or not float32, float16 or bfloat16"
             )
         if array.shape != shape:
             raise ModelError(
-                f"{self._path}: {name} has the shape {array.shape}; the config says {shape}"
+                f"{self.path}: {name} has the shape {array.shape}; the config says {shape}"
             )
         if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
             return (array.astype(np.uint32) << 16).view(np.float32)
@@ -122,8 +122,11 @@ def _missing(folder: Path) -> str:
     return missing
 
 
-def load_weights(folder: Path) -> Weights:
+def load_weights(folder: Path, base: Path | None = None) -> Weights:
     """Maps `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+
+    Args:
+        base: the folder of a model whose arrays take the place of those that are missing.
 
     Raises:
         ModelError: a file is missing or damaged.
@@ -131,7 +134,7 @@ def load_weights(folder: Path) -> Weights:
     arrays: dict[str, StoredArray] = {}
     mapped: list[mmap.mmap] = []
     files = weight_files(folder)
-    for path in files:
+    for path in [*(weight_files(base) if base else ()), *files]:
         try:
             with path.open("rb") as file:
                 # Copy-on-write, because OpenVINO does not accept read-only memory. Nothing writes

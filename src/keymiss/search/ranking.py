@@ -1,4 +1,4 @@
-"""Ranks sentences by their words, in one shard and over all shards alike."""
+"""Ranks sentences by their words and vectors, in one shard and over all shards alike."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ import numpy.typing as npt
 from keymiss.search.native.native_ranking import TermScores
 from keymiss.search.terms import term_weights
 from keymiss.server.topology import joined
-from keymiss.values.find_value import Candidates, ShardCandidates
+from keymiss.values.find_value import Candidate, Candidates, ShardCandidates
 
 CANDIDATES = 48
-"""How many candidates a shard gives: more than are read at most, so that the best ones over all
-shards are among them."""
+"""How many candidates a shard gives by their words, and how many by their vectors: more than are
+read at most, so that the best ones over all shards are among them."""
+
+COSINE_WEIGHT = 1.0
+"""How much a cosine counts beside the share. A share says how many of a question's terms a sentence
+holds: where people ask in their own words, all shares are low, and the cosines decide."""
 
 SATURATION = 1.2
 SENTENCE_LENGTH_WEIGHT, DOCUMENT_LENGTH_WEIGHT = 0.5, 0.75
@@ -41,42 +45,76 @@ Floats = npt.NDArray[np.float64]
 class Ranked:
     """A sentence, named `DOC:{TAG}:N`, and its score over all shards.
 
-    `share` is the score as a part of what a sentence could have that holds all of the question's
-    terms over and over. `sizes` are those of `Candidate`; empty when they are not known.
+    `share` is its score by words as a part of what a sentence could have that holds all of the
+    question's terms over and over. `cosine` says how near its vector is to the question's; for a
+    sentence without a vector it is the mean of the others, and 0 when none has one. `sizes` are
+    those of `Candidate`; empty when they are not known.
     """
 
     sentence: str
     score: float
     share: float = 0.0
+    cosine: float = 0.0
     sizes: tuple[int, ...] = ()
 
 
 def rank(shards: Sequence[Candidates]) -> list[Ranked]:
-    """Ranks all candidates by the same scores, best first.
+    """Ranks the best candidates by words and the nearest ones by one score, best first.
 
     The statistics of the shards are added up, so that a sentence's score does not depend on how
     many shards there are. Equal scores are ordered by name.
     """
-    whole = added_up(shards)
     candidates = [each for shard in shards for each in shard.candidates]
-    if not candidates:
-        return []
+    shares = _shares(added_up(shards), candidates)
+    best = _best_of_all(candidates, shares)
+    known = [cosine for one in best if (cosine := candidates[one].cosine) is not None]
+    usual = math.fsum(known) / len(known) if known else 0.0
+    ranked = []
+    for one in best:
+        each, share = candidates[one], shares[one]
+        cosine = usual if each.cosine is None else each.cosine
+        score = share + COSINE_WEIGHT * cosine
+        ranked.append(Ranked(each.sentence, score, share, cosine, tuple(each.sizes)))
+    return sorted(ranked, key=lambda one: (-one.score, one.sentence))
+
+
+def _best_of_all(candidates: Sequence[Candidate], shares: Sequence[float]) -> list[int]:
+    """Which candidates are among the best of all shards, by words or by vectors. Others are there
+    or not as the sentences are divided among the shards."""
+    names = [each.sentence for each in candidates]
+    by_words = [
+        (-share, name, one)
+        for one, (share, name) in enumerate(zip(shares, names, strict=True))
+        if share > 0
+    ]
+    nearest = [
+        (-each.cosine, each.sentence, one)
+        for one, each in enumerate(candidates)
+        if each.cosine is not None
+    ]
+    lists = (sorted(by_words)[:CANDIDATES], sorted(nearest)[:CANDIDATES])
+    return list(dict.fromkeys(one for some in lists for *_, one in some))
+
+
+def _shares(whole: Candidates, candidates: Sequence[Candidate]) -> list[float]:
+    """The share of each candidate, by the statistics of all shards."""
     of_sentences, of_documents = term_scores(whole)
-    scores = _bm25(
+    highest = float(of_sentences.weights.sum() + of_documents.weights.sum())
+    if not candidates or not highest:
+        return [0.0] * len(candidates)
+    by_sentence = _bm25(
         of_sentences,
         np.array([each.frequencies for each in candidates], float),
         np.array([each.length for each in candidates], float),
-    ) + _bm25(
+    )
+    by_document = _bm25(
         of_documents,
         np.array([each.document_frequencies for each in candidates], float),
         np.array([each.document_length for each in candidates], float),
     )
-    highest = float(of_sentences.weights.sum() + of_documents.weights.sum())
-    ranked = [
-        Ranked(each.sentence, score, score / highest, tuple(each.sizes))
-        for score, each in zip(scores.tolist(), candidates, strict=True)
-    ]
-    return sorted(ranked, key=lambda one: (-one.score, one.sentence))
+    # A document's words count where the sentence or its neighbours have one, too.
+    scores = np.where(by_sentence > 0, by_sentence + by_document, 0)
+    return [float(one) for one in scores / highest]
 
 
 def term_scores(whole: Candidates) -> tuple[TermScores, TermScores]:
@@ -145,9 +183,10 @@ def together(parts: Sequence[ShardCandidates]) -> Sequence[ShardCandidates]:
     if not once or not all(part.settled for part in parts):
         return parts
     found = [part.candidates for part in parts]
-    of_name = {each.sentence: each for one in found for each in one.candidates}
-    best = tuple(of_name[each.sentence] for each in rank(found)[:CANDIDATES])
-    whole = replace(added_up(found), candidates=best)
+    all_found = [each for one in found for each in one.candidates]
+    counts = added_up(found)
+    kept = _best_of_all(all_found, _shares(counts, all_found))
+    whole = replace(counts, candidates=tuple(all_found[one] for one in kept))
     passage_ms = max(part.passage_ms for part in parts)
     return [ShardCandidates(whole, slots, slots, settled=True, passage_ms=passage_ms)]
 

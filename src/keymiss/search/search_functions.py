@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from keymiss.corpus.document_reads import StoredText, read_stored
@@ -30,6 +31,7 @@ from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
 from keymiss.search.question import check_question
 from keymiss.search.ranking import CANDIDATES, together
 from keymiss.search.sentence_index import SentenceIndex
+from keymiss.search.vector_index import NearSentences, VectorIndexes
 from keymiss.values.find_value import (
     ShardCandidates,
     host_candidates_to_json,
@@ -40,12 +42,15 @@ FEW, FEW_SENTENCES = 8, 100_000
 """How many searches the event loop does itself, and in how many sentences, at most."""
 
 
-def search_functions(cache: Path | None = None, passage_ms: float = 0.0) -> list[Function]:
+def search_functions(
+    cache: Path | None = None, passage_ms: float = 0.0, vectors: VectorIndexes | None = None
+) -> list[Function]:
     """The functions that keep an index of each shard and search it.
 
     Args:
         cache: the folder where indexes are kept between runs; None keeps them in memory.
         passage_ms: how long the worker's reader takes for a passage; 0 when it has none.
+        vectors: the vectors of the sentences, which others keep; None when there are none.
     """
     indexes: dict[str, SentenceIndex] = {}
     shards: dict[str, Shard] = {}
@@ -79,7 +84,23 @@ def search_functions(cache: Path | None = None, passage_ms: float = 0.0) -> list
         sizes = [index.size()[1] for _, places in placed for _, index in places]
 
         def search_all() -> list[list[ShardCandidates] | BadInput]:
-            return [_find(key, places, passage_ms) for key, places in placed]
+            questions = [_question_of(key) for key, _ in placed]
+            asked = [
+                (question, shard.id)
+                for question, (_, places) in zip(questions, placed, strict=True)
+                if isinstance(question, str)
+                for shard, _ in places
+            ]
+            near = vectors.search(asked, CANDIDATES) if vectors else {}
+            return [
+                question
+                if isinstance(question, BadInput)
+                else [
+                    _on_shard(question, shard, index, passage_ms, near.get((question, shard.id)))
+                    for shard, index in places
+                ]
+                for question, (_, places) in zip(questions, placed, strict=True)
+            ]
 
         # Switching to a thread and back takes half as long as a search in this few sentences. All
         # of these searches together take 4 ms.
@@ -105,22 +126,24 @@ def search_functions(cache: Path | None = None, passage_ms: float = 0.0) -> list
     return [index, find, find_here]
 
 
-def _find(
-    key: str, places: Sequence[tuple[Shard, SentenceIndex]], passage_ms: float
-) -> list[ShardCandidates] | BadInput:
+def _question_of(key: str) -> str | BadInput:
     try:
         question = parse_shard_key(key)
         check_question(question)
     except BadInput as error:
         return error
-    return [_on_shard(question, *place, passage_ms) for place in places]
+    return question
 
 
 def _on_shard(
-    question: str, shard: Shard, index: SentenceIndex, passage_ms: float
+    question: str,
+    shard: Shard,
+    index: SentenceIndex,
+    passage_ms: float,
+    near: Future[NearSentences] | None,
 ) -> ShardCandidates:
     before = shard.coverage.state
-    candidates = index.find(question, CANDIDATES)
+    candidates = index.find(question, CANDIDATES, near)
     # This may run in a thread: slots that came or went meanwhile may not have been searched.
     after = shard.coverage.state
     slots, settled = before.spoken & after.spoken, before.settled and after.settled

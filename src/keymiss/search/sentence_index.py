@@ -7,7 +7,8 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import astuple, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,11 +16,19 @@ from pathlib import Path
 import numpy as np
 import tantivy
 
+from keymiss.errors import KeymissError
 from keymiss.keys import DocumentKeys
 from keymiss.search.document_terms import DocumentTerms, document_terms
-from keymiss.search.sentence_choice import best_sentences
-from keymiss.search.terms import hash_terms, question_terms, term_weights
-from keymiss.values.find_value import Candidates
+from keymiss.search.sentence_choice import (
+    ChosenRows,
+    best_sentences,
+    candidates_of,
+    counted_sentences,
+)
+from keymiss.search.terms import TermHashes, hash_terms, question_terms, term_weights
+from keymiss.search.vector_index import NearSentences
+from keymiss.values.find_value import Candidate, Candidates
+from keymiss.values.vectors_value import vectors_stamp
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +56,8 @@ class IndexedDocument:
     terms: DocumentTerms
     prefix: str
     """The beginning of its sentences' names."""
+    stamp: bytes
+    """What its vectors are made from, if it has some."""
 
 
 class SentenceIndex:
@@ -175,9 +186,15 @@ class SentenceIndex:
             with self._lock:
                 self._index.reload()
 
-    def find(self, question: str, limit: int) -> Candidates:
-        """The shard's best sentences by its own counts, with what a ranking over all shards
-        needs."""
+    def find(
+        self, question: str, limit: int, finding: Future[NearSentences] | None = None
+    ) -> Candidates:
+        """The shard's best `limit` sentences by their words, by the shard's own counts, and the
+        nearest ones, with what a ranking over all shards needs.
+
+        Args:
+            finding: the nearest sentences, which are being found by their vectors meanwhile.
+        """
         terms = question_terms(question)
         asked = hash_terms(terms)
         hashes = asked.tolist()
@@ -195,6 +212,21 @@ class SentenceIndex:
                 document_counts=[self._document_counts[one] for one in hashes],
                 candidates=(),
             )
+        documents, chosen = self._best(searcher, whole, asked, limit)
+        near = _found(finding)
+        best = candidates_of(documents, chosen, near) if chosen else []
+        if near:
+            best += self._nearest(asked, near, {each.sentence for each in best})
+        return replace(whole, candidates=tuple(best))
+
+    def _best(
+        self,
+        searcher: tantivy.Searcher,
+        whole: Candidates,
+        asked: TermHashes,
+        limit: int,
+    ) -> tuple[list[IndexedDocument], ChosenRows | None]:
+        """The best sentences by their words, and the documents in which they stand."""
         places = self._places(searcher, whole.sentence_counts)
         with self._lock:
             numbers = {place >> ROW_BITS for place in places}
@@ -206,10 +238,35 @@ class SentenceIndex:
             for place in places
             if place >> ROW_BITS in order
         ]
-        documents = [(one.prefix, one.terms) for one in there.values()]
-        rows = np.array(found, np.int32).reshape(-1, 2)
-        best = best_sentences(whole, asked, documents, rows, limit)
-        return replace(whole, candidates=tuple(best))
+        if not found:
+            return [], None
+        documents = list(there.values())
+        rows = np.array(found, np.int32)
+        return documents, best_sentences(whole, asked, documents, rows, limit)
+
+    def _nearest(
+        self, asked: TermHashes, near: NearSentences, known: Container[str]
+    ) -> list[Candidate]:
+        """The nearest sentences by their vectors, without those that are known."""
+        documents: dict[DocumentKeys, IndexedDocument | None] = {}
+        order: dict[DocumentKeys, int] = {}
+        wanted = []
+        with self._lock:
+            for place, _ in near.nearest:
+                if place.keys not in documents:
+                    documents[place.keys] = self._documents.get(self._numbers.get(place.keys, -1))
+        for place, _ in near.nearest:
+            one = documents[place.keys]
+            # The text may have been rewritten, and its vectors not yet; or the other way round.
+            if one is None or one.stamp != place.stamp:
+                continue
+            if f"{one.prefix}{one.terms.numbers[place.row]}" not in known:
+                wanted.append((order.setdefault(place.keys, len(order)), place.row))
+        if not wanted:
+            return []
+        there = [one for keys in order if (one := documents[keys])]
+        rows = np.array(wanted, np.int32)
+        return candidates_of(there, counted_sentences(asked, there, rows), near)
 
     def _places(self, searcher: tantivy.Searcher, counts: Mapping[str, int]) -> Sequence[int]:
         """The places of the sentences that share words with the question, by these alone."""
@@ -232,10 +289,22 @@ class SentenceIndex:
         return [place for place in places if isinstance(place, int)]
 
 
+def _found(finding: Future[NearSentences] | None) -> NearSentences | None:
+    """What has been found; None when nothing is looked for, or it has failed."""
+    if finding is None:
+        return None
+    try:
+        return finding.result()
+    except (KeymissError, MemoryError) as error:
+        logger.warning("found by words only: %s", error)
+        return None
+
+
 def _indexed(
     keys: DocumentKeys, text_hash: str, title: str, terms: DocumentTerms
 ) -> IndexedDocument:
-    return IndexedDocument(keys, text_hash, title, terms, keys.sentence_prefix)
+    stamp = vectors_stamp(text_hash.encode(), title)
+    return IndexedDocument(keys, text_hash, title, terms, keys.sentence_prefix, stamp)
 
 
 def _schema() -> tantivy.Schema:

@@ -10,12 +10,13 @@ from typing import Any
 from keymiss.server.topology import Slots, slot_ranges, union
 from keymiss.values.json_value import fields_of, from_json_value, to_json_value
 
-FIND_FORMAT = 5
+FIND_FORMAT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence that shares terms with the question, itself or by its neighbours."""
+    """A sentence that shares terms with the question, itself or by its neighbours, or one whose
+    vector is near the question's."""
 
     sentence: str
     """The sentence's name, `DOC:{TAG}:N`."""
@@ -30,6 +31,8 @@ class Candidate:
     sizes: Sequence[int]
     """How many characters the two sentences before it, it, and the two after it have; 0 where there
     is no such sentence."""
+    cosine: float | None = None
+    """How near the sentence's vector is to the question's; None when it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def shard_candidates_to_json(found: ShardCandidates) -> str:
     record["candidates"] = [
         (
             *(each.sentence, each.length, each.frequencies),
-            *(each.document_length, each.document_frequencies, each.sizes),
+            *(each.document_length, each.document_frequencies, each.sizes, each.cosine),
         )
         for each in candidates.candidates
     ]

@@ -162,7 +162,8 @@ static void add_steps(Encoder *encoder, int threads) {
         add_attention(encoder, &encoder->model.layers[i], threads);
         add_dense_layers(encoder, &encoder->model.layers[i], threads);
     }
-    add_by_tokens(encoder, judge);
+    if (encoder->result.logits) add_by_tokens(encoder, judge);
+    else add_step(encoder, average, encoder->rows.count);
 }
 
 static int rows_are_right(const Encoder *encoder, const TokenRows *rows, int *tokens) {
@@ -199,19 +200,21 @@ static void work_on_step(void *context, int stage, int item, int thread) {
     step->work(encoder, step, item, thread);
 }
 
-Outcome encode(Encoder *encoder, const TokenRows *rows, int threads, float *logits) {
-    int tokens;
-    if (rows->count < 0 || threads < 1 || !rows_are_right(encoder, rows, &tokens))
+Outcome encode(Encoder *encoder, const TokenRows *rows, int threads, Result result) {
+    int tokens, workers = threads > 0 ? threads : 1;
+    if (rows->count < 0 || threads < ALONE || !rows_are_right(encoder, rows, &tokens))
         return WRONG_ROWS;
     if (tokens == 0) return COMPUTED;
-    if (threads > MAX_THREADS) threads = MAX_THREADS;
-    if (!make_room(encoder, tokens, threads)) return NO_MEMORY;
+    if (workers > MAX_THREADS) workers = MAX_THREADS;
+    if (!make_room(encoder, tokens, workers)) return NO_MEMORY;
     encoder->rows = *rows;
     encoder->token_count = tokens;
-    encoder->logits = logits;
+    encoder->result = result;
     describe_tokens(encoder);
-    add_steps(encoder, threads);
+    add_steps(encoder, workers);
     Job job = {encoder->step_count, encoder->items, work_on_step, encoder};
-    run_job(&job, threads);
+    if (threads == YIELDING) return run_yielding_job(&job) ? COMPUTED : NO_MEMORY;
+    if (threads == ALONE) run_job_alone(&job);
+    else run_job(&job, workers);
     return COMPUTED;
 }

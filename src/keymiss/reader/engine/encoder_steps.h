@@ -72,7 +72,7 @@ struct Encoder {
     int step_count;
     TokenRows rows; /* of this call */
     int token_count;
-    float *logits;
+    Result result;
 };
 
 static inline int divided(int number, int by) { return (number + by - 1) / by; }
@@ -98,6 +98,8 @@ Work normalise;
 Work round_rows;
 /* States -> logits. */
 Work judge;
+/* The states of one row -> their mean. */
+Work average;
 
 /* A dense layer for some tokens and some panels, with what follows each sum. */
 Work multiply;

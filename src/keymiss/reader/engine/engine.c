@@ -201,14 +201,24 @@ const char *keymiss_product(const char *isa, int32_t precision, const void *a, c
     return NULL;
 }
 
-const char *keymiss_logits(Engine *engine, const int32_t *ids, const int32_t *lengths,
-                           const int32_t *passage_at, int32_t rows, int32_t threads,
-                           float *logits) {
-    TokenRows given = {ids, lengths, passage_at, rows};
+static const char *compute(Engine *engine, const TokenRows *rows, int32_t threads, Result result) {
     pthread_mutex_lock(&engine->turn);
-    Outcome outcome = encode(engine->encoder, &given, threads, logits);
+    Outcome outcome = encode(engine->encoder, rows, threads, result);
     pthread_mutex_unlock(&engine->turn);
     if (outcome == WRONG_ROWS)
         return "a row is empty or too long, or holds an id that is not in the vocabulary";
     return outcome == NO_MEMORY ? "memory is short" : NULL;
+}
+
+const char *keymiss_logits(Engine *engine, const int32_t *ids, const int32_t *lengths,
+                           const int32_t *passage_at, int32_t rows, int32_t threads,
+                           float *logits) {
+    TokenRows given = {ids, lengths, passage_at, rows};
+    return compute(engine, &given, threads, (Result){.logits = logits});
+}
+
+const char *keymiss_vectors(Engine *engine, const int32_t *ids, const int32_t *lengths,
+                            int32_t rows, int32_t threads, float *vectors) {
+    TokenRows given = {ids, lengths, lengths, rows}; /* no token stands behind its row's end */
+    return compute(engine, &given, threads, (Result){.vectors = vectors});
 }

@@ -61,4 +61,8 @@ PUBLIC const char *keymiss_logits(Engine *engine, const int32_t *ids, const int3
                                   const int32_t *passage_at, int32_t rows, int32_t threads,
                                   float *logits);
 
+/* The vectors of rows whose tokens are of the first type. */
+PUBLIC const char *keymiss_vectors(Engine *engine, const int32_t *ids, const int32_t *lengths,
+                                   int32_t rows, int32_t threads, float *vectors);
+
 #endif

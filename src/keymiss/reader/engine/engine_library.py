@@ -1,17 +1,29 @@
-"""Loads the engine's C library and declares its functions (engine.h)."""
+"""Loads the engine's C library, declares its functions (engine.h), and opens packed models."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import weakref
+from collections.abc import Sequence
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_uint64, c_void_p
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keymiss.errors import ModelError, SetupError
 from keymiss.reader.encoder_config import EncoderConfig
-from keymiss.reader.network import PRECISIONS, Precision
+from keymiss.reader.network import PRECISIONS, Ids, Logits, Precision, TokenRow
+
+Bytes = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+YIELDING, ALONE = 0, -1
+"""In place of a number of threads: one that computes when no other thread wants the processor, and
+the calling one, which waits for no others."""
 
 TENSORS = (
     "words",
@@ -77,10 +89,64 @@ def engine_library() -> ctypes.CDLL:
         ("isa", c_char_p, c_char_p, c_int32),
         ("product", c_char_p, c_char_p, c_int32, *[c_void_p] * 3, c_int32, c_int32, c_void_p),
         ("logits", c_char_p, *[c_void_p] * 4, c_int32, c_int32, c_void_p),
+        ("vectors", c_char_p, *[c_void_p] * 3, c_int32, c_int32, c_void_p),
     ):
         function = getattr(library, f"keymiss_{name}")
         function.restype, function.argtypes = result, arguments
     return library
+
+
+class OpenEngine:
+    """An engine with a packed model of this config and precision. Several threads may use it: they
+    take turns.
+
+    Raises:
+        ModelError: the weights are another model's, or the instruction set that `KEYMISS_ISA` names
+            does not run here.
+    """
+
+    def __init__(self, packed: Bytes, config: EncoderConfig, precision: Precision) -> None:
+        self._library = engine_library()
+        self._packed = packed
+        self._engine = c_void_p()
+        wrong = self._library.keymiss_open(
+            shape_of(config, precision),
+            packed.ctypes.data,
+            packed.size,
+            wanted_isa(),
+            ctypes.byref(self._engine),
+        )
+        check(wrong, "the packed weights")
+        weakref.finalize(self, self._library.keymiss_close, self._engine)
+
+    def logits(self, rows: Sequence[TokenRow], threads: int) -> Logits:
+        """The start and end logits of all tokens, float32 of shape (tokens, 2)."""
+        ids, lengths = _laid_out([row.ids for row in rows])
+        passages = np.array([row.passage_at for row in rows], np.int32)
+        logits = np.empty((len(ids), 2), np.float32)
+        pointers = [array.ctypes.data for array in (ids, lengths, passages)]
+        wrong = self._library.keymiss_logits(
+            self._engine, *pointers, len(rows), threads, logits.ctypes.data
+        )
+        check(wrong, "the reader's rows")
+        return logits
+
+    def vectors(self, rows: Sequence[Ids], width: int, threads: int) -> Vectors:
+        """The vectors of all rows, float32 of shape (rows, width); YIELDING threads are one that
+        computes when no other thread wants the processor."""
+        ids, lengths = _laid_out(rows)
+        vectors = np.empty((len(rows), width), np.float32)
+        pointers = [array.ctypes.data for array in (ids, lengths)]
+        wrong = self._library.keymiss_vectors(
+            self._engine, *pointers, len(rows), threads, vectors.ctypes.data
+        )
+        check(wrong, "the encoder's rows")
+        return vectors
+
+
+def _laid_out(rows: Sequence[Ids]) -> tuple[Ids, Ids]:
+    """The ids of all rows, one after the other, and how many each row has."""
+    return np.concatenate(rows), np.array([len(row) for row in rows], np.int32)
 
 
 def check(wrong: bytes | None, subject: object) -> None:

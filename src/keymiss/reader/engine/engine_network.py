@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keymiss.errors import ModelError
 from keymiss.reader.checkpoint import model_files, model_version
 from keymiss.reader.encoder_config import EncoderConfig
-from keymiss.reader.engine.engine_library import (
-    check,
-    engine_library,
-    instruction_set,
-    shape_of,
-    wanted_isa,
-)
-from keymiss.reader.engine.packed_weights import Bytes, packed_weights
-from keymiss.reader.engine.thread_count import thread_count
+from keymiss.reader.engine.engine_library import Bytes, OpenEngine, instruction_set
+from keymiss.reader.engine.packed_weights import packed_weights
+from keymiss.reader.engine.thread_count import checked_threads
 from keymiss.reader.network import Logits, Precision, TokenRow
 from keymiss.reader.reader_statistics import Statistics
+from keymiss.reader.weights import load_weights
 
 MOST_CALL_TOKENS = 2048
 """How many tokens a call has, at most, unless a single row has more: they bound its memory."""
@@ -55,41 +47,18 @@ class EngineNetwork:
         self.version = version
         self._threads = threads
         self._statistics = statistics
-        self._packed = packed
-        self._library = engine_library()
-        self._engine = ctypes.c_void_p()
         self.isa = instruction_set(precision)
-        wrong = self._library.keymiss_open(
-            shape_of(config, precision),
-            packed.ctypes.data,
-            packed.size,
-            wanted_isa(),
-            ctypes.byref(self._engine),
-        )
-        check(wrong, "the packed weights")
-        weakref.finalize(self, self._library.keymiss_close, self._engine)
+        self._engine = OpenEngine(packed, config, precision)
 
     def logits(self, rows: Sequence[TokenRow]) -> Iterator[tuple[int, Logits]]:
         """See `Network`."""
         for first, some in calls(rows):
             with self._statistics.timed("inference_seconds"):
-                computed = self._compute(some)
+                computed = self._engine.logits(some, self._threads)
             at = 0
             for index, row in enumerate(some, first):
                 yield index, computed[at : at + len(row.ids)]
                 at += len(row.ids)
-
-    def _compute(self, rows: Sequence[TokenRow]) -> Logits:
-        ids = np.concatenate([row.ids for row in rows])
-        lengths = np.array([len(row.ids) for row in rows], np.int32)
-        passages = np.array([row.passage_at for row in rows], np.int32)
-        logits = np.empty((len(ids), 2), np.float32)
-        pointers = [array.ctypes.data for array in (ids, lengths, passages)]
-        wrong = self._library.keymiss_logits(
-            self._engine, *pointers, len(rows), self._threads, logits.ctypes.data
-        )
-        check(wrong, "the reader's rows")
-        return logits
 
     def warm_up(self) -> None:
         """See `Network`. One row brings the weights into memory."""
@@ -127,9 +96,9 @@ def load_engine_network(
         ModelError: the weights are incomplete or damaged, KEYMISS_ISA names no instruction set
             that runs here, or the threads are less than one.
     """
-    if threads is not None and threads < 1:
-        raise ModelError(f"{threads} threads cannot compute; give at least one")
+    count = checked_threads(threads)
     version = model_version(folder, model_files(folder))
-    packed = packed_weights(folder, config, precision, version)
-    count = threads or thread_count()
+    packed = packed_weights(
+        lambda: load_weights(folder), config, precision, f"{version}-{precision}"
+    )
     return EngineNetwork(packed, config, precision, version, count, statistics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from keymiss.errors import ModelError
 from keymiss.reader.encoder_config import EncoderConfig
 from keymiss.reader.engine.engine_library import (
     TENSORS,
+    Bytes,
     Shape,
     check,
     engine_library,
@@ -22,9 +23,10 @@ from keymiss.reader.engine.engine_library import (
 )
 from keymiss.reader.model_cache import default_cache, locked
 from keymiss.reader.network import Precision
-from keymiss.reader.weights import Weights, load_weights
+from keymiss.reader.weights import Weights
 
-Bytes = NDArray[np.uint8]
+Packed = tuple[str, str, int, tuple[int, ...]]
+"""The name of a tensor in a checkpoint and in the engine, its layer, and its shape."""
 
 _LAYER_DENSE = (
     ("queries", "attention.self.query"),
@@ -41,14 +43,20 @@ _LAYER_NORMS = (
 
 
 def packed_weights(
-    folder: Path, config: EncoderConfig, precision: Precision, version: str
+    load: Callable[[], Weights],
+    config: EncoderConfig,
+    precision: Precision,
+    name: str,
+    has_head: bool = True,
 ) -> Bytes:
     """The packed weights of a model: mapped from the cache, where the first call puts them.
 
     Without a place to keep them, they are packed in memory.
 
     Args:
-        version: the name of the model's content, from `model_version`.
+        load: gives the model's weights.
+        name: names the model's content and the precision.
+        has_head: whether there is a span head.
 
     Raises:
         ModelError: the weights are incomplete or damaged, or hold a number that is not finite.
@@ -56,43 +64,41 @@ def packed_weights(
     shape = shape_of(config, precision)
     size = engine_library().keymiss_packed_size(shape)
     if not size:
-        raise ModelError(
-            f"{folder / 'config.json'}: the engine cannot compute a model of this size"
-        )
-    path = default_cache() / "models" / f"{version}-{precision}.packed"
+        raise ModelError(f"{name}: the engine cannot compute a model of this size")
+    path = default_cache() / "models" / f"{name}.packed"
+    wanted = list(tensors(config, has_head))
     try:
         with locked(path.with_suffix(".lock")):
             mapped = _mapped(path, size)
             if mapped is None or not _opens(shape, mapped):
-                _keep(folder, config, shape, size, path)
+                _keep(load(), wanted, shape, size, path)
                 mapped = _mapped(path, size)
         if mapped is not None:
             return mapped
     except OSError:
         pass  # the disk is full, or the folder is read-only
     packed = np.zeros(size, np.uint8)
-    pack(folder, config, shape, packed)
+    pack(load(), wanted, shape, packed)
     return packed
 
 
-def pack(folder: Path, config: EncoderConfig, shape: Shape, out: Bytes) -> None:
-    """Packs the weights of a model folder into zeros, one tensor after the other."""
+def pack(weights: Weights, wanted: Sequence[Packed], shape: Shape, out: Bytes) -> None:
+    """Packs the weights of a model into zeros, one tensor after the other."""
     library = engine_library()
-    weights = load_weights(folder)
-    check(library.keymiss_begin_packing(shape, out.ctypes.data), folder)
-    for name, tensor, layer, size in tensors(config):
+    check(library.keymiss_begin_packing(shape, out.ctypes.data), weights.path)
+    for name, tensor, layer, size in wanted:
         weight, bias = _arrays(weights, name, tensor, size)
         number = TENSORS.index(tensor)
         pointer = bias.ctypes.data if bias is not None else None
         wrong = library.keymiss_pack(
             shape, out.ctypes.data, number, layer, weight.ctypes.data, pointer
         )
-        check(wrong, f"{folder}: {name}")
+        check(wrong, f"{weights.path}: {name}")
         weights.release()  # a checkpoint is as large as what is packed
     library.keymiss_end_packing(out.ctypes.data)
 
 
-def tensors(config: EncoderConfig) -> Iterator[tuple[str, str, int, tuple[int, ...]]]:
+def tensors(config: EncoderConfig, has_head: bool = True) -> Iterator[Packed]:
     """The name of each tensor in a checkpoint and in the engine, its layer, and its shape."""
     hidden, width = config.hidden, config.embedding
     yield "embeddings.word_embeddings", "words", 0, (config.vocabulary, width)
@@ -109,7 +115,8 @@ def tensors(config: EncoderConfig) -> Iterator[tuple[str, str, int, tuple[int, .
             yield f"encoder.layer.{layer}.{name}", tensor, layer, size
         for tensor, name in _LAYER_NORMS:
             yield f"encoder.layer.{layer}.{name}", tensor, layer, (hidden,)
-    yield "qa_outputs", "span_head", 0, (2, hidden)
+    if has_head:
+        yield "qa_outputs", "span_head", 0, (2, hidden)
 
 
 def _arrays(
@@ -121,7 +128,7 @@ def _arrays(
     return weight, np.ascontiguousarray(weights.get(f"{name}.bias", size[0]), np.float32)
 
 
-def _keep(folder: Path, config: EncoderConfig, shape: Shape, size: int, path: Path) -> None:
+def _keep(weights: Weights, wanted: Sequence[Packed], shape: Shape, size: int, path: Path) -> None:
     """Packs into a new file, which takes the path when it is complete."""
     draft = path.with_suffix(f".{os.getpid()}")
     try:
@@ -129,7 +136,7 @@ def _keep(folder: Path, config: EncoderConfig, shape: Shape, size: int, path: Pa
             # A disk that is full must be an error here: in a mapping it would be a signal.
             os.posix_fallocate(file.fileno(), 0, size)
             out = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
-            pack(folder, config, shape, out)
+            pack(weights, wanted, shape, out)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keymiss.errors import ModelError
+
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -18,6 +20,17 @@ def thread_count(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
     processors = len(os.sched_getaffinity(0))
     quotas = [quota for folder in _folders(cgroups, own) if (quota := _quota(folder)) is not None]
     return max(1, min([processors, *(int(quota + 0.5) for quota in quotas)]))
+
+
+def checked_threads(threads: int | None) -> int:
+    """The threads that are wanted, `thread_count` for None.
+
+    Raises:
+        ModelError: they are less than one.
+    """
+    if threads is not None and threads < 1:
+        raise ModelError(f"{threads} threads cannot compute; give at least one")
+    return threads or thread_count()
 
 
 def _folders(cgroups: Path, own: Path) -> list[Path]:

@@ -185,3 +185,25 @@ void run_job(const Job *job, int threads) {
     work_on(number, 0, threads);
     pthread_mutex_unlock(&pool.turn);
 }
+
+void run_job_alone(const Job *job) {
+    for (int stage = 0; stage < job->stages; stage++)
+        for (int item = 0; item < job->items[stage]; item++)
+            job->work(job->context, stage, item, 0);
+}
+
+static void *do_yielding_job(void *job) {
+#if defined(SCHED_IDLE)
+    pthread_setschedparam(pthread_self(), SCHED_IDLE, &(struct sched_param){0});
+#endif
+    run_job_alone(job);
+    return NULL;
+}
+
+/* The thread that calls may hold locks that others wait for: it sleeps. */
+int run_yielding_job(const Job *job) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, do_yielding_job, (void *)(uintptr_t)job) != 0) return 0;
+    pthread_join(thread, NULL);
+    return 1;
+}

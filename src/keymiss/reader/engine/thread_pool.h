@@ -24,4 +24,12 @@ typedef struct Job {
 /* Does a job with up to `threads` threads, the caller among them, and returns when it is done. */
 void run_job(const Job *job, int threads);
 
+/* Does a job in the calling thread, without a turn: other jobs go on meanwhile. */
+void run_job_alone(const Job *job);
+
+/* Does a job in a thread of its own, which computes only when no other thread wants the processor
+ * (SCHED_IDLE of Linux), and returns when it is done. Takes no turn either. Returns 0 when no thread
+ * can be started. */
+int run_yielding_job(const Job *job);
+
 #endif

@@ -1,6 +1,7 @@
 /* token_steps.c: the steps that go token by token. */
 #include "encoder_steps.h"
 
+#include <math.h>
 #include <string.h>
 
 static int first_token(int item) { return item * TOKENS_OF_ITEM; }
@@ -92,7 +93,21 @@ void judge(Encoder *encoder, const Step *step, int item, int thread) {
         float starts = 0, ends = 0;
         for (size_t i = 0; i < hidden; i++)
             starts += state[i] * start[i], ends += state[i] * end[i];
-        encoder->logits[2 * token] = starts + bias[0];
-        encoder->logits[2 * token + 1] = ends + bias[1];
+        encoder->result.logits[2 * token] = starts + bias[0];
+        encoder->result.logits[2 * token + 1] = ends + bias[1];
     }
+}
+
+void average(Encoder *encoder, const Step *step, int item, int thread) {
+    (void)step, (void)thread;
+    size_t hidden = (size_t)encoder->model.shape.hidden;
+    const float *state = encoder->states + (size_t)encoder->starts[item] * hidden;
+    float *sum = encoder->result.vectors + (size_t)item * hidden;
+    memset(sum, 0, hidden * sizeof *sum);
+    for (int32_t token = 0; token < encoder->rows.lengths[item]; token++, state += hidden)
+        for (size_t i = 0; i < hidden; i++) sum[i] += state[i];
+    double squares = 0;
+    for (size_t i = 0; i < hidden; i++) squares += (double)sum[i] * (double)sum[i];
+    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
+    for (size_t i = 0; i < hidden; i++) sum[i] *= factor;
 }

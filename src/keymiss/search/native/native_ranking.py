@@ -1,21 +1,18 @@
-"""Ranks the sentences that the index has found, with the library keymiss_search."""
+"""Ranks the sentences that the index has found, and counts terms in others, in C."""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_double, c_int32, c_void_p
+from ctypes import Structure, c_double, c_int32, c_void_p
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from keymiss.errors import SetupError
 from keymiss.search.document_terms import DocumentTerms, Weighing
+from keymiss.search.native.search_library import search_library
 from keymiss.search.terms import TermHashes
 
 SURROUNDINGS = 5
@@ -51,6 +48,17 @@ class RankedRows:
     of_documents: Numbers
 
 
+@dataclass(frozen=True, slots=True)
+class CountedRows:
+    """What some sentences have of a question's terms, with neighbours and title, in tenths:
+    `lengths` of shape (sentences,) and `frequencies` of shape (sentences, terms). `of_documents`
+    counts each document's terms, shape (documents, terms). All are int32."""
+
+    lengths: Numbers
+    frequencies: Numbers
+    of_documents: Numbers
+
+
 class _TermScores(Structure):
     _fields_ = (("weights", c_void_p), ("flat", c_double), ("slope", c_double))
 
@@ -68,25 +76,6 @@ class _Result(Structure):
     _fields_ = tuple(
         (name, c_void_p) for name in ("of_documents", "rows", "lengths", "frequencies", "scores")
     )
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    """The library. Its function releases Python's lock while it runs.
-
-    Raises:
-        SetupError: the library is missing.
-    """
-    path = Path(str(resources.files("keymiss.search.native") / "keymiss_search.so"))
-    if not path.is_file():
-        raise SetupError(f"{path} is missing; install keymiss with pip, which compiles it")
-    library = ctypes.CDLL(str(path))
-    library.keymiss_rank_sentences.restype = c_int32
-    library.keymiss_rank_sentences.argtypes = (
-        *(c_void_p, c_int32, c_void_p, c_int32),
-        *(POINTER(_Question), POINTER(_Result)),
-    )
-    return library
 
 
 def rank_rows(
@@ -123,7 +112,7 @@ def rank_rows(
     begin = memory.ctypes.data
     result = _Result(*(begin + 4 * start for start in starts[:-1]), total.ctypes.data)
     pointers = np.array([each.address for each in documents], np.uint64)
-    kept = _library().keymiss_rank_sentences(
+    kept = search_library().keymiss_rank_sentences(
         *(pointers.ctypes.data, len(documents), found.ctypes.data, len(found)),
         *(ctypes.byref(question), ctypes.byref(result)),
     )
@@ -140,3 +129,28 @@ def rank_rows(
         scores=total[:kept],
         of_documents=of_documents.reshape(-1, terms),
     )
+
+
+def count_rows(
+    documents: Sequence[DocumentTerms], wanted: Numbers, asked: TermHashes, weighing: Weighing
+) -> CountedRows:
+    """Counts the question's terms in some sentences.
+
+    Args:
+        documents: the documents of these sentences.
+        wanted: the number of its document in this list, and the row, of each sentence, int32 of
+            shape (sentences, 2).
+        asked: the question's terms, uint32 of shape (terms,), at most 64.
+    """
+    of_documents = np.empty((len(documents), len(asked)), np.int32)
+    lengths = np.empty(len(wanted), np.int32)
+    frequencies = np.empty((len(wanted), len(asked)), np.int32)
+    question = _Question(asked.ctypes.data, len(asked), *weighing)
+    into = [array.ctypes.data for array in (of_documents, lengths, frequencies)]
+    result = _Result(of_documents=into[0], lengths=into[1], frequencies=into[2])
+    pointers = np.array([each.address for each in documents], np.uint64)
+    search_library().keymiss_count_sentences(
+        *(pointers.ctypes.data, len(documents), wanted.ctypes.data, len(wanted)),
+        *(ctypes.byref(question), ctypes.byref(result)),
+    )
+    return CountedRows(lengths, frequencies, of_documents)

@@ -39,6 +39,12 @@ static int32_t occurrences(const DocumentTerms *document, uint32_t term) {
     return is_there ? document->counts[low] : 0;
 }
 
+static void set_sieve(Ranking *ranking) {
+    const RankedQuestion *question = ranking->question;
+    for (int32_t term = 0; term < question->terms; term++)
+        ranking->sieve[question->asked[term] % SIEVE] = 1;
+}
+
 // Adds to `found` how much each asked term counts in these tokens.
 static void count(const Ranking *ranking, const uint32_t *tokens, int32_t length, int32_t weight,
                   int32_t *found) {
@@ -115,13 +121,20 @@ static int by_score(const void *one, const void *other) {
     return a->number - b->number;
 }
 
+// Counts the question's terms in a document; returns where the counts are.
+static const int32_t *count_in_document(const Ranking *ranking, int32_t number) {
+    const RankedQuestion *question = ranking->question;
+    int32_t *own = ranking->result->of_documents + (size_t)number * question->terms;
+    for (int32_t term = 0; term < question->terms; term++)
+        own[term] = occurrences(ranking->documents[number], question->asked[term]);
+    return own;
+}
+
 static void rank_documents(Ranking *ranking, ScoredDocument *scored, int32_t count) {
     const RankedQuestion *question = ranking->question;
     for (int32_t number = 0; number < count; number++) {
         const DocumentTerms *document = ranking->documents[number];
-        int32_t *own = ranking->result->of_documents + (size_t)number * question->terms;
-        for (int32_t term = 0; term < question->terms; term++)
-            own[term] = occurrences(document, question->asked[term]);
+        const int32_t *own = count_in_document(ranking, number);
         int32_t length = document->bounds[document->sentences];
         scored[number] =
             (ScoredDocument){bm25(&question->documents, own, length, question->terms), number};
@@ -175,8 +188,7 @@ keymiss_rank_sentences(const DocumentTerms *const *documents, int32_t count_of_d
     double *best = (double *)(memory + documents_size);
     FoundSentence *all = (FoundSentence *)(best + question->limit), *own = all + found_count;
     memcpy(all, found, found_size);
-    for (int32_t term = 0; term < question->terms; term++)
-        ranking.sieve[question->asked[term] % SIEVE] = 1;
+    set_sieve(&ranking);
     rank_documents(&ranking, scored, count_of_documents);
     int32_t room = question->most_scored;
     for (int32_t at = 0; at < count_of_documents; at++) {
@@ -189,4 +201,35 @@ keymiss_rank_sentences(const DocumentTerms *const *documents, int32_t count_of_d
     double least = least_score(result->scores, ranking.ranked, best, question->limit);
     free(memory);
     return keep_best(&ranking, least);
+}
+
+// Counts the question's terms in a sentence with its neighbours and its title; returns the length.
+static int32_t count_sentence(const Ranking *ranking, FoundSentence one, int32_t *frequencies) {
+    const RankedQuestion *question = ranking->question;
+    const DocumentTerms *document = ranking->documents[one.document];
+    int32_t length = question->in_title * document->title_terms;
+    memset(frequencies, 0, (size_t)question->terms * sizeof *frequencies);
+    count(ranking, document->title, document->title_terms, question->in_title, frequencies);
+    for (int32_t row = one.row - 1; row <= one.row + 1; row++) {
+        if (row < 0 || row >= document->sentences) continue;
+        int32_t weight = row == one.row ? question->own : question->near;
+        int32_t begin = document->bounds[row], size = document->bounds[row + 1] - begin;
+        count(ranking, document->tokens + begin, size, weight, frequencies);
+        length += weight * size;
+    }
+    return length;
+}
+
+__attribute__((visibility("default"))) void
+keymiss_count_sentences(const DocumentTerms *const *documents, int32_t count_of_documents,
+                        const FoundSentence *wanted, int32_t wanted_count,
+                        const RankedQuestion *question, const RankedSentences *result) {
+    Ranking ranking = {documents, question, result, 0, {0}};
+    size_t terms = (size_t)question->terms;
+    set_sieve(&ranking);
+    for (int32_t number = 0; number < count_of_documents; number++)
+        count_in_document(&ranking, number);
+    for (int32_t at = 0; at < wanted_count; at++)
+        result->lengths[at] =
+            count_sentence(&ranking, wanted[at], result->frequencies + (size_t)at * terms);
 }

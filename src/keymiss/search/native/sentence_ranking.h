@@ -5,7 +5,7 @@
 #ifndef KEYMISS_SENTENCE_RANKING_H
 #define KEYMISS_SENTENCE_RANKING_H
 
-#include <stdint.h>
+#include "found_sentence.h"
 
 enum { MOST_TERMS = 64 };
 
@@ -15,11 +15,6 @@ typedef struct {
     const int32_t *bounds, *counts;
     int32_t title_terms, vocabulary_terms, sentences, unused;
 } DocumentTerms;
-
-// A sentence that the index has found: the number of its document in a list, and its row there.
-typedef struct {
-    int32_t document, row;
-} FoundSentence;
 
 // BM25 of one kind of text: a term that occurs f times in a text of this length gives
 // weight * f / (f + flat + slope * length).
@@ -54,5 +49,11 @@ typedef struct {
 int32_t keymiss_rank_sentences(const DocumentTerms *const *documents, int32_t count,
                                const FoundSentence *found, int32_t found_count,
                                const RankedQuestion *question, const RankedSentences *result);
+
+// Counts the question's terms in these sentences, whatever their scores. Fills in of_documents,
+// lengths and frequencies, in the order of `wanted`; the other arrays may be NULL.
+void keymiss_count_sentences(const DocumentTerms *const *documents, int32_t count,
+                             const FoundSentence *wanted, int32_t wanted_count,
+                             const RankedQuestion *question, const RankedSentences *result);
 
 #endif

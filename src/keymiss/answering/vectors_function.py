@@ -1,0 +1,215 @@
+"""The functions `vectors`, which makes sentences' vectors when they are written, and `vectorindex`,
+which keeps them in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from valkey.exceptions import ResponseError
+
+from keymiss.answering.metrics import VECTOR_DOCUMENTS, VECTOR_SENTENCES
+from keymiss.answering.vector_memory import memory_is_short
+from keymiss.corpus.document_reads import StoredText, read_stored
+from keymiss.function_names import FunctionName
+from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
+from keymiss.keys import (
+    DOCUMENTS,
+    SENTENCE_COUNT,
+    TEXT_HASH,
+    TITLE,
+    VECTORS,
+    DocumentKeys,
+    decode_text,
+    encode,
+    parse_document_key,
+    parse_vectors_key,
+)
+from keymiss.reader import Encoder
+from keymiss.search.vector_index import VectorIndex, VectorIndexes
+from keymiss.server.topology import is_elsewhere, raise_unless_elsewhere
+from keymiss.values.vectors_value import (
+    HEADER_BYTES,
+    belongs_to,
+    rounded_vectors,
+    vectors_from_bytes,
+    vectors_stamp,
+    vectors_to_bytes,
+)
+
+logger = logging.getLogger(__name__)
+
+MADE_AT_ONCE = 256
+"""How many sentences of a document are tokenised at once."""
+
+MAKING_LEASE = "10m"
+"""How long another worker waits before it makes the vectors of these documents itself: they are
+made only while no questions are computed."""
+
+
+def making_function(encoder: Encoder) -> Function:
+    """The function that keeps `keymiss:vectors:` keys in step with the documents."""
+
+    # Facts are written last, in the transaction that writes the sentences, and titles with them.
+    @on_write(
+        DOCUMENTS,
+        name=FunctionName.VECTORS,
+        batch=8,
+        lease=MAKING_LEASE,
+        derived=VECTORS,
+        version=encoder.fingerprint,
+    )
+    async def make(events: Sequence[Event]) -> None:
+        for shard, keys in keys_by_shard(events).items():
+            await update_vectors(encoder, shard, keys)
+
+    return make
+
+
+def keeping_function(encoder: Encoder, vectors: VectorIndexes) -> Function:
+    """The function that keeps the vectors of `keymiss:vectors:` keys in memory."""
+
+    def known(shard: Shard) -> list[str]:
+        return [each.vectors(encoder.fingerprint) for each in vectors.of_shard(shard.id).known()]
+
+    @on_write(VECTORS, name=FunctionName.VECTOR_INDEX, each=True, known=known, batch=16)
+    async def keep(events: Sequence[Event]) -> None:
+        for shard, keys in keys_by_shard(events).items():
+            await update_vector_index(encoder, vectors.of_shard(shard.id), shard, keys)
+
+    return keep
+
+
+async def update_vectors(encoder: Encoder, shard: Shard, keys: Sequence[str]) -> None:
+    """Makes the vectors of these documents agree with their texts and titles.
+
+    `keys` are keys of facts or of vectors. Vectors of another encoder, or of a document that does
+    not exist, are deleted.
+    """
+    await _delete_of_others(encoder, shard, keys)
+    parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
+    await make_vectors(encoder, shard, await _stale(encoder, shard, list(parsed)))
+
+
+async def make_vectors(encoder: Encoder, shard: Shard, documents: Sequence[DocumentKeys]) -> None:
+    """Makes the vectors of these documents, and deletes those of documents that are gone."""
+    # One by one, so that a long document does not hold up what is known of the others.
+    for document in documents:
+        (text,) = await read_stored(shard, [document])
+        if text is None:
+            continue
+        key = encode(document.vectors(encoder.fingerprint))
+        if text.text_hash is None or not text.sentences:
+            command: tuple[str | bytes, ...] = ("UNLINK", key)
+        else:
+            command = ("SET", key, await asyncio.to_thread(_value, encoder, text, text.text_hash))
+        (result,) = await shard.write([[command]])
+        raise_unless_elsewhere(result)
+
+
+def _value(encoder: Encoder, text: StoredText, text_hash: bytes) -> bytes:
+    made = [encoder.encode_yielding(some) for some in _encoded_texts(text)]
+    stamp = vectors_stamp(text_hash, text.title)
+    return vectors_to_bytes(rounded_vectors(np.concatenate(made)), stamp)
+
+
+def _encoded_texts(text: StoredText) -> Iterator[list[str]]:
+    """What stands for each sentence, some sentences at a time: the title says what it is about."""
+    title = f"{text.title}. " if text.title else ""
+    texts = [title + sentence for sentence in text.sentences.values()]
+    for first in range(0, len(texts), MADE_AT_ONCE):
+        yield texts[first : first + MADE_AT_ONCE]
+
+
+async def _stale(
+    encoder: Encoder, shard: Shard, documents: Sequence[DocumentKeys]
+) -> list[DocumentKeys]:
+    """The documents whose vectors are missing, damaged, or belong to another text. A document that
+    is moving to another node is left out: it is looked at where it arrives."""
+    held = [each for each in documents if shard.coverage.holds(each.facts)]
+    commands: list[tuple[str | bytes | int, ...]] = []
+    for document in held:
+        key = encode(document.vectors(encoder.fingerprint))
+        commands += [
+            ("HMGET", document.facts, TEXT_HASH, TITLE, SENTENCE_COUNT),
+            ("GETRANGE", key, 0, HEADER_BYTES - 1),
+            ("STRLEN", key),
+        ]
+    replies = iter(await shard.read(commands))
+    stale = []
+    for document in held:
+        facts, beginning, size = (next(replies) for _ in range(3))
+        for reply in (facts, beginning, size):
+            raise_unless_elsewhere(reply)
+        if any(isinstance(reply, ResponseError) for reply in (facts, beginning, size)):
+            continue
+        of_text, title, count = facts
+        if of_text is None:
+            if size:
+                stale.append(document)
+        elif not belongs_to(beginning, size, of_text, decode_text(title or b""), int(count or 0)):
+            if size:
+                logger.info("the vectors of %r are made anew", document.document)
+            stale.append(document)
+    return stale
+
+
+def _document_of(key: str) -> DocumentKeys | None:
+    derived = parse_vectors_key(key)
+    return derived[1] if derived else parse_document_key(key)
+
+
+async def _delete_of_others(encoder: Encoder, shard: Shard, keys: Sequence[str]) -> None:
+    of_others = [
+        encode(key)
+        for key in keys
+        if (parsed := parse_vectors_key(key)) and parsed[0] != encoder.fingerprint
+    ]
+    types = await shard.read([("TYPE", key) for key in of_others])
+    # A key of another type belongs to another program.
+    pairs = zip(of_others, types, strict=True)
+    await shard.read([("UNLINK", key) for key, type in pairs if type == b"string"])
+
+
+async def update_vector_index(
+    encoder: Encoder, index: VectorIndex, shard: Shard, keys: Sequence[str]
+) -> None:
+    """Makes the vectors in memory agree with these keys. Damaged ones are made anew."""
+    parsed = dict.fromkeys(parse_vectors_key(key) for key in keys)
+    documents = [one[1] for one in parsed if one and one[0] == encoder.fingerprint]
+    damaged = []
+    for document in documents:
+        key = document.vectors(encoder.fingerprint)
+        (value,) = await shard.read([("GET", encode(key))])
+        if is_elsewhere(value):
+            if not shard.coverage.speaks_for(key):
+                index.remove(document)
+        elif not isinstance(value, bytes):
+            index.remove(document)
+        elif not await asyncio.to_thread(_put, index, document, value, encoder.width):
+            damaged.append(document)
+    await make_vectors(encoder, shard, damaged)
+    for gauge, size in zip((VECTOR_DOCUMENTS, VECTOR_SENTENCES), index.size(), strict=True):
+        gauge.labels(shard.id).set(size)
+
+
+def _put(index: VectorIndex, document: DocumentKeys, value: bytes, width: int) -> bool:
+    """Keeps the vectors of a key in memory, if there is room; returns whether they are whole."""
+    try:
+        stamp, vectors = vectors_from_bytes(value, width)
+    except ValueError as error:
+        logger.warning("the vectors of %r are made anew: %s", document.document, error)
+        index.remove(document)
+        return False
+    if index.stamp(document) == stamp:
+        return True
+    try:
+        if memory_is_short():
+            raise MemoryError
+        index.put(document, stamp, vectors)
+    except MemoryError:
+        index.remove(document)
+        logger.warning("memory is short: %r is found by its words only", document.document)
+    return True

@@ -1,0 +1,2 @@
+#define SCAN scan_signs_avx2
+#include "sign_loops.h"

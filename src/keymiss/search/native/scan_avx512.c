@@ -1,0 +1,2 @@
+#define SCAN scan_signs_avx512
+#include "sign_loops.h"

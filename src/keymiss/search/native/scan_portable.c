@@ -1,0 +1,5 @@
+#define SCAN scan_signs_portable
+#if defined(__aarch64__)
+#define HAS_POPCOUNT 1
+#endif
+#include "sign_loops.h"
