@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -37,13 +38,13 @@ TEXT = "Cats sleep for most of the day. Prices of flats rose in June. Ships carr
 
 @pytest.fixture
 def indexes():
-    return VectorIndexes(ENCODER.encode_alone, ENCODER.width)
+    return VectorIndexes(ENCODER.encode_at_once, ENCODER.width)
 
 
 @pytest.fixture
 def serving(serve, indexes):
     """Serves everything that finds sentences."""
-    serve(making_function(ENCODER), keeping_function(ENCODER, indexes))
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
     serve(*search_functions(vectors=indexes))
 
 
@@ -120,7 +121,7 @@ def test_a_worker_that_comes_finds_what_has_no_vectors_and_what_is_damaged(
     raw.set(gone.vectors(ENCODER.fingerprint), "x")
     raw.set(keys[1].vectors(ENCODER.fingerprint), "damaged")
     raw.set(keys[2].vectors("0ddba11"), "of another encoder")
-    serve(making_function(ENCODER), keeping_function(ENCODER, indexes))
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
     eventually(lambda: all(is_current(raw, each) for each in keys) and len(kept(indexes)) == 4)
     assert len(raw.keys("keymiss:vectors:*")) == 4
     assert "the vectors of 'b' are made anew" in caplog.text
@@ -137,14 +138,14 @@ def test_a_key_of_another_program_is_left_alone(raw, serve, indexes, tmp_path, e
     keys = [write(raw, tmp_path, TEXT, name=name) for name in "ab"]
     foreign = keys[0].vectors(ENCODER.fingerprint)
     raw.lpush(foreign, "mine")
-    serve(making_function(ENCODER), keeping_function(ENCODER, indexes))
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
     eventually(lambda: kept(indexes) == {keys[1]})
     assert raw.lrange(foreign, 0, -1) == [b"mine"]
 
 
 def test_an_encoder_takes_the_place_of_another(raw, serve_for, indexes, tmp_path, eventually):
     keys = write(raw, tmp_path, TEXT)
-    with serve_for(making_function(OTHER)):
+    with serve_for(making_function(OTHER, VectorIndexes(OTHER.encode_at_once, OTHER.width))):
         eventually(lambda: is_current(raw, keys, OTHER))
         with running_service(raw, VectorService(ENCODER, VectorsMode.ON)):
             eventually(lambda: is_current(raw, keys))
@@ -170,7 +171,7 @@ def test_words_answer_what_has_no_vectors(raw, serve, indexes, tmp_path, eventua
     serve(*search_functions(vectors=indexes))
     eventually(lambda: names(raw, "Ships") == [keys.sentence(2), keys.sentence(1)])
     assert find(raw, "Ships").candidates[0].cosine is None
-    serve(making_function(ENCODER), keeping_function(ENCODER, indexes))
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
     eventually(lambda: kept(indexes))
     other = write(raw, tmp_path, "Vessels bring wheat.", name="b")
     eventually(lambda: len(kept(indexes)) == 2)
@@ -181,7 +182,7 @@ def test_vectors_of_a_text_that_the_index_does_not_hold_are_not_used(
     raw, serve, indexes, tmp_path, eventually
 ):
     keys = write(raw, tmp_path, TEXT)
-    serve(making_function(ENCODER), keeping_function(ENCODER, indexes))
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
     serve(*search_functions(vectors=indexes))
     eventually(lambda: kept(indexes))
     (index,) = [each for each in indexes._shards.values() if each.known()]
@@ -189,6 +190,19 @@ def test_vectors_of_a_text_that_the_index_does_not_hold_are_not_used(
     index.put(keys, b"of another text", vectors)
     assert all(each.cosine is None for each in find(raw, "Ships").candidates)
     assert names(raw, "How long do kittens nap?") == []
+
+
+def test_vectors_are_made_between_questions(raw, serve, indexes, tmp_path, eventually, monkeypatch):
+    monkeypatch.setattr(vectors_function, "PATIENCE_SECONDS", 60.0)
+    serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
+    end = time.monotonic() + 1.5
+    indexes.search([("Who?", "another shard")], 1)
+    keys = write(raw, tmp_path, TEXT)
+    while time.monotonic() < end:
+        indexes.search([("Who?", "another shard")], 1)
+        time.sleep(0.05)
+        assert not raw.exists(keys.vectors(ENCODER.fingerprint))
+    eventually(lambda: is_current(raw, keys))
 
 
 def test_strange_sentences_have_vectors(raw, serving, indexes, tmp_path, eventually):
@@ -206,15 +220,15 @@ def test_when_memory_is_short_words_are_left(
     monkeypatch.setattr(vectors_function, "memory_is_short", lambda: True)
     keys = write(raw, tmp_path, TEXT)
     eventually(lambda: "memory is short: 'a' is found by its words only" in caplog.text)
-    assert names(raw, "Ships")[0] == keys.sentence(2)
+    eventually(lambda: names(raw, "Ships")[:1] == [keys.sentence(2)])
     assert kept(indexes) == set()
 
 
 def test_verify_finds_vectors_that_belong_to_nothing_or_to_another_text(
-    raw, serve_for, tmp_path, eventually
+    raw, serve_for, indexes, tmp_path, eventually
 ):
     keys = write(raw, tmp_path, TEXT)
-    with serve_for(making_function(ENCODER)):
+    with serve_for(making_function(ENCODER, indexes)):
         eventually(lambda: is_current(raw, keys))
     assert verify(raw) == []
     gone = document_keys("gone")

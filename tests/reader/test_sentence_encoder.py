@@ -70,7 +70,7 @@ def test_other_precisions_stay_near(encoder, precision, near):
 def test_a_vector_does_not_depend_on_who_computes_it_nor_beside_what(encoder):
     texts = [" ".join(["word"] * length) for length in (1, 300, 7, 200, 90, 250, 3)] * 2
     alone = np.concatenate([encoder.encode([text]) for text in texts])
-    for encode in (encoder.encode, encoder.encode_alone, encoder.encode_yielding):
+    for encode in (encoder.encode, encoder.encode_at_once, encoder.encode_yielding):
         np.testing.assert_array_equal(encode(texts), alone)
 
 
@@ -94,7 +94,7 @@ def test_several_threads_may_encode_at_once(encoder):
             if not np.array_equal(way(SENTENCES), expected_vectors):
                 wrong.append(way)
 
-    ways = (encoder.encode, encoder.encode_alone, encoder.encode_yielding)
+    ways = (encoder.encode, encoder.encode_at_once, encoder.encode_yielding)
     threads = [threading.Thread(target=encode, args=(way,)) for way in ways * 2]
     for thread in threads:
         thread.start()

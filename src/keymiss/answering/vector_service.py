@@ -31,7 +31,7 @@ class VectorService:
     def __init__(self, encoder: Encoder, mode: VectorsMode) -> None:
         self._encoder = encoder
         self._mode = mode
-        self.vectors = VectorIndexes(encoder.encode_alone, encoder.width)
+        self.vectors = VectorIndexes(encoder.encode_at_once, encoder.width)
 
     async def run(self, url: str, stop: asyncio.Event, shards: str = "local") -> None:
         """Makes and keeps vectors until `stop` is set, if there is memory for them.
@@ -44,7 +44,7 @@ class VectorService:
         if not choice.on:
             return
         keeping = serve([keeping_function(self._encoder, self.vectors)], url, stop, shards=shards)
-        making = serve([making_function(self._encoder)], url, stop, shards=shards)
+        making = serve([making_function(self._encoder, self.vectors)], url, stop, shards=shards)
         await asyncio.gather(_until_it_ends(keeping), _until_it_ends(making))
 
     async def _chosen(self, url: str, stop: asyncio.Event, shards: str) -> VectorsChoice:

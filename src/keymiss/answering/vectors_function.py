@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -41,15 +42,19 @@ from keymiss.values.vectors_value import (
 
 logger = logging.getLogger(__name__)
 
-MADE_AT_ONCE = 256
-"""How many sentences of a document are tokenised at once."""
+MADE_AT_ONCE = 128
+"""How many sentences of a document are made at once."""
+
+QUIET_SECONDS, PATIENCE_SECONDS = 0.25, 1.0
+"""How long no question must have come, so that vectors are made, and how long this is waited for,
+at most."""
 
 MAKING_LEASE = "10m"
 """How long another worker waits before it makes the vectors of these documents itself: they are
 made only while no questions are computed."""
 
 
-def making_function(encoder: Encoder) -> Function:
+def making_function(encoder: Encoder, vectors: VectorIndexes) -> Function:
     """The function that keeps `keymiss:vectors:` keys in step with the documents."""
 
     # Facts are written last, in the transaction that writes the sentences, and titles with them.
@@ -63,7 +68,7 @@ def making_function(encoder: Encoder) -> Function:
     )
     async def make(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
-            await update_vectors(encoder, shard, keys)
+            await update_vectors(encoder, vectors, shard, keys)
 
     return make
 
@@ -77,12 +82,14 @@ def keeping_function(encoder: Encoder, vectors: VectorIndexes) -> Function:
     @on_write(VECTORS, name=FunctionName.VECTOR_INDEX, each=True, known=known, batch=16)
     async def keep(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
-            await update_vector_index(encoder, vectors.of_shard(shard.id), shard, keys)
+            await update_vector_index(encoder, vectors, shard, keys)
 
     return keep
 
 
-async def update_vectors(encoder: Encoder, shard: Shard, keys: Sequence[str]) -> None:
+async def update_vectors(
+    encoder: Encoder, vectors: VectorIndexes, shard: Shard, keys: Sequence[str]
+) -> None:
     """Makes the vectors of these documents agree with their texts and titles.
 
     `keys` are keys of facts or of vectors. Vectors of another encoder, or of a document that does
@@ -90,10 +97,12 @@ async def update_vectors(encoder: Encoder, shard: Shard, keys: Sequence[str]) ->
     """
     await _delete_of_others(encoder, shard, keys)
     parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
-    await make_vectors(encoder, shard, await _stale(encoder, shard, list(parsed)))
+    await make_vectors(encoder, vectors, shard, await _stale(encoder, shard, list(parsed)))
 
 
-async def make_vectors(encoder: Encoder, shard: Shard, documents: Sequence[DocumentKeys]) -> None:
+async def make_vectors(
+    encoder: Encoder, vectors: VectorIndexes, shard: Shard, documents: Sequence[DocumentKeys]
+) -> None:
     """Makes the vectors of these documents, and deletes those of documents that are gone."""
     # One by one, so that a long document does not hold up what is known of the others.
     for document in documents:
@@ -104,15 +113,32 @@ async def make_vectors(encoder: Encoder, shard: Shard, documents: Sequence[Docum
         if text.text_hash is None or not text.sentences:
             command: tuple[str | bytes, ...] = ("UNLINK", key)
         else:
-            command = ("SET", key, await asyncio.to_thread(_value, encoder, text, text.text_hash))
+            command = ("SET", key, await _value(encoder, vectors, text, text.text_hash))
         (result,) = await shard.write([[command]])
         raise_unless_elsewhere(result)
 
 
-def _value(encoder: Encoder, text: StoredText, text_hash: bytes) -> bytes:
-    made = [encoder.encode_yielding(some) for some in _encoded_texts(text)]
+async def _value(
+    encoder: Encoder, vectors: VectorIndexes, text: StoredText, text_hash: bytes
+) -> bytes:
+    made = []
+    for some in _encoded_texts(text):
+        await _quiet(vectors)
+        made.append(await asyncio.to_thread(encoder.encode_yielding, some))
     stamp = vectors_stamp(text_hash, text.title)
     return vectors_to_bytes(rounded_vectors(np.concatenate(made)), stamp)
+
+
+async def _quiet(vectors: VectorIndexes) -> None:
+    """Waits while questions come, but not for ever. The threads that make vectors yield to all
+    others of this process, but the system may count those of other processes, of the web server for
+    example, as no more urgent."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        wait = min(vectors.asked_at + QUIET_SECONDS, end) - time.monotonic()
+        if wait <= 0:
+            return
+        await asyncio.sleep(wait)
 
 
 def _encoded_texts(text: StoredText) -> Iterator[list[str]]:
@@ -174,9 +200,10 @@ async def _delete_of_others(encoder: Encoder, shard: Shard, keys: Sequence[str])
 
 
 async def update_vector_index(
-    encoder: Encoder, index: VectorIndex, shard: Shard, keys: Sequence[str]
+    encoder: Encoder, vectors: VectorIndexes, shard: Shard, keys: Sequence[str]
 ) -> None:
     """Makes the vectors in memory agree with these keys. Damaged ones are made anew."""
+    index = vectors.of_shard(shard.id)
     parsed = dict.fromkeys(parse_vectors_key(key) for key in keys)
     documents = [one[1] for one in parsed if one and one[0] == encoder.fingerprint]
     damaged = []
@@ -190,7 +217,7 @@ async def update_vector_index(
             index.remove(document)
         elif not await asyncio.to_thread(_put, index, document, value, encoder.width):
             damaged.append(document)
-    await make_vectors(encoder, shard, damaged)
+    await make_vectors(encoder, vectors, shard, damaged)
     for gauge, size in zip((VECTOR_DOCUMENTS, VECTOR_SENTENCES), index.size(), strict=True):
         gauge.labels(shard.id).set(size)
 

@@ -73,11 +73,12 @@ def words(count: int) -> list[str]:
     return list(made)
 
 
-def generate(folder: Path, sentences: int) -> list[str]:
-    """Writes documents of this many sentences in all, and returns questions about them."""
+def generate(folder: Path, sentences: int, name: str = "g") -> list[str]:
+    """Writes documents of this many sentences in all, and returns questions about them. Their ids
+    begin with the name."""
     vocabulary = words(VOCABULARY_WORDS)
     weights = list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY_WORDS + 1)))
-    chance = random.Random(2)
+    chance = random.Random(name)
 
     def sentence() -> str:
         length = chance.randint(5, 25)
@@ -86,7 +87,7 @@ def generate(folder: Path, sentences: int) -> list[str]:
     with (folder / "generated.jsonl").open("w", encoding="utf-8") as file:
         for number in range(sentences // SENTENCES_PER_DOCUMENT):
             text = " ".join(f"{sentence()}." for _ in range(SENTENCES_PER_DOCUMENT))
-            file.write(json.dumps({"id": f"g{number}", "text": text}) + "\n")
+            file.write(json.dumps({"id": f"{name}{number}", "text": text}) + "\n")
     return [
         " ".join(chance.choices(vocabulary, cum_weights=weights, k=8)) for _ in range(SEARCH_COUNT)
     ]
@@ -114,11 +115,12 @@ def wait_until_derived(client: valkey.Valkey, documents: int) -> None:
 
 
 def measure(folder: Path, questions: list[str]) -> dict[str, float]:
+    """Where sentences are found by their words: `bench/vector_cost.py` measures vectors."""
     with ExitStack() as stack:
         server = stack.enter_context(
             embedded_server(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         )
-        worker = stack.enter_context(started_process(server.url, "worker"))
+        worker = stack.enter_context(started_process(server.url, "worker", "--vectors", "off"))
         client = stack.enter_context(valkey.Valkey(port=server.port))
         while unserved(parse_list(client.execute_command("KEYMISS.LIST")), ALWAYS_SERVED):
             time.sleep(0.05)

@@ -27,7 +27,7 @@ from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.sentences import cut_text
 from keymiss.reader import Encoder
 from keymiss.search.native.native_vectors import Floats32, VectorStore
-from keymiss.search.ranking import CANDIDATES
+from keymiss.search.ranking import BY_VECTORS
 from keymiss.values.vectors_value import rounded_vectors
 
 NEAREST = 30
@@ -94,7 +94,7 @@ def of_store(count: int, sentences: Floats32, isa: bytes | None) -> Search:
     print(f"{grown:.0f} bytes a sentence, {time.perf_counter() - started:.1f} s to put them in")
 
     def search(question: Floats32) -> set[int]:
-        places, _ = store.nearest(question, max(NEAREST, CANDIDATES))
+        places, _ = store.nearest(question, BY_VECTORS)
         return {numbers[document] + row for document, row in places[:NEAREST].tolist()}
 
     return search

@@ -21,7 +21,7 @@ from keymiss.reader.sentence_model import BUNDLED_ENCODER, SentenceModel, senten
 from keymiss.reader.tokenizer import Tokenizer
 from keymiss.reader.weights import load_weights
 
-MOST_ENCODED_TOKENS = 512
+MOST_ENCODED_TOKENS = 1024
 """How many tokens a call has, at most, unless a single text has more: a question waits for the end
 of a call."""
 
@@ -98,7 +98,7 @@ class Encoder:
         """The vector of each text, float32 of shape (texts, width)."""
         return self._encoded(texts, self._threads)
 
-    def encode_alone(self, texts: Sequence[str]) -> Vectors:
+    def encode_at_once(self, texts: Sequence[str]) -> Vectors:
         """What `encode` gives, by the calling thread alone, which does not wait for readers that
         compute: for a question or two."""
         return self._encoded(texts, ALONE)

@@ -16,8 +16,12 @@ from keymiss.server.topology import joined
 from keymiss.values.find_value import Candidate, Candidates, ShardCandidates
 
 CANDIDATES = 48
-"""How many candidates a shard gives by their words, and how many by their vectors: more than are
-read at most, so that the best ones over all shards are among them."""
+"""How many candidates a shard gives by their words: more than are read at most, so that the best
+ones over all shards are among them."""
+
+BY_WORDS, BY_VECTORS = 24, 40
+"""How many it gives by their words and by their vectors, where it has vectors. With more, the same
+windows are found among thirty (docs/decisions/0022-vectors.md)."""
 
 COSINE_WEIGHT = 1.0
 """How much a cosine counts beside the share. A share says how many of a question's terms a sentence
@@ -92,7 +96,8 @@ def _best_of_all(candidates: Sequence[Candidate], shares: Sequence[float]) -> li
         for one, each in enumerate(candidates)
         if each.cosine is not None
     ]
-    lists = (sorted(by_words)[:CANDIDATES], sorted(nearest)[:CANDIDATES])
+    most = BY_WORDS if nearest else CANDIDATES
+    lists = (sorted(by_words)[:most], sorted(nearest)[:BY_VECTORS])
     return list(dict.fromkeys(one for some in lists for *_, one in some))
 
 

@@ -29,7 +29,7 @@ from keymiss.keys import (
 from keymiss.search.index_folder import claim_folder
 from keymiss.search.metrics import INDEX_DOCUMENTS, INDEX_SENTENCES
 from keymiss.search.question import check_question
-from keymiss.search.ranking import CANDIDATES, together
+from keymiss.search.ranking import BY_VECTORS, BY_WORDS, CANDIDATES, together
 from keymiss.search.sentence_index import SentenceIndex
 from keymiss.search.vector_index import NearSentences, VectorIndexes
 from keymiss.values.find_value import (
@@ -91,7 +91,7 @@ def search_functions(
                 if isinstance(question, str)
                 for shard, _ in places
             ]
-            near = vectors.search(asked, CANDIDATES) if vectors else {}
+            near = vectors.search(asked, BY_VECTORS) if vectors else {}
             return [
                 question
                 if isinstance(question, BadInput)
@@ -143,7 +143,7 @@ def _on_shard(
     near: Future[NearSentences] | None,
 ) -> ShardCandidates:
     before = shard.coverage.state
-    candidates = index.find(question, CANDIDATES, near)
+    candidates = index.find(question, BY_WORDS if near else CANDIDATES, near)
     # This may run in a thread: slots that came or went meanwhile may not have been searched.
     after = shard.coverage.state
     slots, settled = before.spoken & after.spoken, before.settled and after.settled

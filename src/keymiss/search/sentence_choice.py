@@ -13,7 +13,7 @@ from keymiss.search.document_terms import WEIGHING, DocumentTerms
 from keymiss.search.native.native_ranking import Numbers, count_rows, rank_rows
 from keymiss.search.ranking import term_scores
 from keymiss.search.terms import TermHashes
-from keymiss.search.vector_index import NearSentences, VectorPlace
+from keymiss.search.vector_index import NearSentences
 from keymiss.values.find_value import Candidate, Candidates
 
 MOST_SCORED = 1500
@@ -104,14 +104,13 @@ def candidates_of(
     documents: Sequence[SearchedDocument], chosen: ChosenRows, near: NearSentences | None
 ) -> list[Candidate]:
     """The candidates that a shard gives for these sentences."""
-    numbers, rows = chosen.documents.tolist(), chosen.rows.tolist()
     columns = (
-        numbers,
-        rows,
+        chosen.documents.tolist(),
+        chosen.rows.tolist(),
         chosen.lengths.tolist(),
         chosen.frequencies.tolist(),
         chosen.of_documents[chosen.documents].tolist(),
-        _cosines(documents, numbers, rows, near),
+        _cosines(documents, chosen, near),
     )
     return [
         Candidate(
@@ -128,16 +127,11 @@ def candidates_of(
 
 
 def _cosines(
-    documents: Sequence[SearchedDocument],
-    numbers: Sequence[int],
-    rows: Sequence[int],
-    near: NearSentences | None,
+    documents: Sequence[SearchedDocument], chosen: ChosenRows, near: NearSentences | None
 ) -> list[float | None]:
     if near is None:
-        return [None] * len(rows)
-    places = [
-        VectorPlace(documents[one].keys, documents[one].stamp, row)
-        for one, row in zip(numbers, rows, strict=True)
-    ]
-    cosines = near.index.cosines(near.vector, places).tolist()
+        return [None] * len(chosen.rows)
+    numbers = near.index.numbers((each.keys, each.stamp) for each in documents)
+    places = np.column_stack([np.array(numbers, np.int32)[chosen.documents], chosen.rows])
+    cosines = near.index.cosines(near.vector, np.ascontiguousarray(places, np.int32)).tolist()
     return [None if one != one else round(one, COSINE_DIGITS) for one in cosines]

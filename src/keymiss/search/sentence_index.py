@@ -59,6 +59,10 @@ class IndexedDocument:
     stamp: bytes
     """What its vectors are made from, if it has some."""
 
+    def name(self, row: int) -> str:
+        """The name of one of its sentences."""
+        return f"{self.prefix}{self.terms.numbers[row]}"
+
 
 class SentenceIndex:
     """Finds sentences by the words of a question. It may be used from several threads.
@@ -248,25 +252,24 @@ class SentenceIndex:
         self, asked: TermHashes, near: NearSentences, known: Container[str]
     ) -> list[Candidate]:
         """The nearest sentences by their vectors, without those that are known."""
-        documents: dict[DocumentKeys, IndexedDocument | None] = {}
-        order: dict[DocumentKeys, int] = {}
-        wanted = []
+        documents: list[IndexedDocument] = []
+        order: dict[int, int] = {}
         with self._lock:
-            for place, _ in near.nearest:
-                if place.keys not in documents:
-                    documents[place.keys] = self._documents.get(self._numbers.get(place.keys, -1))
-        for place, _ in near.nearest:
-            one = documents[place.keys]
-            # The text may have been rewritten, and its vectors not yet; or the other way round.
-            if one is None or one.stamp != place.stamp:
-                continue
-            if f"{one.prefix}{one.terms.numbers[place.row]}" not in known:
-                wanted.append((order.setdefault(place.keys, len(order)), place.row))
+            for number, (keys, stamp) in near.documents.items():
+                one = self._documents.get(self._numbers.get(keys, -1))
+                # The text may have been rewritten, and its vectors not yet; or the other way round.
+                if one and one.stamp == stamp:
+                    order[number] = len(documents)
+                    documents.append(one)
+        wanted = [
+            (order[number], row)
+            for number, row in near.places.tolist()
+            if number in order and documents[order[number]].name(row) not in known
+        ]
         if not wanted:
             return []
-        there = [one for keys in order if (one := documents[keys])]
         rows = np.array(wanted, np.int32)
-        return candidates_of(there, counted_sentences(asked, there, rows), near)
+        return candidates_of(documents, counted_sentences(asked, documents, rows), near)
 
     def _places(self, searcher: tantivy.Searcher, counts: Mapping[str, int]) -> Sequence[int]:
         """The places of the sentences that share words with the question, by these alone."""

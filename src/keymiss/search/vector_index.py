@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from keymiss.keys import DocumentKeys
-from keymiss.search.native.native_vectors import Floats32, VectorStore
+from keymiss.search.native.native_vectors import Floats32, Places, VectorStore
 from keymiss.values.vectors_value import SentenceVectors
+
+MOST_KEPT_QUESTIONS = 1000
 
 Encode = Callable[[Sequence[str]], Floats32]
 """Gives the vectors of questions, float32 of shape (questions, width)."""
 
 
 @dataclass(frozen=True, slots=True)
-class VectorPlace:
-    """Where a vector stands: the document, the stamp of what its vectors are made from, and the row
-    of the sentence among the document's sentences."""
+class NearSentences:
+    """A question's vector, float32 of shape (width,), the vectors of a shard, and the nearest of
+    them, the nearest first: the numbers of their documents in the index, and their rows among the
+    documents' sentences, int32 of shape (sentences, 2). `documents` are the keys of these
+    documents, each with the stamp of what its vectors are made from, by number."""
 
-    keys: DocumentKeys
-    stamp: bytes
-    row: int
+    vector: Floats32
+    index: VectorIndex
+    places: Places
+    documents: dict[int, tuple[DocumentKeys, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +88,26 @@ class VectorIndex:
         held = self._held.get(keys)
         return held.stamp if held else None
 
-    def nearest(self, vector: Floats32, limit: int) -> list[tuple[VectorPlace, float]]:
-        """The nearest sentences with their cosines, the nearest first."""
+    def nearest(self, vector: Floats32, limit: int) -> NearSentences:
+        """The sentences that are nearest to a question's vector."""
         with self._lock:
-            places, cosines = self._store.nearest(vector, limit)
-            keys = [self._keys[number] for number in places[:, 0].tolist()]
-            stamps = [self._held[each].stamp for each in keys]
-        rows = places[:, 1].tolist()
-        found = map(VectorPlace, keys, stamps, rows)
-        return list(zip(found, cosines.tolist(), strict=True))
+            places, _ = self._store.nearest(vector, limit)
+            numbers = dict.fromkeys(places[:, 0].tolist())
+            keys = {number: self._keys[number] for number in numbers}
+            documents = {one: (each, self._held[each].stamp) for one, each in keys.items()}
+        return NearSentences(vector, self, places, documents)
 
-    def cosines(self, vector: Floats32, wanted: Sequence[VectorPlace]) -> Floats32:
-        """The cosine of each of these sentences, float32 of shape (sentences,); NaN where there is
-        no vector of this text."""
+    def numbers(self, documents: Iterable[tuple[DocumentKeys, bytes]]) -> list[int]:
+        """The number of each document, if it has vectors that are made from this; else -1."""
         with self._lock:
-            numbers = [self._number(each) for each in wanted]
-            places = np.array(
-                list(zip(numbers, (each.row for each in wanted), strict=True)), np.int32
-            ).reshape(-1, 2)
+            held = [(self._held.get(keys), stamp) for keys, stamp in documents]
+        return [one.number if one and one.stamp == stamp else -1 for one, stamp in held]
+
+    def cosines(self, vector: Floats32, places: Places) -> Floats32:
+        """The cosine of a vector with each sentence, named by its document's number and its row,
+        int32 of shape (sentences, 2): float32 of shape (sentences,), NaN where there is none."""
+        with self._lock:
             return self._store.cosines(vector, places)
-
-    def _number(self, place: VectorPlace) -> int:
-        held = self._held.get(place.keys)
-        return held.number if held and held.stamp == place.stamp else -1
-
-
-@dataclass(frozen=True, slots=True)
-class NearSentences:
-    """A question's vector, float32 of shape (width,), the vectors of a shard, and the nearest of
-    them with their cosines, the nearest first."""
-
-    vector: Floats32
-    index: VectorIndex
-    nearest: Sequence[tuple[VectorPlace, float]]
 
 
 class VectorIndexes:
@@ -127,6 +118,10 @@ class VectorIndexes:
         self.width = width
         self._shards: dict[str, VectorIndex] = {}
         self._thread = ThreadPoolExecutor(1, "keymiss-vectors")
+        self.asked_at = 0.0
+        """When the last question came, by the monotonic clock."""
+        self._asked: dict[str, Floats32] = {}
+        """The vectors of the last questions: each shard is asked, and many are asked again."""
 
     def of_shard(self, shard: str) -> VectorIndex:
         """The vectors of the shard with this id."""
@@ -142,21 +137,27 @@ class VectorIndexes:
         A thread does it, which needs Python's lock for moments only: whoever asks may search by
         words meanwhile. Shards without vectors are left out.
         """
+        self.asked_at = time.monotonic()
         wanted = [each for each in asked if self.of_shard(each[1]).size()[0]]
         found: dict[tuple[str, str], Future[NearSentences]] = {each: Future() for each in wanted}
         if found:
             self._thread.submit(self._search, found, limit)
+            time.sleep(0)  # lets the thread begin, which then computes without Python's lock
         return found
 
     def _search(self, found: dict[tuple[str, str], Future[NearSentences]], limit: int) -> None:
         try:
-            questions = list(dict.fromkeys(question for question, _ in found))
-            vectors = dict(zip(questions, self.encode(questions), strict=True))
+            self._encode({question for question, _ in found} - self._asked.keys())
             for (question, shard), result in found.items():
-                index, vector = self.of_shard(shard), vectors[question]
-                nearest = index.nearest(vector, limit)
-                result.set_result(NearSentences(vector, index, nearest))
+                result.set_result(self.of_shard(shard).nearest(self._asked[question], limit))
         except Exception as error:
             for result in found.values():
                 if not result.done():
                     result.set_exception(error)
+        while len(self._asked) > MOST_KEPT_QUESTIONS:
+            del self._asked[next(iter(self._asked))]
+
+    def _encode(self, questions: Collection[str]) -> None:
+        if questions:
+            vectors = self.encode(list(questions))
+            self._asked |= dict(zip(questions, vectors, strict=True))

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 enum { STEPS_OF_LAYER = 9, OTHER_STEPS = 4 };
+/* How many tokens most calls have, at most: vectors are made in small ones. */
+enum { USUAL_TOKENS = 2048, USUAL_TOKENS_OF_VECTORS = 1024 };
 
 Encoder *new_encoder(const Model *model, const Kernels *kernels) {
     Encoder *encoder = calloc(1, sizeof *encoder);
@@ -206,7 +208,8 @@ Outcome encode(Encoder *encoder, const TokenRows *rows, int threads, Result resu
         return WRONG_ROWS;
     if (tokens == 0) return COMPUTED;
     if (workers > MAX_THREADS) workers = MAX_THREADS;
-    if (!make_room(encoder, tokens, workers)) return NO_MEMORY;
+    int usual = result.logits ? USUAL_TOKENS : USUAL_TOKENS_OF_VECTORS;
+    if (!make_room(encoder, tokens, usual, workers)) return NO_MEMORY;
     encoder->rows = *rows;
     encoder->token_count = tokens;
     encoder->result = result;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { ALIGNMENT = 64, USUAL_TOKENS = 2048, HUGE_PAGE = 2 << 20 };
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 typedef struct Room {
     char *bytes; /* NULL when only the size is wanted */
@@ -70,11 +70,10 @@ void free_room(Encoder *encoder) {
     encoder->tokens = 0;
 }
 
-/* Room for most calls from the first one on. */
-int make_room(Encoder *encoder, int tokens, int threads) {
+int make_room(Encoder *encoder, int tokens, int usual, int threads) {
     if (tokens <= encoder->tokens && threads <= encoder->threads) return 1;
     free_room(encoder);
-    encoder->tokens = tokens > USUAL_TOKENS ? tokens : USUAL_TOKENS;
+    encoder->tokens = tokens > usual ? tokens : usual;
     encoder->threads = threads > encoder->threads ? threads : encoder->threads;
     Room room = {0};
     take_room(&room, encoder);

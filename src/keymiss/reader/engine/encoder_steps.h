@@ -110,8 +110,9 @@ Grid grid_of(const Encoder *encoder, const Dense *dense, int threads);
 /* One head of one row. */
 Work attend;
 
-/* Makes room for a call of this size. Returns 0 when memory is short. */
-int make_room(Encoder *encoder, int tokens, int threads);
+/* Makes room for a call of this size, and for usual ones, from the first call on. Returns 0 when
+ * memory is short. */
+int make_room(Encoder *encoder, int tokens, int usual, int threads);
 void free_room(Encoder *encoder);
 
 #endif

@@ -132,8 +132,8 @@ class OpenEngine:
         return logits
 
     def vectors(self, rows: Sequence[Ids], width: int, threads: int) -> Vectors:
-        """The vectors of all rows, float32 of shape (rows, width); YIELDING threads are one that
-        computes when no other thread wants the processor."""
+        """The vectors of all rows, float32 of shape (rows, width). `threads` may be YIELDING or
+        ALONE."""
         ids, lengths = _laid_out(rows)
         vectors = np.empty((len(rows), width), np.float32)
         pointers = [array.ctypes.data for array in (ids, lengths)]

@@ -167,6 +167,12 @@ static void start_threads(int wanted) {
     }
 }
 
+void run_job_alone(const Job *job) {
+    for (int stage = 0; stage < job->stages; stage++)
+        for (int item = 0; item < job->items[stage]; item++)
+            job->work(job->context, stage, item, 0);
+}
+
 void run_job(const Job *job, int threads) {
     pthread_mutex_lock(&pool.turn);
     start_threads(threads < MAX_THREADS ? threads : MAX_THREADS);
@@ -184,12 +190,6 @@ void run_job(const Job *job, int threads) {
     pthread_mutex_unlock(&pool.sleep);
     work_on(number, 0, threads);
     pthread_mutex_unlock(&pool.turn);
-}
-
-void run_job_alone(const Job *job) {
-    for (int stage = 0; stage < job->stages; stage++)
-        for (int item = 0; item < job->items[stage]; item++)
-            job->work(job->context, stage, item, 0);
 }
 
 static void *do_yielding_job(void *job) {

@@ -28,8 +28,8 @@ void run_job(const Job *job, int threads);
 void run_job_alone(const Job *job);
 
 /* Does a job in a thread of its own, which computes only when no other thread wants the processor
- * (SCHED_IDLE of Linux), and returns when it is done. Takes no turn either. Returns 0 when no thread
- * can be started. */
+ * (SCHED_IDLE of Linux), and returns when it is done. Takes no turn either. Returns 0 when no
+ * thread can be started. */
 int run_yielding_job(const Job *job);
 
 #endif

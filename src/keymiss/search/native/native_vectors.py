@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from keymiss.search.native.search_library import search_library
 
-LEAST_LOOKED_AT, SHARE_LOOKED_AT = 600, 1000
+LEAST_LOOKED_AT, SHARE_LOOKED_AT = 300, 1000
 """How many vectors are multiplied with a question's, those whose signs agree best: so many, or one
 of so many that there are (docs/decisions/0022-vectors.md)."""
 

@@ -1,2 +1,3 @@
-#define SCAN scan_signs_avx2
+#define LOOPS loops_avx2
+#define NAME "avx2"
 #include "sign_loops.h"

@@ -1,2 +1,3 @@
-#define SCAN scan_signs_avx512
+#define LOOPS loops_avx512
+#define NAME "avx512"
 #include "sign_loops.h"

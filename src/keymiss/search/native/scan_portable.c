@@ -1,4 +1,5 @@
-#define SCAN scan_signs_portable
+#define LOOPS loops_portable
+#define NAME "portable"
 #if defined(__aarch64__)
 #define HAS_POPCOUNT 1
 #endif

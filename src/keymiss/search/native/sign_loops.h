@@ -1,5 +1,6 @@
-// The loops of sign_scan.h. HAS_POPCOUNT says that the set counts bits by an instruction; otherwise
-// they are counted in bytes, with shifts and sums that any set has for whole vectors.
+// The loops of sign_scan.h, for the set that LOOPS and NAME name. HAS_POPCOUNT says that the set
+// counts bits by an instruction; otherwise they are counted in bytes, with shifts and sums that any
+// set has for whole vectors.
 #include "sign_scan.h"
 
 #include <string.h>
@@ -29,8 +30,8 @@ static void count_plane(const uint64_t *signs, const uint64_t *plane, int32_t wo
     memcpy(counts, sums, sizeof sums);
 }
 
-void SCAN(const uint64_t *signs, int32_t blocks, const uint64_t *planes, int32_t words,
-          int32_t *scores) {
+static void scan_signs(const uint64_t *signs, int32_t blocks, const uint64_t *planes, int32_t words,
+                       int32_t *scores) {
     uint64_t counts[PLANES][BLOCK];
     for (int32_t block = 0; block < blocks; block++) {
         for (int plane = 0; plane < PLANES; plane++)
@@ -42,3 +43,11 @@ void SCAN(const uint64_t *signs, int32_t blocks, const uint64_t *planes, int32_t
         scores += BLOCK;
     }
 }
+
+static int32_t multiply_codes(const int8_t *codes, const int16_t *steps, int32_t width) {
+    int32_t sum = 0;
+    for (int32_t at = 0; at < width; at++) sum += codes[at] * steps[at];
+    return sum;
+}
+
+const VectorLoops LOOPS = {NAME, scan_signs, multiply_codes};

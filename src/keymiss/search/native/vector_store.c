@@ -208,23 +208,24 @@ static void forget(Question *asked) {
     free(asked->steps);
 }
 
-static float product(const VectorStore *store, const Question *asked, int32_t row) {
-    const int8_t *codes = codes_of(store, row);
-    int32_t sum = 0;
-    for (int32_t at = 0; at < store->width; at++) sum += codes[at] * asked->steps[at];
+static float product(const VectorStore *store, const VectorLoops *loops, const Question *asked,
+                     int32_t row) {
+    int32_t sum = loops->product(codes_of(store, row), asked->steps, store->width);
     return (float)sum * asked->scale * store->scales[row];
 }
 
-static SignScan *scan_of(const char *isa) {
-    int any = isa == NULL;
+// The loops of the set with this name, or of the best set; NULL when it does not run here.
+static const VectorLoops *loops_of(const char *isa) {
+    const VectorLoops *running[] = {NULL, NULL, NULL, &loops_portable};
 #if defined(__x86_64__)
     int is_wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-    if (is_wide && __builtin_cpu_supports("avx512vpopcntdq") && (any || !strcmp(isa, "popcount")))
-        return scan_signs_popcount;
-    if (is_wide && (any || !strcmp(isa, "avx512"))) return scan_signs_avx512;
-    if (__builtin_cpu_supports("avx2") && (any || !strcmp(isa, "avx2"))) return scan_signs_avx2;
+    if (is_wide && __builtin_cpu_supports("avx512vpopcntdq")) running[0] = &loops_popcount;
+    if (is_wide) running[1] = &loops_avx512;
+    if (__builtin_cpu_supports("avx2")) running[2] = &loops_avx2;
 #endif
-    return any || !strcmp(isa, "portable") ? scan_signs_portable : NULL;
+    for (size_t set = 0; set < sizeof running / sizeof *running; set++)
+        if (running[set] && (!isa || strcmp(isa, running[set]->name) == 0)) return running[set];
+    return NULL;
 }
 
 // The candidates so far. `counts` has room to count all scores: question and signs give no others
@@ -256,14 +257,14 @@ static void keep_best(Candidates *found) {
 }
 
 // Finds the rows whose signs agree best; `list` has room for four times as many.
-static void scan(const VectorStore *store, SignScan *signs, const Question *asked,
+static void scan(const VectorStore *store, const VectorLoops *loops, const Question *asked,
                  Candidates *found) {
     int32_t scores[MOST_BLOCKS * BLOCK];
     for (int32_t first = 0; first < store->rows; first += MOST_BLOCKS * BLOCK) {
         int32_t left = store->rows - first;
         int32_t rows = left < MOST_BLOCKS * BLOCK ? left : MOST_BLOCKS * BLOCK;
-        signs(signs_of(store, first), (rows + BLOCK - 1) / BLOCK, asked->planes, store->words,
-              scores);
+        loops->scan(signs_of(store, first), (rows + BLOCK - 1) / BLOCK, asked->planes, store->words,
+                    scores);
         for (int32_t row = 0; row < rows; row++) {
             if (scores[row] < found->least || store->documents[first + row] == GONE) continue;
             found->list[found->count++] = (Candidate){scores[row], first + row};
@@ -291,17 +292,17 @@ PUBLIC int32_t keymiss_nearest(const VectorStore *store, const char *isa, const 
                                int32_t looked_at, int32_t limit, FoundSentence *found,
                                float *products) {
     Question asked = {0};
-    SignScan *signs = scan_of(isa);
+    const VectorLoops *loops = loops_of(isa);
     Candidates near = {.most = looked_at, .least = INT32_MIN, .width = store->width};
     near.list = malloc((size_t)looked_at * 4 * sizeof *near.list);
     near.counts = malloc(((size_t)SCORES * (size_t)store->width + 1) * sizeof *near.counts);
     int32_t count = -1;
-    if (signs && near.list && near.counts && limit > 0 && ask(&asked, store, question)) {
-        scan(store, signs, &asked, &near);
+    if (loops && near.list && near.counts && limit > 0 && ask(&asked, store, question)) {
+        scan(store, loops, &asked, &near);
         count = 0;
         for (int32_t at = 0; at < near.count; at++) {
             int32_t row = near.list[at].row;
-            float value = product(store, &asked, row);
+            float value = product(store, loops, &asked, row);
             count = insert(store, row, value, count, limit, found, products);
         }
     }
@@ -314,13 +315,15 @@ PUBLIC int32_t keymiss_nearest(const VectorStore *store, const char *isa, const 
 PUBLIC void keymiss_products(const VectorStore *store, const float *question,
                              const FoundSentence *wanted, int32_t count, float *products) {
     Question asked = {0};
+    const VectorLoops *loops = loops_of(NULL);
     int is_asked = ask(&asked, store, question);
     for (int32_t at = 0; at < count; at++) {
         FoundSentence one = wanted[at];
         int is_there = is_asked && one.document >= 0 && one.document < store->place_count &&
                        one.row >= 0 && one.row < store->places[one.document].count;
         products[at] =
-            is_there ? product(store, &asked, store->places[one.document].first + one.row) : NAN;
+            is_there ? product(store, loops, &asked, store->places[one.document].first + one.row)
+                     : NAN;
     }
     forget(&asked);
 }

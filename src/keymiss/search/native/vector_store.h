@@ -2,8 +2,8 @@
 //
 // A vector of length 1 is kept as whole numbers from -127 to 127 with a scale, and as the signs of
 // these, which are looked at first. Documents are named by numbers that the store gives, which are
-// used again when a document has been dropped. The caller sees to it that no two threads use a store
-// at once.
+// used again when a document has been dropped. The caller sees to it that no two threads use a
+// store at once.
 #ifndef KEYMISS_VECTOR_STORE_H
 #define KEYMISS_VECTOR_STORE_H
 
