@@ -1,12 +1,15 @@
 """The ranking in C gives what this page computes, whatever the documents are."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keymiss.search import document_terms as document_terms_module
 from keymiss.search.document_terms import WEIGHING, DocumentTerms, document_terms
-from keymiss.search.native.native_ranking import TermScores, rank_rows
+from keymiss.search.native.native_ranking import TermScores, count_rows, rank_rows
 from keymiss.search.terms import hash_terms
 
 WORDS = ["virus", "bat", "camel", "lung", "mask", "hand"]
@@ -114,3 +117,29 @@ def test_terms_survive_being_stored(drawn):
         again = DocumentTerms.from_bytes(one.to_bytes())
         for name in ("title", "tokens", "bounds", "numbers", "sizes"):
             assert np.array_equal(getattr(again, name), getattr(one, name))
+
+
+@settings(max_examples=25, deadline=None)
+@given(documents, questions)
+def test_terms_of_long_documents_are_counted_alike(drawn, asked):
+    with mock.patch.object(document_terms_module, "MOST_COUNTED", 0):
+        listed = rank(drawn, asked)
+    assert listed == rank(drawn, asked)
+
+
+@settings(max_examples=25, deadline=None)
+@given(documents, questions, st.randoms(use_true_random=False))
+def test_any_sentences_are_counted_as_they_are_when_they_are_ranked(drawn, asked, random):
+    terms = terms_of_all(drawn)
+    wanted = [(n, row) for n, each in enumerate(terms) for row in range(len(each.numbers))]
+    wanted = random.sample(wanted, random.randint(1, len(wanted)))
+    counted = count_rows(terms, np.array(wanted, np.int32), hash_terms(asked), WEIGHING)
+    ranked, of_documents = rank(drawn, asked)
+    assert counted.of_documents.tolist() == of_documents
+    for place, length, found in zip(
+        wanted, counted.lengths.tolist(), counted.frequencies.tolist(), strict=True
+    ):
+        if place in ranked:  # sentences without a term are not ranked
+            assert (length, found) == ranked[place][:2]
+        else:
+            assert not any(found)

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 MADE_AT_ONCE = 128
 """How many sentences of a document are made at once."""
 
-QUIET_SECONDS, PATIENCE_SECONDS = 0.25, 1.0
+QUIET_SECONDS, PATIENCE_SECONDS = 0.15, 0.3
 """How long no question must have come, so that vectors are made, and how long this is waited for,
 at most."""
 

@@ -32,9 +32,12 @@ from keymiss.corpus.file_formats import read_files
 from keymiss.corpus.sentences import cut_text
 from keymiss.evaluation.answer_scores import normalise_answer
 from keymiss.keys import document_keys
+from keymiss.reader import Encoder
 from keymiss.search import document_terms, ranking, sentence_choice, terms
 from keymiss.search.document_terms import Weighing
 from keymiss.search.sentence_index import SentenceIndex
+from keymiss.search.vector_index import VectorIndexes
+from keymiss.values.vectors_value import rounded_vectors, vectors_stamp
 
 CANDIDATE_COUNTS = (10, 30)
 
@@ -54,8 +57,8 @@ STEPS = (WITH_NEIGHBOURS, WITH_TITLE, *OFF)
 
 @dataclass(frozen=True, slots=True)
 class FoundShares:
-    """How many questions of a set have a right candidate among so many, in percent, and the median
-    time of a search in milliseconds."""
+    """How many questions of a set have a right candidate among so many, and one of the right
+    document among ten, in percent; and the median time of a search in milliseconds."""
 
     percents: tuple[float, ...]
     milliseconds: float
@@ -77,8 +80,10 @@ def only(steps: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def found_shares(asked: QuestionSet) -> FoundShares:
+def found_shares(asked: QuestionSet, encoder: Encoder | None = None) -> FoundShares:
+    """With an encoder, sentences are found by their vectors, too."""
     index = SentenceIndex()
+    vectors = VectorIndexes(encoder.encode_at_once, encoder.width) if encoder else None
     windows: dict[str, str] = {}
     for _, reads in read_files(asked.articles):
         for document in reads:
@@ -86,21 +91,31 @@ def found_shares(asked: QuestionSet) -> FoundShares:
                 keys = document_keys(document.id)
                 sentences = cut_text(document.paragraphs).sentences
                 index.put(keys, "", dict(enumerate(sentences)), document.title)
+                if vectors and encoder:
+                    title = f"{document.title}. " if document.title else ""
+                    made = encoder.encode([title + sentence for sentence in sentences])
+                    stamp = vectors_stamp(b"", document.title)
+                    vectors.of_shard("").put(keys, stamp, rounded_vectors(made))
                 for number in range(len(sentences)):
                     window = " ".join(sentences[max(0, number - 1) : number + 2])
                     windows[keys.sentence(number)] = f" {normalise_answer(window)} "
     index.commit()
-    places, seconds = [], []
+    places, documents, seconds = [], [], []
     for one in asked.questions:
         if one.expected:
             started = time.perf_counter()
-            found = index.find(one.text, ranking.CANDIDATES)
+            near = vectors.search([(one.text, "")], ranking.BY_VECTORS) if vectors else {}
+            most = ranking.BY_WORDS if vectors else ranking.CANDIDATES
+            found = index.find(one.text, most, near.get((one.text, "")))
             seconds.append(time.perf_counter() - started)
             names = [each.sentence for each in ranking.rank([found])]
             places.append(_first_right(one, names, windows))
+            prefix = document_keys(one.document).sentence_prefix
+            documents.append(any(name.startswith(prefix) for name in names[:10]))
     percents = [
         100 * sum(place < count for place in places) / len(places) for count in CANDIDATE_COUNTS
     ]
+    percents.append(100 * sum(documents) / len(documents))
     return FoundShares(
         tuple(round(percent, 1) for percent in percents),
         round(1000 * statistics.median(seconds), 2),
@@ -121,6 +136,11 @@ def _first_right(one: SetQuestion, names: Sequence[str], windows: dict[str, str]
     return max(CANDIDATE_COUNTS)
 
 
+def print_row(name: str, found: Sequence[FoundShares]) -> None:
+    cells = [" / ".join(map(str, (*one.percents, one.milliseconds))) for one in found]
+    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("squad", type=Path)
@@ -131,7 +151,9 @@ def main() -> None:
         sets = [squad_set(given.squad, Path(folder), half=False)]
         sets += further_sets(given.sample, given.open)
         print(
-            "| step | " + " | ".join(f"{one.name}, {CANDIDATE_COUNTS}, ms" for one in sets) + " |"
+            "| step | "
+            + " | ".join(f"{one.name}, {CANDIDATE_COUNTS}, document, ms" for one in sets)
+            + " |"
         )
         print("|---|" + "---|" * len(sets))
         rows: dict[str, tuple[str, ...]] = {
@@ -142,8 +164,9 @@ def main() -> None:
         for name, chosen in rows.items():
             with only(chosen):
                 found = [found_shares(one) for one in sets]
-            cells = [f"{one.percents[0]} / {one.percents[1]} / {one.milliseconds}" for one in found]
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            print_row(name, found)
+        encoder = Encoder.from_pretrained()
+        print_row("+ vectors", [found_shares(one, encoder) for one in sets])
 
 
 if __name__ == "__main__":

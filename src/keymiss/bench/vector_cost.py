@@ -42,6 +42,7 @@ from keymiss.server.embedded_server import free_port, listens
 
 ASKED = 400
 DEMO_DOCUMENTS = 20
+EXTRA = 5000
 WAYS = ("off", "on")
 
 
@@ -165,11 +166,11 @@ def main() -> None:
                 f"a search, {what}: by words {off:.2f} ms, by vectors too {on:.2f}: {on / off:.2f}"
             )
         extra = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        generate(extra, 20_000, "more")
+        generate(extra, EXTRA, "more")
         idle, busy, took = asked_while_made(systems[1], extra)
         print(
             f"a new question takes {idle:.1f} ms, while vectors are made {busy:.1f}: "
-            f"{busy / idle:.2f} (20,000 sentences in {took:.1f} s)"
+            f"{busy / idle:.2f} ({EXTRA} sentences in {took:.1f} s)"
         )
     read, encoded = tokens_a_second()
     print(f"the reader reads {read:.0f} tokens a second, the encoder {encoded:.0f}")

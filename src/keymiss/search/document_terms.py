@@ -27,6 +27,10 @@ class Weighing(NamedTuple):
 
 WEIGHING = Weighing()
 
+MOST_COUNTED = 4096
+"""How many tokens a document has, at most, whose terms are counted for each question. Longer ones
+get a list of their terms, which takes longer than many questions when they are found first."""
+
 
 @dataclass(frozen=True)
 class DocumentTerms:
@@ -67,9 +71,10 @@ class DocumentTerms:
     def address(self) -> int:
         """Where `DocumentTerms` of sentence_ranking.h lies: the addresses of the arrays, which live
         as long as this object, and their lengths."""
-        terms, counts = self.vocabulary
+        is_long = len(self.tokens) > MOST_COUNTED
+        terms, counts = self.vocabulary if is_long else (self.tokens, self.bounds)
         arrays = (self.title, self.tokens, terms, self.bounds, counts)
-        lengths = (len(self.title), len(terms), len(self.numbers), 0)
+        lengths = (len(self.title), len(terms) if is_long else -1, len(self.numbers), 0)
         packed = struct.pack("5P4i", *(array.ctypes.data for array in arrays), *lengths)
         self.__dict__["_packed"] = memory = np.frombuffer(packed, np.uint8)
         return int(memory.ctypes.data)

@@ -124,9 +124,15 @@ static int by_score(const void *one, const void *other) {
 // Counts the question's terms in a document; returns where the counts are.
 static const int32_t *count_in_document(const Ranking *ranking, int32_t number) {
     const RankedQuestion *question = ranking->question;
+    const DocumentTerms *document = ranking->documents[number];
     int32_t *own = ranking->result->of_documents + (size_t)number * question->terms;
+    if (document->vocabulary_terms < 0) {
+        memset(own, 0, (size_t)question->terms * sizeof *own);
+        count(ranking, document->tokens, document->bounds[document->sentences], 1, own);
+        return own;
+    }
     for (int32_t term = 0; term < question->terms; term++)
-        own[term] = occurrences(ranking->documents[number], question->asked[term]);
+        own[term] = occurrences(document, question->asked[term]);
     return own;
 }
 

@@ -9,7 +9,8 @@
 
 enum { MOST_TERMS = 64 };
 
-// What a document holds; search/document_terms.py says what each array means.
+// What a document holds; search/document_terms.py says what each array means. A document without a
+// vocabulary has -1 vocabulary_terms: its terms are counted in its tokens.
 typedef struct {
     const uint32_t *title, *tokens, *vocabulary;
     const int32_t *bounds, *counts;
