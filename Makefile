@@ -33,18 +33,19 @@ debian-packages:
 	  || ! command -v apt-get >/dev/null || { apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends redis-tools prometheus >/dev/null; } || true
 
-# The module's tests with AddressSanitizer and UBSan in the server, and the ranking of a search; STORM=600
+# The module's tests with AddressSanitizer and UBSan in the server, and what searches in C; STORM=600
 # makes the module's storm long.
 SANITIZED := build/sanitized/keymiss.so
 .PHONY: test-asan
-test-asan: $(READY) $(SANITIZED) build/sanitized/ranking_storm
+test-asan: $(READY) $(SANITIZED) build/sanitized/ranking_storm build/sanitized/vector_storm
 	build/sanitized/ranking_storm 1000
+	build/sanitized/vector_storm 20
 	SANITIZED_MODULE=$(abspath $(SANITIZED)) $(PYTEST) tests/module
 
-build/sanitized/ranking_storm: tests/search/ranking_storm.c $(SEARCH_FILES)
+build/sanitized/%_storm: tests/search/%_storm.c $(SEARCH_FILES)
 	mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	  -Wall -Wextra -Werror -Wshadow $(filter %.c,$^) -o $@
+	  -Wall -Wextra -Werror -Wshadow $(filter %.c,$^) -o $@ -lm
 
 $(SANITIZED): $(C_FILES)
 	mkdir -p $(@D)

@@ -26,7 +26,7 @@ static DocumentTerms *random_document(void) {
     made->title = terms_of(made->title_terms, 0);
     made->tokens = terms_of(tokens, 0);
     made->bounds = bounds;
-    made->vocabulary_terms = WORDS;
+    made->vocabulary_terms = rand() % 2 ? WORDS : -1;
     made->vocabulary = terms_of(WORDS, 4096);
     for (int32_t at = 0; at < tokens; at++) counts[made->tokens[at] / 4096]++;
     made->counts = counts;

@@ -68,10 +68,16 @@ static const char *run(Engine *opened, const Batch *batch, int threads, float *l
                           logits);
 }
 
+enum { HIDDEN = 64 };
+
+static const char *run_vectors(Engine *opened, const Batch *batch, int threads, float *vectors) {
+    return keymiss_vectors(opened, batch->ids, batch->lengths, ROWS, threads, vectors);
+}
+
 typedef struct Caller {
     Engine *opened;
     Batch batch;
-    float expected[2 * ROWS * LONGEST];
+    float expected[2 * ROWS * LONGEST], expected_vectors[ROWS * HIDDEN];
     time_t end;
     long calls;
     int differs;
@@ -79,11 +85,13 @@ typedef struct Caller {
 
 static void *call(void *given) {
     Caller *caller = given;
-    float logits[2 * ROWS * LONGEST];
+    float logits[2 * ROWS * LONGEST], vectors[ROWS * HIDDEN];
     size_t size = (size_t)caller->batch.tokens * 2 * sizeof *logits;
     for (; time(NULL) < caller->end; caller->calls++) {
         run(caller->opened, &caller->batch, 1 + (int)(caller->calls % 8), logits);
         caller->differs |= memcmp(logits, caller->expected, size) != 0;
+        run_vectors(caller->opened, &caller->batch, ALONE + (int)(caller->calls % 4), vectors);
+        caller->differs |= memcmp(vectors, caller->expected_vectors, sizeof vectors) != 0;
     }
     return NULL;
 }
@@ -106,6 +114,7 @@ static int storm_of_threads(int seconds) {
         callers[i].batch = random_batch(&shape);
         callers[i].end = time(NULL) + seconds;
         run(callers[i].opened, &callers[i].batch, 1, callers[i].expected);
+        run_vectors(callers[i].opened, &callers[i].batch, 1, callers[i].expected_vectors);
     }
     for (int i = 0; i < CALLERS; i++) pthread_create(&threads[i], NULL, call, &callers[i]);
     for (int i = 0; i < CALLERS; i++) {
@@ -113,7 +122,7 @@ static int storm_of_threads(int seconds) {
         calls += callers[i].calls;
         differs |= callers[i].differs;
     }
-    printf("%ld calls of %d threads%s\n", calls, CALLERS, differs ? ": logits differ" : "");
+    printf("%ld calls of %d threads%s\n", calls, CALLERS, differs ? ": results differ" : "");
     return differs;
 }
 
