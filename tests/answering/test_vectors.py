@@ -193,11 +193,13 @@ def test_vectors_of_a_text_that_the_index_does_not_hold_are_not_used(
 
 
 def test_vectors_are_made_between_questions(raw, serve, indexes, tmp_path, eventually, monkeypatch):
-    monkeypatch.setattr(vectors_function, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(vectors_function, "PATIENCE", 1e6)
     serve(making_function(ENCODER, indexes), keeping_function(ENCODER, indexes))
+    first = write(raw, tmp_path, TEXT)
+    eventually(lambda: is_current(raw, first))
     end = time.monotonic() + 1.5
     indexes.search([("Who?", "another shard")], 1)
-    keys = write(raw, tmp_path, TEXT)
+    keys = write(raw, tmp_path, TEXT, name="b")
     while time.monotonic() < end:
         indexes.search([("Who?", "another shard")], 1)
         time.sleep(0.05)

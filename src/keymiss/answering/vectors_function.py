@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from valkey.exceptions import ResponseError
@@ -29,8 +30,10 @@ from keymiss.keys import (
     parse_vectors_key,
 )
 from keymiss.reader import Encoder
+from keymiss.search.native.native_vectors import Floats32
 from keymiss.search.vector_index import VectorIndex, VectorIndexes
 from keymiss.server.topology import is_elsewhere, raise_unless_elsewhere
+from keymiss.server.transactions import Command
 from keymiss.values.vectors_value import (
     HEADER_BYTES,
     belongs_to,
@@ -43,32 +46,63 @@ from keymiss.values.vectors_value import (
 logger = logging.getLogger(__name__)
 
 MADE_AT_ONCE = 128
-"""How many sentences of a document are made at once."""
+"""How many vectors are made at once."""
 
-QUIET_SECONDS, PATIENCE_SECONDS = 0.15, 0.3
-"""How long no question must have come, so that vectors are made, and how long this is waited for,
-at most."""
+QUIET_SECONDS = 0.15
+"""How long no question must have come, so that vectors are made."""
+
+PATIENCE = 2.0
+"""How long this is waited for, at most, beside the time that the last ones took to make."""
 
 MAKING_LEASE = "10m"
 """How long another worker waits before it makes the vectors of these documents itself: they are
 made only while no questions are computed."""
 
 
+class Pace:
+    """Makes vectors between questions.
+
+    The threads that make them yield to all others of this process, but the system may count those
+    of other processes, of the web server for example, as no more urgent.
+    """
+
+    def __init__(self, vectors: VectorIndexes) -> None:
+        self._vectors = vectors
+        self._spent = 0.0
+
+    async def wait(self) -> None:
+        """Waits while questions come, but not for ever."""
+        end = time.monotonic() + PATIENCE * self._spent
+        while True:
+            wait = min(self._vectors.asked_at + QUIET_SECONDS, end) - time.monotonic()
+            if wait <= 0:
+                return
+            await asyncio.sleep(wait)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Notes how long the block takes."""
+        began = time.monotonic()
+        yield
+        self._spent = time.monotonic() - began
+
+
 def making_function(encoder: Encoder, vectors: VectorIndexes) -> Function:
     """The function that keeps `keymiss:vectors:` keys in step with the documents."""
+    pace = Pace(vectors)
 
     # Facts are written last, in the transaction that writes the sentences, and titles with them.
     @on_write(
         DOCUMENTS,
         name=FunctionName.VECTORS,
-        batch=8,
+        batch=16,
         lease=MAKING_LEASE,
         derived=VECTORS,
         version=encoder.fingerprint,
     )
     async def make(events: Sequence[Event]) -> None:
         for shard, keys in keys_by_shard(events).items():
-            await update_vectors(encoder, vectors, shard, keys)
+            await update_vectors(encoder, pace, shard, keys)
 
     return make
 
@@ -87,9 +121,7 @@ def keeping_function(encoder: Encoder, vectors: VectorIndexes) -> Function:
     return keep
 
 
-async def update_vectors(
-    encoder: Encoder, vectors: VectorIndexes, shard: Shard, keys: Sequence[str]
-) -> None:
+async def update_vectors(encoder: Encoder, pace: Pace, shard: Shard, keys: Sequence[str]) -> None:
     """Makes the vectors of these documents agree with their texts and titles.
 
     `keys` are keys of facts or of vectors. Vectors of another encoder, or of a document that does
@@ -97,56 +129,46 @@ async def update_vectors(
     """
     await _delete_of_others(encoder, shard, keys)
     parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
-    await make_vectors(encoder, vectors, shard, await _stale(encoder, shard, list(parsed)))
+    await make_vectors(encoder, pace, shard, await _stale(encoder, shard, list(parsed)))
 
 
 async def make_vectors(
-    encoder: Encoder, vectors: VectorIndexes, shard: Shard, documents: Sequence[DocumentKeys]
+    encoder: Encoder, pace: Pace, shard: Shard, documents: Sequence[DocumentKeys]
 ) -> None:
     """Makes the vectors of these documents, and deletes those of documents that are gone."""
-    # One by one, so that a long document does not hold up what is known of the others.
-    for document in documents:
-        (text,) = await read_stored(shard, [document])
-        if text is None:
-            continue
+    read = await read_stored(shard, documents)
+    texts = [(one, text) for one, text in zip(documents, read, strict=True) if text]
+    made = await _vectors(encoder, pace, [each for _, text in texts for each in _encoded(text)])
+    writing: list[list[Command]] = []
+    first = 0
+    for document, text in texts:
         key = encode(document.vectors(encoder.fingerprint))
-        if text.text_hash is None or not text.sentences:
-            command: tuple[str | bytes, ...] = ("UNLINK", key)
-        else:
-            command = ("SET", key, await _value(encoder, vectors, text, text.text_hash))
-        (result,) = await shard.write([[command]])
+        some = made[first : first + len(text.sentences)]
+        first += len(some)
+        if text.text_hash is None or not len(some):
+            writing.append([("UNLINK", key)])
+            continue
+        stamp = vectors_stamp(text.text_hash, text.title)
+        writing.append([("SET", key, vectors_to_bytes(rounded_vectors(some), stamp))])
+    for result in await shard.write(writing):
         raise_unless_elsewhere(result)
 
 
-async def _value(
-    encoder: Encoder, vectors: VectorIndexes, text: StoredText, text_hash: bytes
-) -> bytes:
-    made = []
-    for some in _encoded_texts(text):
-        await _quiet(vectors)
-        made.append(await asyncio.to_thread(encoder.encode_yielding, some))
-    stamp = vectors_stamp(text_hash, text.title)
-    return vectors_to_bytes(rounded_vectors(np.concatenate(made)), stamp)
-
-
-async def _quiet(vectors: VectorIndexes) -> None:
-    """Waits while questions come, but not for ever. The threads that make vectors yield to all
-    others of this process, but the system may count those of other processes, of the web server for
-    example, as no more urgent."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        wait = min(vectors.asked_at + QUIET_SECONDS, end) - time.monotonic()
-        if wait <= 0:
-            return
-        await asyncio.sleep(wait)
-
-
-def _encoded_texts(text: StoredText) -> Iterator[list[str]]:
-    """What stands for each sentence, some sentences at a time: the title says what it is about."""
-    title = f"{text.title}. " if text.title else ""
-    texts = [title + sentence for sentence in text.sentences.values()]
+async def _vectors(encoder: Encoder, pace: Pace, texts: Sequence[str]) -> Floats32:
+    """The vectors of these texts, float32 of shape (texts, width), made some at a time."""
+    made = [np.empty((0, encoder.width), np.float32)]
     for first in range(0, len(texts), MADE_AT_ONCE):
-        yield texts[first : first + MADE_AT_ONCE]
+        await pace.wait()
+        with pace.timed():
+            some = texts[first : first + MADE_AT_ONCE]
+            made.append(await asyncio.to_thread(encoder.encode_yielding, some))
+    return np.concatenate(made)
+
+
+def _encoded(text: StoredText) -> list[str]:
+    """What stands for each sentence: the title says what it is about."""
+    title = f"{text.title}. " if text.title else ""
+    return [title + sentence for sentence in text.sentences.values()]
 
 
 async def _stale(
@@ -217,7 +239,7 @@ async def update_vector_index(
             index.remove(document)
         elif not await asyncio.to_thread(_put, index, document, value, encoder.width):
             damaged.append(document)
-    await make_vectors(encoder, vectors, shard, damaged)
+    await make_vectors(encoder, Pace(vectors), shard, damaged)
     for gauge, size in zip((VECTOR_DOCUMENTS, VECTOR_SENTENCES), index.size(), strict=True):
         gauge.labels(shard.id).set(size)
 

@@ -40,7 +40,7 @@ from keymiss.operating.served_functions import parse_list, unserved
 from keymiss.reader import BUNDLED_MODEL, Encoder, Reader
 from keymiss.server.embedded_server import free_port, listens
 
-ASKED = 400
+ASKED_AT_MOST = 400
 DEMO_DOCUMENTS = 20
 EXTRA = 5000
 WAYS = ("off", "on")
@@ -135,7 +135,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         questions = [one.text for one in load_questions()]
         if given.isdigit():
-            questions = generate(folder, int(given))[:ASKED]
+            questions = generate(folder, int(given))[:ASKED_AT_MOST]
         else:
             folder = Path(given)
         systems = [started(stack, way) for way in WAYS]
