@@ -51,7 +51,7 @@ MADE_AT_ONCE = 128
 QUIET_SECONDS = 0.15
 """How long no question must have come, so that vectors are made."""
 
-PATIENCE = 2.0
+PATIENCE = 8.0
 """How long this is waited for, at most, beside the time that the last ones took to make."""
 
 MAKING_LEASE = "10m"

@@ -11,10 +11,10 @@ second the encoder and the reader read.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -86,27 +86,23 @@ def asked_while_made(system: MeasuredSystem, extra: Path) -> tuple[float, float,
     """The median time of questions that were not asked before, in milliseconds: idle, and while
     vectors are made; and how long these took, in seconds."""
     questions = [one.text for one in load_questions()]
-    for question in questions[:5]:
-        ask_once(system.http_port, question)
-    idle = [milliseconds(ask_once, system.http_port, question) for question in questions[5:]]
+    numbers = itertools.count()
+
+    def ask_another() -> float:
+        number = next(numbers)
+        question = f"{questions[number % len(questions)]} {number}"
+        return milliseconds(ask_once, system.http_port, question)
+
+    def are_made() -> bool:
+        return not system.client.info("keymiss")["keymiss_pending"]
+
     ingest(system.client, [extra])
     began, busy = time.perf_counter(), []
-    made = threading.Event()
-
-    def wait() -> None:
-        while system.client.info("keymiss")["keymiss_pending"]:
-            time.sleep(0.02)
-        made.set()
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    number = 0
-    while not made.is_set():
-        question = f"{questions[number % len(questions)]} {number}"
-        busy.append(milliseconds(ask_once, system.http_port, question))
-        number += 1
-    waiting.join()
+    while not are_made():
+        busy.append(ask_another())
     seconds = time.perf_counter() - began
+    # Over the same text: the more there is, the longer is what is read.
+    idle = [ask_another() for _ in range(max(50, len(busy) // 4))]
     return statistics.median(idle), statistics.median(busy), seconds
 
 
