@@ -1,12 +1,15 @@
 """One ranking over shards: where a document lies does not change its score."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keymiss.keys import document_keys
-from keymiss.search.ranking import Ranked, join, rank
+from keymiss.search.ranking import BY_VECTORS, BY_WORDS, Ranked, join, rank
 from keymiss.search.sentence_index import SentenceIndex
+from keymiss.search.vector_index import VectorIndexes
+from keymiss.values.vectors_value import rounded_vectors, vectors_stamp
 
 words = st.sampled_from(["virus", "bat", "camel", "spread", "cough", "air", "hand", "mask"])
 sentences = st.lists(words, min_size=1, max_size=6).map(" ".join)
@@ -28,6 +31,36 @@ def test_two_shards_rank_as_one_does(texts, question):
     whole = rank([index_of(numbered).find(question, 30)])
     halves = [index_of(half) for half in (numbered[::2], numbered[1::2])]
     split = rank([half.find(question, 30) for half in halves])
+    assert [one.sentence for one in split] == [one.sentence for one in whole]
+    assert [one.score for one in split] == pytest.approx([one.score for one in whole])
+
+
+WIDTH = 16
+
+
+def encode(texts):
+    """A vector for each text: equal texts have equal vectors."""
+    seeds = [sum(text.encode()) for text in texts]
+    vectors = np.array([np.random.default_rng(seed).normal(size=WIDTH) for seed in seeds])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def found_with_vectors(numbered, question):
+    vectors = VectorIndexes(encode, WIDTH)
+    for number, texts in numbered:
+        made = rounded_vectors(encode(texts))
+        vectors.of_shard("a").put(document_keys(f"d{number}"), vectors_stamp(b"1", ""), made)
+    near = vectors.search([(question, "a")], BY_VECTORS)
+    return index_of(numbered).find(question, BY_WORDS, near.get((question, "a")))
+
+
+@settings(max_examples=15, deadline=None)
+@given(documents, st.lists(words, min_size=1, max_size=3).map(" ".join))
+def test_two_shards_rank_words_and_vectors_as_one_does(texts, question):
+    numbered = list(enumerate(texts))
+    whole = rank([found_with_vectors(numbered, question)])
+    split = rank([found_with_vectors(half, question) for half in (numbered[::2], numbered[1::2])])
+    assert len(whole) == sum(map(len, texts))
     assert [one.sentence for one in split] == [one.sentence for one in whole]
     assert [one.score for one in split] == pytest.approx([one.score for one in whole])
 
