@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keymiss.answering.derived_keys import delete_of_others, documents_of
 from keymiss.corpus.document_reads import StoredText, read_derived, read_stored
 from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
@@ -17,7 +18,6 @@ from keymiss.keys import (
     TOKENS,
     DocumentKeys,
     encode,
-    parse_document_key,
     parse_tokens_key,
 )
 from keymiss.reader import Ids, Tokenizer
@@ -46,10 +46,10 @@ async def update_tokens(tokenizer: Tokenizer, shard: Shard, keys: Sequence[str])
     `keys` are keys of sentences or of tokens. Tokens of another tokenizer, or of a document that
     does not exist, are deleted.
     """
-    await _delete_of_others(tokenizer, shard, keys)
-    parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
+    await delete_of_others(shard, keys, parse_tokens_key, tokenizer.fingerprint, b"hash")
+    documents = documents_of(keys, parse_tokens_key)
     beside = await read_derived(
-        shard, list(parsed), lambda each: ("HGET", each.tokens(tokenizer.fingerprint), TEXT_HASH)
+        shard, documents, lambda each: ("HGET", each.tokens(tokenizer.fingerprint), TEXT_HASH)
     )
     stale = [each.document for each in beside if each.text_hash != each.reply]
     writing = [
@@ -80,20 +80,3 @@ def unpack(value: bytes, vocabulary: int) -> Ids:
     """Token ids, int32, from what `pack` made."""
     stored = np.frombuffer(value, "<u2" if vocabulary <= SMALL_VOCABULARY else "<u4")
     return stored.astype(np.int32)
-
-
-def _document_of(key: str) -> DocumentKeys | None:
-    derived = parse_tokens_key(key)
-    return derived[1] if derived else parse_document_key(key)
-
-
-async def _delete_of_others(tokenizer: Tokenizer, shard: Shard, keys: Sequence[str]) -> None:
-    of_others = [
-        encode(key)
-        for key in keys
-        if (parsed := parse_tokens_key(key)) and parsed[0] != tokenizer.fingerprint
-    ]
-    types = await shard.read([("TYPE", key) for key in of_others])
-    # A key of another type belongs to another program.
-    pairs = zip(of_others, types, strict=True)
-    await shard.read([("UNLINK", key) for key, type in pairs if type == b"hash"])

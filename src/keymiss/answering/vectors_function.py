@@ -6,15 +6,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from valkey.exceptions import ResponseError
 
+from keymiss.answering.derived_keys import delete_of_others, documents_of
 from keymiss.answering.metrics import VECTOR_DOCUMENTS, VECTOR_SENTENCES
 from keymiss.answering.vector_memory import memory_is_short
-from keymiss.corpus.document_reads import StoredText, read_stored
+from keymiss.corpus.document_reads import read_stored
 from keymiss.function_names import FunctionName
 from keymiss.functions import Event, Function, Shard, keys_by_shard, on_write
 from keymiss.keys import (
@@ -26,7 +27,6 @@ from keymiss.keys import (
     DocumentKeys,
     decode_text,
     encode,
-    parse_document_key,
     parse_vectors_key,
 )
 from keymiss.reader import Encoder
@@ -127,9 +127,9 @@ async def update_vectors(encoder: Encoder, pace: Pace, shard: Shard, keys: Seque
     `keys` are keys of facts or of vectors. Vectors of another encoder, or of a document that does
     not exist, are deleted.
     """
-    await _delete_of_others(encoder, shard, keys)
-    parsed = dict.fromkeys(document for key in keys if (document := _document_of(key)))
-    await make_vectors(encoder, pace, shard, await _stale(encoder, shard, list(parsed)))
+    await delete_of_others(shard, keys, parse_vectors_key, encoder.fingerprint, b"string")
+    documents = documents_of(keys, parse_vectors_key)
+    await make_vectors(encoder, pace, shard, await _stale(encoder, shard, documents))
 
 
 async def make_vectors(
@@ -138,7 +138,11 @@ async def make_vectors(
     """Makes the vectors of these documents, and deletes those of documents that are gone."""
     read = await read_stored(shard, documents)
     texts = [(one, text) for one, text in zip(documents, read, strict=True) if text]
-    made = await _vectors(encoder, pace, [each for _, text in texts for each in _encoded(text)])
+    made = await _vectors(
+        encoder,
+        pace,
+        [each for _, text in texts for each in encoded_texts(text.title, text.sentences.values())],
+    )
     writing: list[list[Command]] = []
     first = 0
     for document, text in texts:
@@ -165,10 +169,10 @@ async def _vectors(encoder: Encoder, pace: Pace, texts: Sequence[str]) -> Floats
     return np.concatenate(made)
 
 
-def _encoded(text: StoredText) -> list[str]:
-    """What stands for each sentence: the title says what it is about."""
-    title = f"{text.title}. " if text.title else ""
-    return [title + sentence for sentence in text.sentences.values()]
+def encoded_texts(title: str, sentences: Iterable[str]) -> list[str]:
+    """What is encoded for each sentence: the title says what it is about."""
+    before = f"{title}. " if title else ""
+    return [before + sentence for sentence in sentences]
 
 
 async def _stale(
@@ -202,23 +206,6 @@ async def _stale(
                 logger.info("the vectors of %r are made anew", document.document)
             stale.append(document)
     return stale
-
-
-def _document_of(key: str) -> DocumentKeys | None:
-    derived = parse_vectors_key(key)
-    return derived[1] if derived else parse_document_key(key)
-
-
-async def _delete_of_others(encoder: Encoder, shard: Shard, keys: Sequence[str]) -> None:
-    of_others = [
-        encode(key)
-        for key in keys
-        if (parsed := parse_vectors_key(key)) and parsed[0] != encoder.fingerprint
-    ]
-    types = await shard.read([("TYPE", key) for key in of_others])
-    # A key of another type belongs to another program.
-    pairs = zip(of_others, types, strict=True)
-    await shard.read([("UNLINK", key) for key, type in pairs if type == b"string"])
 
 
 async def update_vector_index(

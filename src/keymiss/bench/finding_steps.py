@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from keymiss.answering.vectors_function import encoded_texts
 from keymiss.bench.question_sets import (
     QuestionSet,
     SetQuestion,
@@ -92,8 +93,7 @@ def found_shares(asked: QuestionSet, encoder: Encoder | None = None) -> FoundSha
                 sentences = cut_text(document.paragraphs).sentences
                 index.put(keys, "", dict(enumerate(sentences)), document.title)
                 if vectors and encoder:
-                    title = f"{document.title}. " if document.title else ""
-                    made = encoder.encode([title + sentence for sentence in sentences])
+                    made = encoder.encode(encoded_texts(document.title, sentences))
                     stamp = vectors_stamp(b"", document.title)
                     vectors.of_shard("").put(keys, stamp, rounded_vectors(made))
                 for number in range(len(sentences)):

@@ -7,7 +7,7 @@ below which a span is not an answer.
 Questions are asked through the whole path, so that the best of ten sentences is judged. Half of the
 articles of a file in SQuAD's format become a corpus. All questions are asked: those about the other
 half have no answer there. A temperature and an offset are fitted to the margin of the first answer
-(Platt 1999; Guo et al. 2017), so that sigmoids((margin - offset) / temperature) is how often it is
+(Platt 1999; Guo et al. 2017), so that sigmoid((margin - offset) / temperature) is how often it is
 right. Then the highest cut is chosen that costs few right answers. The demo's questions are a test,
 and so are those about the sample articles and the open fields, if their folders are given.
 `--write` keeps the result with the model, and the tables in docs/decisions/0010-no-answer.md.

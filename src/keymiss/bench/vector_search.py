@@ -12,7 +12,7 @@ in fp32.
 from __future__ import annotations
 
 import importlib.util
-import resource
+import os
 import statistics
 import sys
 import time
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keymiss.bench.bench_processes import resident_bytes
 from keymiss.corpus.demo import ARTICLES, load_questions, load_unanswerable
 from keymiss.corpus.document import Document
 from keymiss.corpus.file_formats import read_files
@@ -74,23 +75,18 @@ def measured(name: str, search: Search, questions: Floats32, exact: list[set[int
     print(f"{name:<24} recall {recall:.3f}   {1000 * statistics.median(seconds):8.2f} ms")
 
 
-def resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
-
-
 def of_store(count: int, sentences: Floats32, isa: bytes | None) -> Search:
     next(generated(GENERATED_AT_ONCE, sentences))  # takes the memory that generating needs
     store = VectorStore(sentences.shape[1], isa)
     numbers: dict[int, int] = {}
-    before, started, first = resident_bytes(), time.perf_counter(), 0
+    before, started, first = resident_bytes(os.getpid()), time.perf_counter(), 0
     for part in generated(count, sentences):
         rounded = rounded_vectors(part)
         for at in range(0, len(part), OF_DOCUMENT):
             codes = np.ascontiguousarray(rounded.codes[at : at + OF_DOCUMENT])
             numbers[store.put(codes, rounded.scales[at : at + OF_DOCUMENT])] = first + at
         first += len(part)
-    grown = (resident_bytes() - before) / count
+    grown = (resident_bytes(os.getpid()) - before) / count
     print(f"{grown:.0f} bytes a sentence, {time.perf_counter() - started:.1f} s to put them in")
 
     def search(question: Floats32) -> set[int]:
@@ -104,11 +100,11 @@ def of_usearch(count: int, sentences: Floats32) -> Search:
     from usearch.index import Index
 
     index = Index(ndim=sentences.shape[1], metric="cos", dtype="i8")
-    before, started, first = resident_bytes(), time.perf_counter(), 0
+    before, started, first = resident_bytes(os.getpid()), time.perf_counter(), 0
     for part in generated(count, sentences):
         index.add(np.arange(first, first + len(part)), part)
         first += len(part)
-    grown = (resident_bytes() - before) / count
+    grown = (resident_bytes(os.getpid()) - before) / count
     print(f"{grown:.0f} bytes a sentence, {time.perf_counter() - started:.1f} s to put them in")
     return lambda question: {int(one) for one in index.search(question, NEAREST).keys}
 

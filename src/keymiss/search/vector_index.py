@@ -35,7 +35,6 @@ class NearSentences:
 class _Held:
     number: int
     stamp: bytes
-    sentences: int
 
 
 class VectorIndex:
@@ -46,7 +45,6 @@ class VectorIndex:
         self._lock = threading.Lock()
         self._held: dict[DocumentKeys, _Held] = {}
         self._keys: dict[int, DocumentKeys] = {}
-        self._sentences = 0
 
     def put(self, keys: DocumentKeys, stamp: bytes, vectors: SentenceVectors) -> None:
         """Adds a document's vectors or replaces them.
@@ -57,9 +55,8 @@ class VectorIndex:
         with self._lock:
             self._drop(keys)
             number = self._store.put(vectors.codes, vectors.scales)
-            self._held[keys] = _Held(number, stamp, len(vectors.scales))
+            self._held[keys] = _Held(number, stamp)
             self._keys[number] = keys
-            self._sentences += len(vectors.scales)
 
     def remove(self, keys: DocumentKeys) -> None:
         """Removes a document's vectors, if there are any."""
@@ -71,7 +68,6 @@ class VectorIndex:
         if held:
             self._store.drop(held.number)
             del self._keys[held.number]
-            self._sentences -= held.sentences
 
     def known(self) -> list[DocumentKeys]:
         """The documents that have vectors here."""
@@ -81,7 +77,7 @@ class VectorIndex:
     def size(self) -> tuple[int, int]:
         """How many documents have vectors, and how many sentences."""
         with self._lock:
-            return len(self._held), self._sentences
+            return len(self._held), self._store.count
 
     def stamp(self, keys: DocumentKeys) -> bytes | None:
         """What a document's vectors are made from; None when it has none."""

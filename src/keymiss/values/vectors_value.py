@@ -53,7 +53,7 @@ def belongs_to(beginning: object, size: object, of_text: bytes, title: str, sent
     if not isinstance(beginning, bytes) or not isinstance(size, int):
         return False
     try:
-        stamp, count, _ = _checked(beginning, size)
+        _, count, stamp, _ = _checked(beginning, size)
     except ValueError:
         return False
     return count == sentences and stamp == vectors_stamp(of_text, title)
@@ -65,8 +65,8 @@ def vectors_from_bytes(value: bytes, width: int) -> tuple[bytes, SentenceVectors
     Raises:
         ValueError: the value is damaged, or its vectors have another width.
     """
-    stamp, count, checksum = _checked(value, len(value))
-    if value[4:6] != struct.pack("<H", width):
+    wide, count, stamp, checksum = _checked(value, len(value))
+    if wide != width:
         raise ValueError(f"its vectors do not have {width} numbers")
     body = value[HEADER_BYTES:]
     if zlib.crc32(body) != checksum:
@@ -76,8 +76,8 @@ def vectors_from_bytes(value: bytes, width: int) -> tuple[bytes, SentenceVectors
     return stamp, SentenceVectors(codes, scales)
 
 
-def _checked(beginning: bytes, size: int) -> tuple[bytes, int, int]:
-    """The stamp, the number of sentences, and the checksum."""
+def _checked(beginning: bytes, size: int) -> tuple[int, int, bytes, int]:
+    """The width, the number of sentences, the stamp, and the checksum."""
     if len(beginning) < HEADER_BYTES:
         raise ValueError("it is too short")
     form, width, _, count, stamp, checksum = _HEADER.unpack_from(beginning)
@@ -85,4 +85,4 @@ def _checked(beginning: bytes, size: int) -> tuple[bytes, int, int]:
         raise ValueError("it has another format")
     if size != HEADER_BYTES + count * (width + 4):
         raise ValueError("its length does not fit its header")
-    return stamp, count, checksum
+    return width, count, stamp, checksum

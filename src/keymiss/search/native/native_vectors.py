@@ -33,7 +33,8 @@ class VectorStore:
         if not self._store:
             raise MemoryError
         self._counts: dict[int, int] = {}
-        self._count = 0
+        self.count = 0
+        """How many vectors there are."""
         weakref.finalize(self, self._library.keymiss_free_vectors, self._store)
 
     def put(self, codes: npt.NDArray[np.int8], scales: Floats32) -> int:
@@ -49,12 +50,12 @@ class VectorStore:
         if number < 0:
             raise MemoryError
         self._counts[number] = len(scales)
-        self._count += len(scales)
+        self.count += len(scales)
         return number
 
     def drop(self, number: int) -> None:
         """Removes a document's vectors; its number may be used again."""
-        self._count -= self._counts.pop(number)
+        self.count -= self._counts.pop(number)
         self._library.keymiss_drop_vectors(self._store, number)
 
     def nearest(self, vector: Floats32, limit: int) -> tuple[Places, Floats32]:
@@ -62,7 +63,7 @@ class VectorStore:
         shape (vectors, 2), and the cosines, float32 of shape (vectors,)."""
         places, cosines = np.empty((limit, 2), np.int32), np.empty(limit, np.float32)
         out = (places.ctypes.data, cosines.ctypes.data)
-        looked_at = max(LEAST_LOOKED_AT, limit, self._count // SHARE_LOOKED_AT)
+        looked_at = max(LEAST_LOOKED_AT, limit, self.count // SHARE_LOOKED_AT)
         count = self._library.keymiss_nearest(
             self._store, self._isa, vector.ctypes.data, looked_at, limit, *out
         )
