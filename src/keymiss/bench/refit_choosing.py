@@ -186,15 +186,8 @@ def later_weights(asked: Sequence[AskedQuestion], model: ChoosingModel) -> tuple
             known.append(model.likelihood(*features_of_first(ranked)))
             rows.append([-1.0, other.score - ranked[0].score])
             right.append(is_expected(other.span.text, one.question))
-    design, wanted, offset = np.array(rows), np.array(right, float), np.array(known)
-    weights = np.zeros(2)
-    for _ in range(50):
-        p = sigmoids(offset + design @ weights)
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + RIDGE * np.eye(2)
-        step = np.linalg.solve(hessian, design.T @ (wanted - p) - RIDGE * weights)
-        weights += step
-        if abs(step).max() < 1e-6:
-            break
+    design, wanted = np.array(rows), np.array(right, float)
+    weights = newton_weights(design, wanted, RIDGE * np.eye(2), np.array(known))
     later, behind = (round(max(0.0, float(one)), 4) for one in weights)
     return later, behind
 
@@ -229,15 +222,21 @@ def newton(rows: Floats, right: Floats) -> Floats:
     design = np.c_[rows / spread, np.ones(len(rows))]
     ridge = RIDGE * np.eye(design.shape[1])
     ridge[-1, -1] = 0
+    weights = newton_weights(design, right, ridge, np.zeros(len(rows)))
+    return np.asarray(weights / np.append(spread, 1.0))
+
+
+def newton_weights(design: Floats, right: Floats, ridge: Floats, offset: Floats) -> Floats:
+    """The weights with the least log loss, beside known log odds (`offset`)."""
     weights = np.zeros(design.shape[1])
     for _ in range(50):
-        p = sigmoids(design @ weights)
+        p = sigmoids(offset + design @ weights)
         hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
         step = np.linalg.solve(hessian, design.T @ (right - p) - ridge @ weights)
         weights += step
         if abs(step).max() < 1e-6:
             break
-    return np.asarray(weights / np.append(spread, 1.0))
+    return weights
 
 
 def cross_validated(sets: dict[str, list[AskedQuestion]]) -> dict[str, list[ChoosingModel]]:
